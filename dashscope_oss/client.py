@@ -1,0 +1,525 @@
+"""The only place that talks to the network: one sync and one async client over httpx.
+
+Both share every step but the waiting itself. Connections are opened at the first call, kept
+between calls, never shared between processes or event loops, and closed by ``close``/``aclose``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    closing,
+    contextmanager,
+)
+from functools import lru_cache
+from types import TracebackType
+from typing import Self
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from dashscope_oss import reply as replies
+from dashscope_oss import retry
+from dashscope_oss._version import __version__
+from dashscope_oss.endpoint import Endpoint
+from dashscope_oss.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    DashScopeError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RetiredModelWarning,
+)
+from dashscope_oss.messages import Delta, Reply
+from dashscope_oss.record import ModelInfo
+from dashscope_oss.reply import Deltas
+from dashscope_oss.request import Request, headers
+
+MAX_REPLY_BYTES = 100_000_000
+DEFAULT_TIMEOUT = 300.0
+"""Seconds between two pieces of an answer; the service itself gives up after 300."""
+CONNECT_TIMEOUT = 10.0
+DEFAULT_RETRIES = 2
+DEFAULT_CONNECTIONS = 100
+
+OnRetry = Callable[[int, DashScopeError, float], None]
+"""Called with the number of the failed try, its error and the seconds until the next."""
+
+_AGENT = f"dashscope-oss/{__version__}"
+_announced: set[str] = set()
+
+
+class _Base:
+    """What the two clients share: settings, and every step that is not I/O."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout: float | None = None,
+        max_retries: int = DEFAULT_RETRIES,
+        max_connections: int = DEFAULT_CONNECTIONS,
+        on_retry: OnRetry | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.max_retries = max_retries
+        self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
+        self._connections = max_connections
+        self._on_retry = on_retry
+
+    def _headers(self, request: Request, *, stream: bool) -> dict[str, str]:
+        _announce(request.record, self.endpoint)
+        return headers(
+            stream=stream,
+            key=self.endpoint.key(),
+            workspace=self.endpoint.workspace,
+            extra=self.endpoint.headers,
+            agent=_AGENT,
+        )
+
+    def _limits(self) -> httpx.Limits:
+        # As many kept as allowed: httpx closes every idle connection once there are more.
+        return httpx.Limits(
+            max_connections=self._connections, max_keepalive_connections=self._connections
+        )
+
+    def _timeouts(self) -> httpx.Timeout:
+        return httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT))
+
+    def _wait(self, attempt: int, error: DashScopeError) -> float:
+        """Return the seconds to wait before another try, or raise ``error``."""
+        wait = retry.delay(attempt, error, max_retries=self.max_retries)
+        if wait is None:
+            raise error
+        if self._on_retry is not None:
+            self._on_retry(attempt, error, wait)
+        return wait
+
+    def _reply(self, request: Request, response: httpx.Response, body: bytes) -> Reply:
+        if not response.is_success:
+            raise self._refusal(request, response, body)
+        if "event-stream" in response.headers.get("content-type", ""):
+            deltas = self._start(Deltas(request), response)
+            return replies.joined([*deltas.feed(body), *deltas.close()])
+        data = replies.decode(body, request.record.id)
+        return replies.parse(request, data, _served_by(response))
+
+    def _refusal(self, request: Request, response: httpx.Response, body: bytes) -> DashScopeError:
+        data = replies.error_body(body)
+        wait = retry.retry_after(response.headers, time.time())
+        said = {"message": _unreadable(response, body)} if data is None else data
+        error = replies.error_in(said, status_code=response.status_code, model=request.record.id)
+        error.retry_after = wait
+        error.request_id = error.request_id or response.headers.get("x-request-id")
+        return error
+
+    @staticmethod
+    def _start(deltas: Deltas, response: httpx.Response) -> Deltas:
+        deltas.served_by = _served_by(response)
+        return deltas
+
+    @contextmanager
+    def _translated(self, request: Request, deltas: Deltas | None = None) -> Iterator[None]:
+        """Turn httpx's errors into this package's, and finish its own: hints in, key out."""
+        try:
+            yield
+        except httpx.HTTPError as error:
+            if deltas and deltas.finished:
+                return  # the answer was whole; that its connection then broke harms nobody
+            ours = _network_error(error, request, self._timeout)
+            ours.partial_text = deltas.text if deltas else None
+            raise self._finished(request, ours) from error
+        except DashScopeError as error:
+            self._finished(request, error)
+            raise
+
+    def _finished(self, request: Request, error: DashScopeError) -> DashScopeError:
+        _redact(error, self.endpoint)
+        gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
+        if gone and request.record.status == "retired" and not error.hint:
+            error.hint = _retirement(request.record)
+        return error
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_http", "_lock", "_by_loop")}
+
+
+class Client(_Base):
+    """Calls that block.
+
+    Args:
+        endpoint: where and with which key.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Connecting has
+            10 of them at most. A stream that keeps flowing is never cut.
+        max_retries: tries after the first, for errors that waiting can cure.
+        max_connections: most connections at once.
+        on_retry: told of every retry.
+        http_client: an httpx client of yours; it is used as it is and never closed here.
+        sleep: waits between tries.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout: float | None = None,
+        max_retries: int = DEFAULT_RETRIES,
+        max_connections: int = DEFAULT_CONNECTIONS,
+        on_retry: OnRetry | None = None,
+        http_client: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(
+            endpoint,
+            timeout=timeout,
+            max_retries=max_retries,
+            max_connections=max_connections,
+            on_retry=on_retry,
+        )
+        self._given = http_client
+        self._sleep = sleep
+        self.__setstate__({})
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._http: tuple[int, httpx.Client] | None = None
+
+    def send(self, request: Request) -> Reply:
+        """Send a call and return the whole answer.
+
+        Raises:
+            DashScopeError: one of its tree, for everything that can go wrong.
+        """
+        if request.must_stream:
+            return replies.joined(list(self.stream(request)))
+        attempt = 1
+        while True:
+            try:
+                return self._send_once(request)
+            except DashScopeError as error:
+                wait = self._wait(attempt, error)
+            self._sleep(wait)
+            attempt += 1
+
+    def stream(self, request: Request) -> Generator[Delta, None, None]:
+        """Send a call and hand on each piece of the answer as it arrives.
+
+        A failure before the first piece is retried; one after it raises, with the text so far in
+        ``partial_text``. Closing the iterator closes the connection.
+        """
+        attempt = 1
+        while True:
+            handed_on = False
+            try:
+                with closing(self._stream_once(request)) as deltas:
+                    for delta in deltas:
+                        handed_on = True
+                        yield delta
+                return
+            except DashScopeError as error:
+                if handed_on:
+                    raise
+                wait = self._wait(attempt, error)
+            self._sleep(wait)
+            attempt += 1
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        with self._lock:
+            opened, self._http = self._http, None
+        if opened and opened[0] == os.getpid():
+            opened[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _send_once(self, request: Request) -> Reply:
+        with self._translated(request):
+            with self._open(request, stream=False) as response:
+                body = _bounded(response.iter_bytes())
+            return self._reply(request, response, body)
+
+    def _stream_once(self, request: Request) -> Generator[Delta, None, None]:
+        deltas = Deltas(request)
+        with self._translated(request, deltas), self._open(request, stream=True) as response:
+            if not _streams(response):
+                yield replies.whole(self._reply(request, response, _bounded(response.iter_bytes())))
+                return
+            self._start(deltas, response)
+            for chunk in response.iter_bytes():
+                yield from deltas.feed(chunk)
+            yield from deltas.close()
+
+    def _open(self, request: Request, *, stream: bool) -> AbstractContextManager[httpx.Response]:
+        return self._client().stream(
+            "POST",
+            self.endpoint.url(request.path),
+            content=request.content,
+            headers=self._headers(request, stream=stream),
+            follow_redirects=False,
+        )
+
+    def _client(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._http is None or self._http[0] != os.getpid():
+                self._http = (os.getpid(), self._new())
+            return self._http[1]
+
+    def _new(self) -> httpx.Client:
+        return httpx.Client(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
+
+
+class AsyncClient(_Base):
+    """Calls that do not block: :class:`Client` for event loops, one set of connections a loop.
+
+    The arguments are those of :class:`Client`; ``http_async_client`` is an httpx client of yours.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout: float | None = None,
+        max_retries: int = DEFAULT_RETRIES,
+        max_connections: int = DEFAULT_CONNECTIONS,
+        on_retry: OnRetry | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(
+            endpoint,
+            timeout=timeout,
+            max_retries=max_retries,
+            max_connections=max_connections,
+            on_retry=on_retry,
+        )
+        self._given = http_async_client
+        self._sleep = sleep
+        self.__setstate__({})
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        self.__dict__.update(state)
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            WeakKeyDictionary()
+        )
+
+    async def send(self, request: Request) -> Reply:
+        """Send a call and return the whole answer; see :meth:`Client.send`."""
+        if request.must_stream:
+            return replies.joined([delta async for delta in self.stream(request)])
+        attempt = 1
+        while True:
+            try:
+                return await self._send_once(request)
+            except DashScopeError as error:
+                wait = self._wait(attempt, error)
+            await self._sleep(wait)
+            attempt += 1
+
+    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        """Send a call and hand on each piece as it arrives; see :meth:`Client.stream`."""
+        attempt = 1
+        while True:
+            handed_on = False
+            try:
+                async with aclosing(self._stream_once(request)) as deltas:
+                    async for delta in deltas:
+                        handed_on = True
+                        yield delta
+                return
+            except DashScopeError as error:
+                if handed_on:
+                    raise
+                wait = self._wait(attempt, error)
+            await self._sleep(wait)
+            attempt += 1
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop; the next call opens new ones."""
+        opened = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _send_once(self, request: Request) -> Reply:
+        with self._translated(request):
+            async with self._open(request, stream=False) as response:
+                body = await _abounded(response.aiter_bytes())
+            return self._reply(request, response, body)
+
+    async def _stream_once(self, request: Request) -> AsyncGenerator[Delta, None]:
+        deltas = Deltas(request)
+        with self._translated(request, deltas):
+            async with self._open(request, stream=True) as response:
+                if not _streams(response):
+                    body = await _abounded(response.aiter_bytes())
+                    yield replies.whole(self._reply(request, response, body))
+                    return
+                self._start(deltas, response)
+                async for chunk in response.aiter_bytes():
+                    for delta in deltas.feed(chunk):
+                        yield delta
+                for delta in deltas.close():
+                    yield delta
+
+    def _open(
+        self, request: Request, *, stream: bool
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._client().stream(
+            "POST",
+            self.endpoint.url(request.path),
+            content=request.content,
+            headers=self._headers(request, stream=stream),
+            follow_redirects=False,
+        )
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        found = self._by_loop.get(loop)
+        if found is None:
+            found = self._by_loop[loop] = self._new()
+        return found
+
+    def _new(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    # Loading the authorities costs tens of milliseconds; once a process is enough.
+    return httpx.create_ssl_context()
+
+
+def _announce(record: ModelInfo, endpoint: Endpoint) -> None:
+    """Warn once of a retired model that is asked of the vendor; the call is made all the same."""
+    if record.status == "retired" and endpoint.is_vendor and record.id not in _announced:
+        _announced.add(record.id)
+        warnings.warn(f"{record.id}: {_retirement(record)}", RetiredModelWarning, stacklevel=2)
+
+
+def _retirement(record: ModelInfo) -> str:
+    named = (
+        f" The vendor names {', '.join(record.successors)} instead." if record.successors else ""
+    )
+    return (
+        f"The hosted service retired this model on {record.retired_on}.{named} To keep it, serve "
+        "its open weights with `dashscope-oss serve` and pass that base_url."
+    )
+
+
+def _redact(error: DashScopeError, endpoint: Endpoint) -> None:
+    try:
+        key = endpoint.key()
+    except DashScopeError:
+        return
+    if key:
+        error.message = error.message.replace(key, "[key]")
+        error.args = (error.message,)
+
+
+def _network_error(error: httpx.HTTPError, request: Request, timeout: float) -> DashScopeError:
+    model = request.record.id
+    if isinstance(error, httpx.TimeoutException):
+        limit = (
+            min(timeout, CONNECT_TIMEOUT) if isinstance(error, httpx.ConnectTimeout) else timeout
+        )
+        return APITimeoutError(
+            f"{_LIMITS.get(type(error), 'the call')} took longer than {limit:g} s",
+            model=model,
+            hint="Raise timeout, or stream.",
+        )
+    if isinstance(error, httpx.DecodingError):
+        return ProtocolError(f"the answer cannot be decompressed: {error}", model=model)
+    host = error.request.url.host
+    return APIConnectionError(
+        f"no answer from {host}: {error or type(error).__name__}",
+        model=model,
+        hint="Check base_url, the network, and whether the gateway runs.",
+    )
+
+
+_LIMITS: dict[type[Exception], str] = {
+    httpx.ConnectTimeout: "connecting",
+    httpx.ReadTimeout: "waiting for the next piece of the answer",
+    httpx.WriteTimeout: "sending the request",
+    httpx.PoolTimeout: "waiting for a free connection",
+}
+
+
+def _served_by(response: httpx.Response) -> str | None:
+    named: str | None = response.headers.get(replies.SERVED_BY_HEADER)
+    return named
+
+
+def _streams(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "")
+    return response.is_success and "json" not in kind and "html" not in kind
+
+
+def _unreadable(response: httpx.Response, body: bytes) -> str:
+    if response.has_redirect_location:
+        return f"redirected to {response.headers['location']}, which is not followed; set base_url"
+    shown = body[:200].decode("utf-8", "replace").strip()
+    return f"an answer that is not DashScope's: {shown!r}" if shown else "an answer without a body"
+
+
+def _bounded(chunks: Iterable[bytes]) -> bytes:
+    body = bytearray()
+    for chunk in chunks:
+        _append(body, chunk)
+    return bytes(body)
+
+
+async def _abounded(chunks: AsyncIterable[bytes]) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        _append(body, chunk)
+    return bytes(body)
+
+
+def _append(body: bytearray, chunk: bytes) -> None:
+    body += chunk
+    if len(body) > MAX_REPLY_BYTES:
+        raise ProtocolError(f"the answer is longer than {MAX_REPLY_BYTES} bytes")

@@ -1,0 +1,203 @@
+"""Where calls go and with which key: settings from arguments and environment, checked once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeAlias
+
+import httpx
+from pydantic import SecretStr
+
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning
+
+KEY_VARIABLE = "DASHSCOPE_API_KEY"
+KEY_FILE_VARIABLE = "DASHSCOPE_API_KEY_FILE_PATH"
+BASE_URL_VARIABLE = "DASHSCOPE_HTTP_BASE_URL"
+WORKSPACE_VARIABLE = "DASHSCOPE_WORKSPACE"
+
+ApiKey: TypeAlias = str | SecretStr | Callable[[], str]
+
+_API = "/api/v1"
+_VENDOR = ".aliyuncs.com"
+_REGIONS = {
+    "beijing": "dashscope.aliyuncs.com",
+    "singapore": "dashscope-intl.aliyuncs.com",
+    "us": "dashscope-us.aliyuncs.com",
+    "hongkong": "cn-hongkong.dashscope.aliyuncs.com",
+    "finance": "dashscope-finance.aliyuncs.com",
+}
+_WORKSPACE_REGIONS = {
+    "frankfurt": "eu-central-1",
+    "tokyo": "ap-northeast-1",
+}
+REGIONS: tuple[str, ...] = (*_REGIONS, *_WORKSPACE_REGIONS)
+"""Names that ``region`` takes. Frankfurt and Tokyo have workspace hosts only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address and what opens it. Make one with :meth:`resolve`.
+
+    ``api_key`` is ``None`` if the key comes from the environment or a file; it is then read anew
+    for every call, so it is never stored, copied or pickled.
+    """
+
+    base_url: str
+    api_key: SecretStr | Callable[[], str] | None = None
+    workspace: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        base_url: str | None = None,
+        region: str | None = None,
+        api_key: ApiKey | None = None,
+        workspace: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Return the endpoint for these settings; what is ``None`` comes from the environment.
+
+        Args:
+            base_url: ends in ``/api/v1``; wins over ``region`` and ``DASHSCOPE_HTTP_BASE_URL``.
+            region: one of :data:`REGIONS`; Beijing if nothing is said.
+            api_key: text, or a function that returns it; else ``DASHSCOPE_API_KEY``, else the
+                file that ``DASHSCOPE_API_KEY_FILE_PATH`` names, else ``~/.dashscope/api_key``. A
+                server on this machine needs none.
+            workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``. A key of a sub-account
+                needs one.
+            headers: sent with every call.
+
+        Raises:
+            ConfigurationError: if the address or the key cannot be used, or the key is missing.
+        """
+        workspace = workspace or os.environ.get(WORKSPACE_VARIABLE, "").strip() or None
+        url = base_url or _region_url(region, workspace) or os.environ.get(BASE_URL_VARIABLE)
+        endpoint = cls(
+            base_url=_checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
+            api_key=SecretStr(_checked_key(api_key))
+            if isinstance(api_key, str)
+            else _kept(api_key),
+            workspace=_checked_header("workspace", workspace),
+            headers=dict(headers or {}),
+        )
+        if not callable(endpoint.api_key):
+            endpoint.key()
+        return endpoint
+
+    @property
+    def is_vendor(self) -> bool:
+        """Whether this is one of the vendor's own hosts."""
+        return httpx.URL(self.base_url).host.endswith(_VENDOR)
+
+    def url(self, path: str) -> str:
+        """Return the address of ``path`` below the base."""
+        return f"{self.base_url}/{path}"
+
+    def key(self) -> str | None:
+        """Return the key, or ``None`` if there is none and none is needed.
+
+        Raises:
+            ConfigurationError: if it is missing or cannot stand in a header.
+        """
+        if isinstance(self.api_key, SecretStr):
+            return self.api_key.get_secret_value()
+        found = self.api_key() if callable(self.api_key) else _key_of_environment()
+        if found:
+            return _checked_key(found)
+        if _is_local(httpx.URL(self.base_url).host):
+            return None
+        raise ConfigurationError(
+            f"no API key: set the environment variable {KEY_VARIABLE}, or pass api_key. "
+            "A gateway on this machine needs none: pass base_url."
+        )
+
+
+def _kept(key: SecretStr | Callable[[], str] | None) -> SecretStr | Callable[[], str] | None:
+    return SecretStr(_checked_key(key.get_secret_value())) if isinstance(key, SecretStr) else key
+
+
+def _key_of_environment() -> str | None:
+    if key := os.environ.get(KEY_VARIABLE, "").strip():
+        return key
+    named = os.environ.get(KEY_FILE_VARIABLE)
+    file = Path(named) if named else Path.home() / ".dashscope" / "api_key"
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if not key:
+        raise ConfigurationError(f"api_key is empty; set {KEY_VARIABLE} or pass api_key")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            "the API key holds a space, a line break or a character that no key has; "
+            f"copy it anew into {KEY_VARIABLE} or api_key (it is not shown here)"
+        )
+    return key
+
+
+def _checked_header(name: str, value: str | None) -> str | None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ConfigurationError(f"{name} holds a line break or a character that no id has")
+    return value
+
+
+def _region_url(region: str | None, workspace: str | None) -> str | None:
+    if region is None:
+        return None
+    if region in _REGIONS:
+        return f"https://{_REGIONS[region]}{_API}"
+    if region not in _WORKSPACE_REGIONS:
+        raise ConfigurationError(f"unknown region {region!r}; use one of {', '.join(REGIONS)}")
+    if not workspace:
+        raise ConfigurationError(f"region {region!r} has workspace hosts only: pass workspace")
+    return f"https://{workspace}.{_WORKSPACE_REGIONS[region]}.maas{_VENDOR}{_API}"
+
+
+def _checked_url(text: str) -> str:
+    def refuse(why: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"bad base_url {_shown(text)!r}: {why}. It looks like https://HOST/api/v1 or "
+            "http://127.0.0.1:8000/api/v1"
+        )
+
+    try:
+        url = httpx.URL(text.strip())
+    except (httpx.InvalidURL, TypeError, AttributeError) as error:
+        raise refuse(str(error)) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise refuse("it needs http:// or https:// and a host")
+    if url.userinfo or url.query or url.fragment:
+        raise refuse("it may hold neither user name, query nor fragment; pass the key as api_key")
+    if url.path.strip("/") in ("", "compatible-mode/v1"):
+        raise refuse(f"the native protocol is below {_API}, not {url.path!r}")
+    if url.scheme == "http" and not _is_local(url.host):
+        warnings.warn(
+            f"key and prompts go to {url.host} unencrypted; use https",
+            DashScopeWarning,
+            stacklevel=4,
+        )
+    return str(url).rstrip("/")
+
+
+def _shown(text: object) -> str:
+    return str(text).rpartition("@")[2][:200]
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,311 @@
+"""Every error of this package, and the one table that chooses among them.
+
+::
+
+    DashScopeError
+      · AuthenticationError          401: the key is wrong, expired, or of another region
+      · PermissionDeniedError        403: no right to the model or workspace
+          · QuotaExhaustedError      free quota or money gone; waiting does not help
+      · ModelNotFoundError           404: no such model, or no longer
+      · InvalidRequestError          400: the service refuses the request as it is
+          · ContextLengthError       the input is longer than the model takes
+          · ContentBlockedError      the service's content inspection stopped it
+      · RateLimitError               429: too many requests or tokens; waiting helps
+      · ServerError                  5xx: a fault of the service
+      · APIConnectionError           no connection, or it broke before an answer
+          · APITimeoutError          a time limit passed
+      · ProtocolError                an answer that cannot be read, or that broke off
+      · UnsupportedInputError        raised before any request (also a ValueError)
+      · ConfigurationError           raised before any request (also a ValueError)
+    DashScopeWarning                 a UserWarning
+      · RetiredModelWarning          the hosted service no longer has this model
+      · UnknownModelWarning          no record of this model; conservative defaults apply
+
+The vendor's ``code`` decides first, the HTTP status second: the service sends errors inside
+answers with status 200, and one code contradicts its own name (``ServiceUnavailableError`` is a
+bad request). Codes: the vendor's pages "返回状态码说明" and its English error page.
+"""
+
+from __future__ import annotations
+
+_MESSAGE_LIMIT = 2000
+
+
+class DashScopeError(Exception):
+    """The root: catch this to catch everything that this package raises.
+
+    Attributes:
+        message: what happened, in the service's words where it said so.
+        status_code: HTTP status, ``None`` if there was no answer.
+        code: the vendor's code, e.g. ``"InvalidApiKey"``.
+        request_id: the service's id of the call.
+        retry_after: seconds the service asked to wait.
+        partial_text: text of a stream that had arrived before it broke.
+        model: the id of the model asked.
+    """
+
+    retryable = False
+    advice = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        partial_text: str | None = None,
+        model: str | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.partial_text = partial_text
+        self.model = model
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self._what(), self._facts(), self._help()) if part)
+
+    def _what(self) -> str:
+        where = f"{self.model}: " if self.model else ""
+        return where + _shortened(self.message)
+
+    def _facts(self) -> str:
+        facts = (
+            ("status", self.status_code),
+            ("code", self.code),
+            ("request_id", self.request_id),
+            ("retry_after", self.retry_after),
+        )
+        said = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
+        return f"[{_shortened(said)}]" if said else ""
+
+    def _help(self) -> str:
+        return " ".join(part for part in (self.advice, self.hint) if part)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuilt, (type(self), dict(self.__dict__)))
+
+
+class AuthenticationError(DashScopeError):
+    """The service does not accept the API key."""
+
+    advice = "Check DASHSCOPE_API_KEY: a key belongs to one region."
+
+
+class PermissionDeniedError(DashScopeError):
+    """The key is known but may not use this model or workspace."""
+
+    advice = "Check in the console that the model is activated for this key and workspace."
+
+
+class QuotaExhaustedError(PermissionDeniedError):
+    """The free quota is used up or the account is in debt; waiting does not help."""
+
+    advice = "Check balance and free quota of the account in the console."
+
+
+class ModelNotFoundError(DashScopeError):
+    """The service has no model of this id."""
+
+    advice = "`dashscope-oss models` lists the known ids."
+
+
+class InvalidRequestError(DashScopeError):
+    """The service refuses the request; sending it again cannot help."""
+
+
+class ContextLengthError(InvalidRequestError):
+    """The input is longer than the model takes."""
+
+    advice = "Shorten the input, or use a model with a longer context."
+
+
+class ContentBlockedError(InvalidRequestError):
+    """The service's content inspection stopped the input or the answer."""
+
+
+class RateLimitError(DashScopeError):
+    """Too many requests or tokens for the moment."""
+
+    retryable = True
+
+
+class ServerError(DashScopeError):
+    """A fault on the side of the service."""
+
+    retryable = True
+
+
+class APIConnectionError(DashScopeError):
+    """No connection to the service, or it was lost before the answer began."""
+
+    retryable = True
+
+
+class APITimeoutError(APIConnectionError):
+    """A time limit passed; the message names which."""
+
+
+class ProtocolError(DashScopeError):
+    """An answer that cannot be read, or a stream that ended too soon."""
+
+
+class UnsupportedInputError(DashScopeError, ValueError):
+    """The model cannot carry this input; nothing was sent."""
+
+
+class ConfigurationError(DashScopeError, ValueError):
+    """A setting is missing or impossible; nothing was sent."""
+
+
+class DashScopeWarning(UserWarning):
+    """Root of this package's warnings."""
+
+
+class RetiredModelWarning(DashScopeWarning):
+    """The model was taken off the hosted service; the request is sent all the same."""
+
+
+class UnknownModelWarning(DashScopeWarning):
+    """No record of this model; conservative defaults are used."""
+
+
+_BY_CODE: dict[str, type[DashScopeError]] = {
+    "invalidapikey": AuthenticationError,
+    "invalid_api_key": AuthenticationError,
+    "not authorized": AuthenticationError,
+    "accessdenied": PermissionDeniedError,
+    "access_denied": PermissionDeniedError,
+    "model.accessdenied": PermissionDeniedError,
+    "workspace.accessdenied": PermissionDeniedError,
+    "app.accessdenied": PermissionDeniedError,
+    "endpoint.accessdenied": PermissionDeniedError,
+    "accessdenied.unpurchased": PermissionDeniedError,
+    "arrearage": QuotaExhaustedError,
+    "allocationquota.freetieronly": QuotaExhaustedError,
+    "commoditynotpurchased": QuotaExhaustedError,
+    "prepaidbilloverdue": QuotaExhaustedError,
+    "postpaidbilloverdue": QuotaExhaustedError,
+    "modelnotfound": ModelNotFoundError,
+    "model_not_found": ModelNotFoundError,
+    "model.notexist": ModelNotFoundError,
+    "model_not_supported": ModelNotFoundError,
+    "workspacenotfound": InvalidRequestError,
+    "notfound": InvalidRequestError,
+    "conflict": InvalidRequestError,
+    "datainspectionfailed": ContentBlockedError,
+    "data_inspection_failed": ContentBlockedError,
+    "customroleblocked": ContentBlockedError,
+    "faqruleblocked": ContentBlockedError,
+    "serviceunavailableerror": InvalidRequestError,
+    "invalidparameter": InvalidRequestError,
+    "internalerror.algo.invalidparameter": InvalidRequestError,
+    "invalidurl": InvalidRequestError,
+    "badrequest": InvalidRequestError,
+    "unsupportedoperation": InvalidRequestError,
+    "invalidschema": InvalidRequestError,
+    "invalidinputlength": ContextLengthError,
+    "requesttimeout": ServerError,
+    "insufficient_quota": RateLimitError,
+    "limitrequests": RateLimitError,
+    "throttling": RateLimitError,
+    "modelservingerror": ServerError,
+    "modelunavailable": ServerError,
+    "modelservicefailed": ServerError,
+    "requestrejected": ServerError,
+    "systemerror": ServerError,
+    "internalerror": ServerError,
+    "internal_error": ServerError,
+}
+
+_BY_STATUS: dict[int, type[DashScopeError]] = {
+    401: AuthenticationError,
+    402: QuotaExhaustedError,
+    403: PermissionDeniedError,
+    404: ModelNotFoundError,
+    408: ServerError,
+    429: RateLimitError,
+}
+
+# The code alone is not enough where the vendor files two cases under one: the text decides.
+_BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
+    (InvalidRequestError, "range of input length should be", ContextLengthError),
+    (InvalidRequestError, "model not exist", ModelNotFoundError),
+    (InvalidRequestError, "model not found", ModelNotFoundError),
+    (RateLimitError, "free allocated quota exceeded", QuotaExhaustedError),
+    (ServerError, "list index out of range", InvalidRequestError),
+    (ServerError, "role must be in [", InvalidRequestError),
+    (ServerError, "expecting ',' delimiter", InvalidRequestError),
+)
+
+_TEXT_HINTS: tuple[tuple[str, str], ...] = (
+    (
+        "url error",
+        "This model is served at the other endpoint: set model_info with endpoint="
+        "'text-generation' or 'multimodal-generation'.",
+    ),
+)
+
+
+def from_response(
+    *,
+    status_code: int | None,
+    code: str | None = None,
+    message: str | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+    partial_text: str | None = None,
+    model: str | None = None,
+) -> DashScopeError:
+    """Return the error for what the service answered: by code, then by status."""
+    text = message or "the service gave no reason"
+    return _class_of(status_code, code, text)(
+        text,
+        status_code=status_code,
+        code=code or None,
+        request_id=request_id,
+        retry_after=retry_after,
+        partial_text=partial_text,
+        model=model,
+        hint=next((hint for part, hint in _TEXT_HINTS if part in text.lower()), ""),
+    )
+
+
+def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
+    found = _class_of_code(code) or _class_of_status(status)
+    for general, part, special in _BY_TEXT:
+        if issubclass(found, general) and part in text.lower():
+            return special
+    return found
+
+
+def _class_of_code(code: str | None) -> type[DashScopeError] | None:
+    name = (code or "").lower()
+    while name:
+        if name in _BY_CODE:
+            return _BY_CODE[name]
+        name = name.rpartition(".")[0]
+    return None
+
+
+def _class_of_status(status: int | None) -> type[DashScopeError]:
+    if status is None or 200 <= status < 400:
+        return ProtocolError
+    return _BY_STATUS.get(status) or (InvalidRequestError if status < 500 else ServerError)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + " … (cut)"
+
+
+def _rebuilt(cls: type[DashScopeError], state: dict[str, object]) -> DashScopeError:
+    error = cls.__new__(cls, state["message"])
+    error.__dict__.update(state)
+    return error

@@ -1,0 +1,158 @@
+"""Neutral values that every call is made of: what goes in, what comes out.
+
+They know neither DashScope's wire nor a framework. All are frozen; ``None`` means "not said",
+never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal, TypeAlias, get_args
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Json: TypeAlias = "Mapping[str, object]"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool that a model asked for, or a piece of one while it streams.
+
+    ``arguments`` is the JSON text as the model wrote it. ``index`` tells parallel calls apart;
+    in a stream a later piece carries the index and more ``arguments`` only.
+    """
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, text only."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the service reported them; ``None`` where it reported nothing.
+
+    ``output_tokens`` includes ``reasoning_tokens``; ``input_tokens`` includes ``cached_tokens``.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a caller may set for a call. ``None`` is not sent: the service's default applies.
+
+    Ranges are the vendor's general ones; the pages of the ten seed models document none of the
+    sampling parameters, so for those the service may ignore them.
+
+    Attributes:
+        temperature: in [0, 2).
+        top_p: in (0, 1].
+        top_k: at least 0; 0 or more than 100 turns it off.
+        seed: in [0, 2**31 - 1].
+        max_tokens: tokens of the answer, thinking not counted; at least 1.
+        stop: text, or several, at which the answer ends.
+        repetition_penalty: above 0; 1 is none.
+        presence_penalty: in [-2, 2].
+        enable_thinking: turns thinking on or off on a model that can do both.
+        thinking_budget: most tokens the model may think.
+        tools: functions in the OpenAI form, ``{"type": "function", "function": {...}}``.
+        tool_choice: ``"auto"``, ``"none"`` or one function in the same form.
+        parallel_tool_calls: allow several calls in one answer.
+        response_format: ``{"type": "json_object"}`` and the like.
+        extra: merged into ``parameters`` as it is; wins over the fields above.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: str | Sequence[str] | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    tools: Sequence[Json] | None = None
+    tool_choice: str | Json | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Json | None = None
+    extra: Json = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: object) -> Options:
+        """Return the options that ``settings`` holds in attributes of the same names."""
+        return cls(**{name: getattr(settings, name, None) for name in OPTION_NAMES})
+
+    def merged(self, given: Json) -> Options:
+        """Return these options with ``given`` over them; names that are no option go to extra."""
+        known = {name: value for name, value in given.items() if name in OPTION_NAMES}
+        rest = {name: value for name, value in given.items() if name not in OPTION_NAMES}
+        return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
+
+
+OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Options) if f.name != "extra")
+"""Names of the options, in the order in which they are sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole answer.
+
+    Attributes:
+        text: the answer; empty only if the model really said nothing.
+        reasoning: what the model thought before it answered, if the service sent it.
+        tool_calls: calls that the model asked for, arguments complete.
+        finish_reason: ``stop``, ``length``, ``tool_calls``, or ``None`` if the service sent none.
+        usage: token counts, or ``None`` if the service reported none.
+        request_id: the service's id of the call, for its support.
+        served_by: the weights that answered, where a gateway says so.
+        raw: the reply as it came, with text and ``usage`` left as they were.
+    """
+
+    text: str
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    request_id: str | None = None
+    served_by: str | None = None
+    raw: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What one event of a stream added.
+
+    The fields are those of :class:`Reply`, but ``text``, ``reasoning`` and the ``arguments`` of
+    ``tool_calls`` are the new pieces only. ``finish_reason`` and ``usage`` come with the last
+    delta; nothing but an empty ``text`` need be in between.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    request_id: str | None = None
+    served_by: str | None = None
+    raw: Json = field(default_factory=dict)
+    last: bool = False

@@ -1,0 +1,64 @@
+"""Finding the record of a model, and adding to the registry."""
+
+from __future__ import annotations
+
+import warnings
+
+from dashscope_oss.errors import ConfigurationError, UnknownModelWarning
+from dashscope_oss.record import ModelInfo
+from dashscope_oss.rows import ROWS
+
+__all__ = ["ModelInfo", "all_models", "find_model", "register_model"]
+
+_registry: dict[str, ModelInfo] = {row.id: row for row in ROWS}
+_warned: set[str] = set()
+
+
+def find_model(id: str) -> ModelInfo:
+    """Return the record of the model ``id``.
+
+    An unknown id gets a record of conservative defaults (messages, no tools, no thinking, no
+    known limits) and one :class:`UnknownModelWarning` in the life of the process.
+
+    Raises:
+        ConfigurationError: if ``id`` is empty or not text.
+    """
+    if not isinstance(id, str) or not id.strip():
+        raise ConfigurationError("model must be a model's id; `dashscope-oss models` lists them")
+    return _registry.get(id.strip()) or _unknown(id.strip())
+
+
+def register_model(info: ModelInfo) -> ModelInfo:
+    """Add a record, or replace the one with the same id; return it.
+
+    For a fine-tuned deployment or a model you serve yourself::
+
+        register_model(replace(find_model("llama3-8b-instruct"), id="my-llama", max_input=2000))
+    """
+    _registry[info.id] = info
+    return info
+
+
+def all_models() -> list[ModelInfo]:
+    """Return every record, in the order of the registry."""
+    return list(_registry.values())
+
+
+def _unknown(id: str) -> ModelInfo:
+    if id not in _warned:
+        _warned.add(id)
+        warnings.warn(
+            f"no record of the model {id!r}: it is taken for a chat model without tools. "
+            "`dashscope-oss models` lists the known ids; register_model() adds one.",
+            UnknownModelWarning,
+            stacklevel=3,
+        )
+    return ModelInfo(
+        id=id,
+        family="unknown",
+        maker="unknown",
+        status="unknown",
+        thinking="unknown",
+        structured="unknown",
+        source="no record",
+    )
