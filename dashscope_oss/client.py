@@ -23,16 +23,13 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    aclosing,
     closing,
     contextmanager,
 )
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
-from weakref import WeakKeyDictionary
+from typing import Self, TypeAlias, TypedDict
+from weakref import WeakKeyDictionary, finalize
 
 import httpx
 
@@ -68,6 +65,16 @@ _AGENT = f"dashscope-oss/{__version__}"
 _announced: set[str] = set()
 
 
+_Opened: TypeAlias = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
+
+
+class _Call(TypedDict):
+    method: str
+    url: str
+    content: bytes
+    headers: dict[str, str]
+
+
 class _Base:
     """What the two clients share: settings, and every step that is not I/O."""
 
@@ -86,15 +93,20 @@ class _Base:
         self._connections = max_connections
         self._on_retry = on_retry
 
-    def _headers(self, request: Request, *, stream: bool) -> dict[str, str]:
+    def _call(self, request: Request, *, stream: bool) -> _Call:
         _announce(request.record, self.endpoint)
-        return headers(
-            stream=stream,
-            key=self.endpoint.key(),
-            workspace=self.endpoint.workspace,
-            extra=self.endpoint.headers,
-            agent=_AGENT,
-        )
+        return {
+            "method": "POST",
+            "url": self.endpoint.url(request.path),
+            "content": request.content,
+            "headers": headers(
+                stream=stream,
+                key=self.endpoint.key(),
+                workspace=self.endpoint.workspace,
+                extra=self.endpoint.headers,
+                agent=_AGENT,
+            ),
+        }
 
     def _limits(self) -> httpx.Limits:
         # As many kept as allowed: httpx closes every idle connection once there are more.
@@ -105,8 +117,10 @@ class _Base:
     def _timeouts(self) -> httpx.Timeout:
         return httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT))
 
-    def _wait(self, attempt: int, error: DashScopeError) -> float:
+    def _wait(self, attempt: int, error: DashScopeError, deltas: Deltas | None = None) -> float:
         """Return the seconds to wait before another try, or raise ``error``."""
+        if deltas and deltas.handed_on:
+            raise error
         wait = retry.delay(attempt, error, max_retries=self.max_retries)
         if wait is None:
             raise error
@@ -118,7 +132,8 @@ class _Base:
         if not response.is_success:
             raise self._refusal(request, response, body)
         if "event-stream" in response.headers.get("content-type", ""):
-            deltas = self._start(Deltas(request), response)
+            deltas = Deltas(request)
+            self._begins(deltas, response)
             return replies.joined([*deltas.feed(body), *deltas.close()])
         data = replies.decode(body, request.record.id)
         return replies.parse(request, data, _served_by(response))
@@ -132,10 +147,15 @@ class _Base:
         error.request_id = error.request_id or response.headers.get("x-request-id")
         return error
 
+    def _whole(self, request: Request, response: httpx.Response, body: bytes) -> Delta:
+        return replies.whole(self._reply(request, response, body))
+
     @staticmethod
-    def _start(deltas: Deltas, response: httpx.Response) -> Deltas:
+    def _begins(deltas: Deltas, response: httpx.Response) -> bool:
+        """Whether the answer is a stream; take from its head what ``deltas`` must know."""
         deltas.served_by = _served_by(response)
-        return deltas
+        kind = response.headers.get("content-type", "")
+        return response.is_success and "json" not in kind and "html" not in kind
 
     @contextmanager
     def _translated(self, request: Request, deltas: Deltas | None = None) -> Iterator[None]:
@@ -145,8 +165,7 @@ class _Base:
         except httpx.HTTPError as error:
             if deltas and deltas.finished:
                 return  # the answer was whole; that its connection then broke harms nobody
-            ours = _network_error(error, request, self._timeout)
-            ours.partial_text = deltas.text if deltas else None
+            ours = _network_error(error, request, self._timeout, deltas.text if deltas else "")
             raise self._finished(request, ours) from error
         except DashScopeError as error:
             self._finished(request, error)
@@ -229,17 +248,21 @@ class Client(_Base):
         """
         attempt = 1
         while True:
-            handed_on = False
+            deltas = Deltas(request)
             try:
-                with closing(self._stream_once(request)) as deltas:
-                    for delta in deltas:
-                        handed_on = True
-                        yield delta
+                with (
+                    self._translated(request, deltas),
+                    self._open(request, stream=True) as response,
+                ):
+                    if not self._begins(deltas, response):
+                        yield self._whole(request, response, _bounded(response.iter_bytes()))
+                        return
+                    for chunk in response.iter_bytes():
+                        yield from deltas.feed(chunk)
+                    yield from deltas.close()
                 return
             except DashScopeError as error:
-                if handed_on:
-                    raise
-                wait = self._wait(attempt, error)
+                wait = self._wait(attempt, error, deltas)
             self._sleep(wait)
             attempt += 1
 
@@ -247,8 +270,8 @@ class Client(_Base):
         """Close the connections; the next call opens new ones."""
         with self._lock:
             opened, self._http = self._http, None
-        if opened and opened[0] == os.getpid():
-            opened[1].close()
+        if opened is not None:
+            _close(opened[1], opened[0])
 
     def __enter__(self) -> Self:
         return self
@@ -267,25 +290,13 @@ class Client(_Base):
                 body = _bounded(response.iter_bytes())
             return self._reply(request, response, body)
 
-    def _stream_once(self, request: Request) -> Generator[Delta, None, None]:
-        deltas = Deltas(request)
-        with self._translated(request, deltas), self._open(request, stream=True) as response:
-            if not _streams(response):
-                yield replies.whole(self._reply(request, response, _bounded(response.iter_bytes())))
-                return
-            self._start(deltas, response)
-            for chunk in response.iter_bytes():
-                yield from deltas.feed(chunk)
-            yield from deltas.close()
-
-    def _open(self, request: Request, *, stream: bool) -> AbstractContextManager[httpx.Response]:
-        return self._client().stream(
-            "POST",
-            self.endpoint.url(request.path),
-            content=request.content,
-            headers=self._headers(request, stream=stream),
-            follow_redirects=False,
-        )
+    @contextmanager
+    def _open(self, request: Request, *, stream: bool) -> Iterator[httpx.Response]:
+        http = self._client()
+        call = http.build_request(**self._call(request, stream=stream))
+        response = http.send(call, stream=True, follow_redirects=False)
+        with closing(response):
+            yield response
 
     def _client(self) -> httpx.Client:
         if self._given is not None:
@@ -293,6 +304,7 @@ class Client(_Base):
         with self._lock:
             if self._http is None or self._http[0] != os.getpid():
                 self._http = (os.getpid(), self._new())
+                finalize(self, _close, self._http[1], os.getpid())
             return self._http[1]
 
     def _new(self) -> httpx.Client:
@@ -329,9 +341,7 @@ class AsyncClient(_Base):
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-            WeakKeyDictionary()
-        )
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = WeakKeyDictionary()
 
     async def send(self, request: Request) -> Reply:
         """Send a call and return the whole answer; see :meth:`Client.send`."""
@@ -348,19 +358,29 @@ class AsyncClient(_Base):
 
     async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Send a call and hand on each piece as it arrives; see :meth:`Client.stream`."""
+        # One generator and no context manager made of one: a loop that ends while a stream is
+        # abandoned closes every generator at once, and nested ones get in each other's way.
         attempt = 1
         while True:
-            handed_on = False
+            deltas = Deltas(request)
             try:
-                async with aclosing(self._stream_once(request)) as deltas:
-                    async for delta in deltas:
-                        handed_on = True
-                        yield delta
+                with self._translated(request, deltas):
+                    response = await self._open(request, stream=True)
+                    try:
+                        if not self._begins(deltas, response):
+                            body = await _abounded(response.aiter_bytes())
+                            yield self._whole(request, response, body)
+                            return
+                        async for chunk in response.aiter_bytes():
+                            for delta in deltas.feed(chunk):
+                                yield delta
+                        for delta in deltas.close():
+                            yield delta
+                    finally:
+                        await response.aclose()
                 return
             except DashScopeError as error:
-                if handed_on:
-                    raise
-                wait = self._wait(attempt, error)
+                wait = self._wait(attempt, error, deltas)
             await self._sleep(wait)
             attempt += 1
 
@@ -368,7 +388,7 @@ class AsyncClient(_Base):
         """Close the connections of the running loop; the next call opens new ones."""
         opened = self._by_loop.pop(asyncio.get_running_loop(), None)
         if opened is not None:
-            await opened.aclose()
+            await opened[1].aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -383,47 +403,44 @@ class AsyncClient(_Base):
 
     async def _send_once(self, request: Request) -> Reply:
         with self._translated(request):
-            async with self._open(request, stream=False) as response:
+            response = await self._open(request, stream=False)
+            try:
                 body = await _abounded(response.aiter_bytes())
+            finally:
+                await response.aclose()
             return self._reply(request, response, body)
 
-    async def _stream_once(self, request: Request) -> AsyncGenerator[Delta, None]:
-        deltas = Deltas(request)
-        with self._translated(request, deltas):
-            async with self._open(request, stream=True) as response:
-                if not _streams(response):
-                    body = await _abounded(response.aiter_bytes())
-                    yield replies.whole(self._reply(request, response, body))
-                    return
-                self._start(deltas, response)
-                async for chunk in response.aiter_bytes():
-                    for delta in deltas.feed(chunk):
-                        yield delta
-                for delta in deltas.close():
-                    yield delta
+    async def _open(self, request: Request, *, stream: bool) -> httpx.Response:
+        http = await self._client()
+        call = http.build_request(**self._call(request, stream=stream))
+        return await http.send(call, stream=True, follow_redirects=False)
 
-    def _open(
-        self, request: Request, *, stream: bool
-    ) -> AbstractAsyncContextManager[httpx.Response]:
-        return self._client().stream(
-            "POST",
-            self.endpoint.url(request.path),
-            content=request.content,
-            headers=self._headers(request, stream=stream),
-            follow_redirects=False,
-        )
-
-    def _client(self) -> httpx.AsyncClient:
+    async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
-        found = self._by_loop.get(loop)
-        if found is None:
-            found = self._by_loop[loop] = self._new()
-        return found
+        opened = self._by_loop.get(loop)
+        if opened is None:
+            http = self._new()
+            opened = self._by_loop[loop] = (http, _until_loop_ends(http))
+            await anext(opened[1])
+        return opened[0]
 
     def _new(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
+
+
+async def _until_loop_ends(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    """Close ``http`` when its loop shuts down its generators, or when nobody holds this one."""
+    try:
+        yield
+    finally:
+        await http.aclose()
+
+
+def _close(http: httpx.Client, process: int) -> None:
+    if process == os.getpid():
+        http.close()
 
 
 @lru_cache(maxsize=1)
@@ -459,22 +476,30 @@ def _redact(error: DashScopeError, endpoint: Endpoint) -> None:
         error.args = (error.message,)
 
 
-def _network_error(error: httpx.HTTPError, request: Request, timeout: float) -> DashScopeError:
-    model = request.record.id
+def _network_error(
+    error: httpx.HTTPError, request: Request, timeout: float, text: str
+) -> DashScopeError:
+    model, partial = request.record.id, text or None
     if isinstance(error, httpx.TimeoutException):
-        limit = (
-            min(timeout, CONNECT_TIMEOUT) if isinstance(error, httpx.ConnectTimeout) else timeout
-        )
+        connecting = isinstance(error, httpx.ConnectTimeout)
+        limit = min(timeout, CONNECT_TIMEOUT) if connecting else timeout
         return APITimeoutError(
             f"{_LIMITS.get(type(error), 'the call')} took longer than {limit:g} s",
             model=model,
+            partial_text=partial,
             hint="Raise timeout, or stream.",
         )
+    why = error or type(error).__name__
     if isinstance(error, httpx.DecodingError):
-        return ProtocolError(f"the answer cannot be decompressed: {error}", model=model)
-    host = error.request.url.host
+        return ProtocolError(f"the answer cannot be decompressed: {why}", model=model)
+    if text:
+        return APIConnectionError(
+            f"the connection broke in the middle of the answer: {why}",
+            model=model,
+            partial_text=partial,
+        )
     return APIConnectionError(
-        f"no answer from {host}: {error or type(error).__name__}",
+        f"no answer from {error.request.url.host}: {why}",
         model=model,
         hint="Check base_url, the network, and whether the gateway runs.",
     )
@@ -491,11 +516,6 @@ _LIMITS: dict[type[Exception], str] = {
 def _served_by(response: httpx.Response) -> str | None:
     named: str | None = response.headers.get(replies.SERVED_BY_HEADER)
     return named
-
-
-def _streams(response: httpx.Response) -> bool:
-    kind = response.headers.get("content-type", "")
-    return response.is_success and "json" not in kind and "html" not in kind
 
 
 def _unreadable(response: httpx.Response, body: bytes) -> str:

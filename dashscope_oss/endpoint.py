@@ -23,6 +23,7 @@ WORKSPACE_VARIABLE = "DASHSCOPE_WORKSPACE"
 ApiKey: TypeAlias = str | SecretStr | Callable[[], str]
 
 _API = "/api/v1"
+_EXAMPLE = "https://HOST/api/v1 or http://127.0.0.1:8000/api/v1"
 _VENDOR = ".aliyuncs.com"
 _REGIONS = {
     "beijing": "dashscope.aliyuncs.com",
@@ -80,13 +81,14 @@ class Endpoint:
         workspace = workspace or os.environ.get(WORKSPACE_VARIABLE, "").strip() or None
         url = base_url or _region_url(region, workspace) or os.environ.get(BASE_URL_VARIABLE)
         endpoint = cls(
-            base_url=_checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
+            base_url=checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
             api_key=SecretStr(_checked_key(api_key))
             if isinstance(api_key, str)
             else _kept(api_key),
             workspace=_checked_header("workspace", workspace),
             headers=dict(headers or {}),
         )
+        _warn_if_open(endpoint.base_url)
         if not callable(endpoint.api_key):
             endpoint.key()
         return endpoint
@@ -164,30 +166,41 @@ def _region_url(region: str | None, workspace: str | None) -> str | None:
     return f"https://{workspace}.{_WORKSPACE_REGIONS[region]}.maas{_VENDOR}{_API}"
 
 
-def _checked_url(text: str) -> str:
-    def refuse(why: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"bad base_url {_shown(text)!r}: {why}. It looks like https://HOST/api/v1 or "
-            "http://127.0.0.1:8000/api/v1"
-        )
+def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> str:
+    """Return ``text`` without its last slash if it is an address to call.
+
+    Args:
+        name: what the setting is called.
+        like: a good one, for the error's text.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+
+    def refusal(why: str) -> ConfigurationError:
+        return ConfigurationError(f"bad {name} {_shown(text)!r}: {why}. It looks like {like}")
 
     try:
         url = httpx.URL(text.strip())
     except (httpx.InvalidURL, TypeError, AttributeError) as error:
-        raise refuse(str(error)) from None
+        raise refusal(str(error)) from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise refuse("it needs http:// or https:// and a host")
+        raise refusal("it needs http:// or https:// and a host")
     if url.userinfo or url.query or url.fragment:
-        raise refuse("it may hold neither user name, query nor fragment; pass the key as api_key")
-    if url.path.strip("/") in ("", "compatible-mode/v1"):
-        raise refuse(f"the native protocol is below {_API}, not {url.path!r}")
-    if url.scheme == "http" and not _is_local(url.host):
+        raise refusal("it may hold neither user name, query nor fragment; pass the key as api_key")
+    if url.path.strip("/") in ("", "compatible-mode/v1") and like == _EXAMPLE:
+        raise refusal(f"the native protocol is below {_API}, not {url.path!r}")
+    return str(url).rstrip("/")
+
+
+def _warn_if_open(url: str) -> None:
+    parsed = httpx.URL(url)
+    if parsed.scheme == "http" and not _is_local(parsed.host):
         warnings.warn(
-            f"key and prompts go to {url.host} unencrypted; use https",
+            f"key and prompts go to {parsed.host} unencrypted; use https",
             DashScopeWarning,
             stacklevel=4,
         )
-    return str(url).rstrip("/")
 
 
 def _shown(text: object) -> str:

@@ -100,7 +100,7 @@ class Options:
     @classmethod
     def of(cls, settings: object) -> Options:
         """Return the options that ``settings`` holds in attributes of the same names."""
-        return cls(**{name: getattr(settings, name, None) for name in OPTION_NAMES})
+        return cls().merged({name: getattr(settings, name, None) for name in OPTION_NAMES})
 
     def merged(self, given: Json) -> Options:
         """Return these options with ``given`` over them; names that are no option go to extra."""

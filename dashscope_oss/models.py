@@ -8,7 +8,7 @@ from dashscope_oss.errors import ConfigurationError, UnknownModelWarning
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.rows import ROWS
 
-__all__ = ["ModelInfo", "all_models", "find_model", "register_model"]
+__all__ = ["ModelInfo", "all_models", "find_model", "known_model", "register_model"]
 
 _registry: dict[str, ModelInfo] = {row.id: row for row in ROWS}
 _warned: set[str] = set()
@@ -26,6 +26,11 @@ def find_model(id: str) -> ModelInfo:
     if not isinstance(id, str) or not id.strip():
         raise ConfigurationError("model must be a model's id; `dashscope-oss models` lists them")
     return _registry.get(id.strip()) or _unknown(id.strip())
+
+
+def known_model(id: str) -> ModelInfo | None:
+    """Return the record of the model ``id``, or ``None`` if there is none."""
+    return _registry.get(id)
 
 
 def register_model(info: ModelInfo) -> ModelInfo:

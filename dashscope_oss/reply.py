@@ -104,11 +104,13 @@ class Deltas:
     Attributes:
         served_by: the weights that answer, if the gateway's header named them.
         finished: whether the answer is whole.
+        handed_on: whether anything has been yielded yet.
     """
 
     def __init__(self, request: Request) -> None:
         self.served_by: str | None = None
         self.finished = False
+        self.handed_on = False
         self._request = request
         self._decoder = Decoder()
         regime = _REGIMES[request.record.incremental]
@@ -135,6 +137,7 @@ class Deltas:
         """
         for event in self._decoder.feed(chunk):
             if delta := self._push(event):
+                self.handed_on = True
                 yield delta
 
     def close(self) -> Iterator[Delta]:
@@ -145,9 +148,12 @@ class Deltas:
         """
         for event in self._decoder.flush():
             if delta := self._push(event):
+                self.handed_on = True
                 yield delta
         if not self.finished:
-            yield self._end()
+            last = self._end()
+            self.handed_on = True
+            yield last
 
     def _push(self, event: Event) -> Delta | None:
         if self.finished:

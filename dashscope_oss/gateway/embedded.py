@@ -1,0 +1,113 @@
+"""The embedded engine: a small real language model inside this process, on the CPU.
+
+It is a stand-in for weights that a laptop cannot hold, and says so in every reply. A raw prompt
+of a family is turned back into turns, because the stand-in knows that family's marks no better
+than a stranger does; real weights belong behind the ``openai`` engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from dashscope_oss import models
+from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.gateway import weights
+from dashscope_oss.gateway.job import Job
+from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
+from dashscope_oss.messages import Message
+from dashscope_oss.record import ModelInfo
+
+CONTEXT = 8192
+SLOTS = 2
+_DEFAULT_ANSWER = 512
+
+
+class EmbeddedEngine(OpenAIEngine):
+    """Runs a GGUF model with llama.cpp in this process.
+
+    Args:
+        gguf: a model file of yours; else SmolLM2-135M-Instruct, fetched once and checked.
+        threads: CPU threads; by default one on two cores or fewer, else one less than there are.
+            On a busy small machine a second thread makes it many times slower.
+    """
+
+    def __init__(self, gguf: Path | None = None, *, threads: int | None = None) -> None:
+        self._gguf = gguf
+        self._threads = threads or max(1, (os.cpu_count() or 1) - 1)
+        self._server: object | None = None
+        self._name = gguf.stem if gguf else weights.NAME
+        super().__init__(Upstream(url="http://127.0.0.1/v1", default=self._name))
+
+    async def start(self) -> None:
+        """Fetch the weights if need be, load them and answer one question to warm up."""
+        file = weights.checked(self._gguf) if self._gguf else weights.fetched()
+        key = secrets.token_hex(16)
+        self._server, url = await asyncio.to_thread(_load, file, self._threads, key)
+        self._upstream = Upstream(url=f"{url}/v1", api_key=key, default=self._name)
+        await super().start()
+        warm_up = ModelInfo(id="warm-up", family="", maker="")
+        job = Job(record=warm_up, prompt="Hi", parameters={"max_tokens": 1})
+        async for _ in self.generate(job):
+            pass
+
+    async def aclose(self) -> None:
+        """Free the model."""
+        await super().aclose()
+        self._server = None
+
+    def record_of(self, model: str) -> ModelInfo | None:
+        """Every model in the registry has the one stand-in."""
+        return models.known_model(model)
+
+    def weights_of(self, record: ModelInfo) -> str:
+        """Name the stand-in, never the model asked."""
+        return f"{self._name} (stand-in for {record.id})"
+
+    def _completes(self, job: Job) -> bool:
+        return False
+
+    def _messages(self, job: Job) -> tuple[Message, ...]:
+        template = job.record.template
+        if job.prompt is None or template is None:
+            return super()._messages(job)
+        turns = template.parse(job.prompt) or [Message("user", job.prompt)]
+        return tuple(Message(turn.role, turn.content.strip()) for turn in turns)
+
+    def _common(self, job: Job) -> dict[str, object]:
+        found = super()._common(job)
+        found["timings_per_token"] = True
+        found.setdefault("max_tokens", _DEFAULT_ANSWER)
+        if "repetition_penalty" in found:
+            found["repeat_penalty"] = found.pop("repetition_penalty")
+        return found
+
+
+def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
+    try:
+        import xllamacpp  # noqa: PLC0415 - only where the extra is installed
+    except ImportError as error:
+        raise ConfigurationError(
+            'the embedded engine is not installed: pip install "dashscope-oss[local]"'
+        ) from error
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(file)
+    settings.n_ctx = CONTEXT
+    settings.n_parallel = SLOTS
+    settings.hostnames = ["127.0.0.1"]
+    settings.port = _free_port()
+    settings.api_keys = [key]
+    settings.ui = False
+    settings.verbosity = 0
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(settings)
+    return server, server.listening_address
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,79 @@
+"""What a gateway hands to an engine, and what an engine is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dashscope_oss.messages import Delta, Message
+from dashscope_oss.record import ModelInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One call, checked: exactly one of ``messages`` and ``prompt`` is set.
+
+    Attributes:
+        record: the model asked.
+        messages: the conversation, if one was sent.
+        prompt: the prompt as it was sent, if one was sent.
+        parameters: as sent, checked.
+        stream: whether the caller wants events.
+        request_id: goes back in body and header.
+    """
+
+    record: ModelInfo
+    messages: tuple[Message, ...] | None = None
+    prompt: str | None = None
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    stream: bool = False
+    request_id: str = ""
+
+    @property
+    def incremental(self) -> bool:
+        """Whether events hold new pieces rather than the whole text so far."""
+        asked = self.parameters.get("incremental_output")
+        return self.record.incremental == "forced" if asked is None else bool(asked)
+
+    @property
+    def as_message(self) -> bool:
+        """Whether the reply has the shape of messages rather than of text."""
+        asked = self.parameters.get("result_format")
+        return asked == "message" if asked is not None else not self.record.text_reply
+
+
+class Engine(Protocol):
+    """Something that answers jobs."""
+
+    async def start(self) -> None:
+        """Get ready; called once, before the gateway says that it listens."""
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+
+    def record_of(self, model: str) -> ModelInfo | None:
+        """Return the record under which ``model`` is served, or ``None`` if it is not."""
+
+    def weights_of(self, record: ModelInfo) -> str:
+        """Name the weights that really answer for ``record``."""
+
+    def generate(self, job: Job) -> AsyncGenerator[Delta, None]:
+        """Yield the answer in pieces; the last has ``last=True`` and the finish reason.
+
+        Raises:
+            Refusal: with the vendor's status, code and text.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it came in: the JSON body, and headers with names in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+
+class Cut(Exception):
+    """An engine's wish that the connection be cut without a word."""

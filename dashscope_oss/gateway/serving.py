@@ -1,0 +1,114 @@
+"""Running a gateway: in this process's main thread, or beside it for tests and notebooks."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.gateway.app import BASE, Gateway
+
+_START_SECONDS = 120.0
+
+
+def run(app: Gateway, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve ``app`` until the process is told to stop.
+
+    Args:
+        host: address to bind to.
+        port: 0 picks a free one.
+        on_ready: told the base URL once calls are answered.
+
+    Raises:
+        ConfigurationError: if the address cannot be had, or the engine did not start.
+    """
+    with bound(host, port) as listener:
+        server = _Server(_config(app), on_ready=lambda: on_ready(_url(listener)))
+        server.run(sockets=[listener])
+        if not server.started:
+            raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
+
+
+@contextmanager
+def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve ``app`` in a thread; the context's value is its base URL.
+
+    Raises:
+        ConfigurationError: if the address cannot be had, or the engine did not start.
+    """
+    with bound(host, port) as listener:
+        server = uvicorn.Server(_config(app))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            _await_start(server, thread, app)
+            yield _url(listener)
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind a listening socket, or say why it cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(_why_not(host, port, error)) from error
+    with listener:
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_ready()
+
+
+def _config(app: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
+        http="httptools" if importlib.util.find_spec("httptools") else "h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread, app: Gateway) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
+        time.sleep(0.005)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}{BASE}"
+
+
+def _why_not(host: str, port: int, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {host} is in use: stop what uses it, or pass --port 0 for a free one"
+        )
+    return f"cannot listen on {host}:{port}: {error}"

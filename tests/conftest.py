@@ -1,0 +1,43 @@
+"""Fixtures for every test: no key, no outside network, a scripted gateway on a real socket."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from dashscope_oss import models
+from dashscope_oss.gateway import Gateway, ScriptedEngine, serving
+
+
+@pytest.fixture(autouse=True)
+def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """No test sees the settings of the machine it runs on, or another test's registry."""
+    for name in (
+        "DASHSCOPE_API_KEY",
+        "DASHSCOPE_API_KEY_FILE_PATH",
+        "DASHSCOPE_HTTP_BASE_URL",
+        "DASHSCOPE_WORKSPACE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(models, "_registry", dict(models._registry))
+
+
+@pytest.fixture
+def gateway() -> Iterator[Callable[..., ScriptedEngine]]:
+    """Start scripted gateways: ``engine = gateway(*script)``, then ``engine.base_url``."""
+    running = []
+
+    def start(*script) -> ScriptedEngine:
+        engine = ScriptedEngine(script)
+        server = serving(Gateway(engine, on_request=engine.requests.append))
+        engine.base_url = server.__enter__()
+        running.append(server)
+        return engine
+
+    yield start
+    with warnings.catch_warnings():
+        for server in running:
+            server.__exit__(None, None, None)
