@@ -74,7 +74,8 @@ class DashScopeError(Exception):
 
     def _what(self) -> str:
         where = f"{self.model}: " if self.model else ""
-        return where + _shortened(self.message)
+        text = _shortened(self.message)
+        return where + text + ("" if text.endswith((".", "!", "?", "。", "！")) else ".")
 
     def _facts(self) -> str:
         facts = (

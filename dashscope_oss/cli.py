@@ -1,0 +1,335 @@
+"""The command ``dashscope-oss``: models, ask, serve, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from dashscope_oss import models
+from dashscope_oss._version import __version__
+from dashscope_oss.client import Client
+from dashscope_oss.endpoint import REGIONS, Endpoint
+from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.messages import Message, Options, Usage
+from dashscope_oss.record import ModelInfo
+from dashscope_oss.request import chat
+from dashscope_oss.rows import SEED_IDS
+from dashscope_oss.templates import PromptTemplate
+
+if TYPE_CHECKING:
+    from dashscope_oss.gateway import Engine, ScriptedEngine
+
+Arguments: TypeAlias = argparse.Namespace
+
+GATEWAY_KEY_VARIABLE = "DASHSCOPE_OSS_GATEWAY_KEY"
+UPSTREAM_KEY_VARIABLE = "DASHSCOPE_OSS_UPSTREAM_KEY"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 well, 1 the service failed, 2 wrong use."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except BrokenPipeError:
+        # The reader (`head`, say) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (DashScopeError, ImportError) as error:
+        print(f"dashscope-oss: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError | ImportError) else 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dashscope-oss", description="DashScope's open-weight language models."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_models(commands)
+    _add_ask(commands)
+    _add_serve(commands)
+    _add_demo(commands)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def _add_models(commands: _Commands) -> None:
+    parser = commands.add_parser("models", help="list the known models, or all about one")
+    parser.add_argument("id", nargs="?", help="a model's id")
+    parser.add_argument("--status", choices=("hosted", "retired", "unknown"), help="only these")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--markdown", action="store_true", help="the README's table")
+    parser.set_defaults(run=_models)
+
+
+def _add_ask(commands: _Commands) -> None:
+    parser = commands.add_parser("ask", help="ask a model one question; the answer streams")
+    parser.add_argument("model", help="a model's id")
+    parser.add_argument("question")
+    parser.add_argument("--system", help="a system message")
+    parser.add_argument("--base-url", help="ends in /api/v1; else DASHSCOPE_HTTP_BASE_URL")
+    parser.add_argument("--region", choices=REGIONS)
+    parser.add_argument("--max-tokens", type=int)
+    parser.set_defaults(run=_ask)
+
+
+def _add_serve(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="run the gateway",
+        description="Serve DashScope's native protocol in front of a model of yours. "
+        f"{GATEWAY_KEY_VARIABLE} in the environment is the key that callers must show; "
+        f"{UPSTREAM_KEY_VARIABLE} the one that --upstream asks for.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 picks a free one (%(default)s)")
+    parser.add_argument(
+        "--engine",
+        choices=("embedded", "openai", "scripted"),
+        default="embedded",
+        help="embedded: a small real model on this CPU; openai: any OpenAI-compatible server; "
+        "scripted: canned answers for tests (%(default)s)",
+    )
+    parser.add_argument("--gguf", type=Path, help="embedded: a model file of yours")
+    parser.add_argument("--threads", type=int, help="embedded: CPU threads")
+    parser.add_argument("--upstream", help="openai: the server's base URL, ending in /v1")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="ID=NAME",
+        help="openai: serve the model ID with the server's model NAME; repeat for more",
+    )
+    parser.add_argument("--default-model", metavar="NAME", help="openai: NAME for every other id")
+    parser.add_argument(
+        "--api",
+        choices=("auto", "chat", "completions"),
+        default="auto",
+        help="openai: call chat completions, or raw completions with the family's template "
+        "(auto: raw for prompt-only models)",
+    )
+    parser.add_argument("--script", type=Path, help="scripted: a JSON file, a list of answers")
+    parser.add_argument("--verbose", action="store_true", help="log what goes on")
+    parser.set_defaults(run=_serve)
+
+
+def _add_demo(commands: _Commands) -> None:
+    parser = commands.add_parser("demo", help="a chain and a RAG engine over several models")
+    parser.set_defaults(run=_demo)
+
+
+def _models(arguments: Arguments) -> None:
+    if arguments.id:
+        record = models.known_model(arguments.id)
+        if record is None:
+            raise ConfigurationError(_unknown(arguments.id))
+        print(_as_json(_plain(record)) if arguments.json else _details(record))
+        return
+    wanted = arguments.status
+    records = [row for row in models.all_models() if wanted in (None, row.status)]
+    if arguments.json:
+        print(_as_json([_plain(record) for record in records]))
+    else:
+        print(markdown() if arguments.markdown else _table(records))
+
+
+def _unknown(id: str) -> str:
+    near = [row.id for row in models.all_models() if id.lower() in row.id.lower()]
+    hint = f"; did you mean {', '.join(near[:5])}?" if near else ""
+    return f"no record of the model {id!r}{hint} `dashscope-oss models` lists all."
+
+
+def markdown() -> str:
+    """Return the README's table: the ten seed models and those hosted today."""
+    shown = [r for r in models.all_models() if r.id in SEED_IDS or r.status == "hosted"]
+    rows = [_cells(record) for record in shown]
+    lines = [_HEAD, tuple("---" for _ in _HEAD), *((f"`{id}`", *rest) for id, *rest in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_HEAD = ("model", "status", "input", "context", "max in", "max out", "usage", "tools", "thinking")
+
+
+def _cells(record: ModelInfo) -> tuple[str, ...]:
+    return (
+        record.id,
+        f"retired {record.retired_on}" if record.retired_on else record.status,
+        "+".join(record.inputs),
+        _count(record.context_window),
+        _count(record.max_input),
+        _count(record.max_output),
+        "yes" if record.reports_usage else "no",
+        "yes" if record.tools else "no",
+        record.thinking,
+    )
+
+
+def _count(tokens: int | None) -> str:
+    return f"{tokens:,}" if tokens is not None else "?"
+
+
+def _table(records: Sequence[ModelInfo]) -> str:
+    rows = [tuple(word.upper() for word in _HEAD), *(_cells(record) for record in records)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    numbers = ("context", "max in", "max out")
+    aligned: list[Callable[[str, int], str]] = [
+        str.rjust if name in numbers else str.ljust for name in _HEAD
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(aligned, row, widths, strict=True)
+        return "  ".join(align(cell, width) for align, cell, width in cells).rstrip()
+
+    return "\n".join(line(row) for row in rows)
+
+
+def _details(record: ModelInfo) -> str:
+    shown = [(name, value) for name, value in _plain(record).items() if name != "notes"]
+    width = max(len(name) for name, _ in shown)
+    lines = [f"{name.ljust(width)}  {_shown(value)}" for name, value in shown]
+    return "\n".join([*lines, *(f"- {note}" for note in record.notes)])
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not stated"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _plain(record: ModelInfo) -> dict[str, object]:
+    return {f.name: _json_value(getattr(record, f.name)) for f in fields(ModelInfo)}
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, PromptTemplate):
+        return {"name": value.name, "one_turn": "{}".join(value.user), "source": value.source}
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _ask(arguments: Arguments) -> None:
+    endpoint = Endpoint.resolve(base_url=arguments.base_url, region=arguments.region)
+    turns = [Message("user", arguments.question)]
+    if arguments.system:
+        turns.insert(0, Message("system", arguments.system))
+    record = models.find_model(arguments.model)
+    options = Options(max_tokens=arguments.max_tokens)
+    with Client(endpoint) as client:
+        for delta in client.stream(chat(record, turns, options, stream=True)):
+            print(delta.text, end="", flush=True)
+    print()
+    by = f"; answered by {delta.served_by}" if delta.served_by else ""
+    print(f"[{_tokens(delta.usage)}{by}]", file=sys.stderr)
+
+
+def _tokens(usage: Usage | None) -> str:
+    if usage is None:
+        return "no usage reported"
+    return f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+
+
+def _serve(arguments: Arguments) -> None:
+    from dashscope_oss.gateway import Gateway, run  # noqa: PLC0415 - only with the extra
+
+    _log(verbose=arguments.verbose)
+    key = os.environ.get(GATEWAY_KEY_VARIABLE, "").strip()
+    app = Gateway(_ENGINES[arguments.engine](arguments), api_keys=(key,) if key else ())
+    run(app, host=arguments.host, port=arguments.port, on_ready=_say_ready)
+
+
+def _log(*, verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    # The server's own errors are told by this command, in words of its user.
+    logging.getLogger("uvicorn.error").setLevel(level if verbose else logging.CRITICAL)
+
+
+def _say_ready(url: str) -> None:
+    print(f"listening on {url}", flush=True)
+
+
+def _embedded(arguments: Arguments) -> Engine:
+    from dashscope_oss.gateway import EmbeddedEngine  # noqa: PLC0415
+
+    return EmbeddedEngine(arguments.gguf, threads=arguments.threads)
+
+
+def _openai(arguments: Arguments) -> Engine:
+    from dashscope_oss.gateway import OpenAIEngine, Upstream  # noqa: PLC0415
+
+    if not arguments.upstream:
+        raise ConfigurationError("--engine openai needs --upstream http://HOST:PORT/v1")
+    names = _names(arguments.model)
+    if not names and not arguments.default_model:
+        raise ConfigurationError(
+            "--engine openai needs --model ID=NAME (repeat for more), or --default-model NAME"
+        )
+    return OpenAIEngine(
+        Upstream(
+            url=arguments.upstream,
+            api_key=os.environ.get(UPSTREAM_KEY_VARIABLE) or None,
+            names=names,
+            default=arguments.default_model,
+            api=arguments.api,
+        )
+    )
+
+
+def _names(pairs: Sequence[str]) -> dict[str, str]:
+    found = dict(pair.partition("=")[::2] for pair in pairs)
+    for id, name in found.items():
+        if not id or not name:
+            raise ConfigurationError(f"--model takes ID=NAME, not {id or name!r}")
+    return found
+
+
+def _scripted(arguments: Arguments) -> ScriptedEngine:
+    from dashscope_oss.gateway import Answer, Fault, ScriptedEngine  # noqa: PLC0415
+
+    if not arguments.script:
+        return ScriptedEngine()
+    try:
+        entries = json.loads(arguments.script.read_text(encoding="utf-8"))
+        script = [(Fault if "status" in entry else Answer)(**entry) for entry in entries]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"cannot use the script {arguments.script}: {error}. It is a JSON list of answers "
+            '{"text": "…"} and faults {"status": 429, "code": "…", "message": "…"}.'
+        ) from error
+    return ScriptedEngine(script)
+
+
+_ENGINES: dict[str, Callable[[Arguments], Engine]] = {
+    "embedded": _embedded,
+    "openai": _openai,
+    "scripted": _scripted,
+}
+
+
+def _demo(_: Arguments) -> None:
+    from dashscope_oss.demo import run_demo  # noqa: PLC0415 - only with the extra
+
+    run_demo()
