@@ -21,6 +21,7 @@ from dashscope_oss.messages import Message, Options, Usage
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.request import chat
 from dashscope_oss.rows import SEED_IDS
+from dashscope_oss.table import aligned
 from dashscope_oss.templates import PromptTemplate
 
 if TYPE_CHECKING:
@@ -182,17 +183,8 @@ def _count(tokens: int | None) -> str:
 
 def _table(records: Sequence[ModelInfo]) -> str:
     rows = [tuple(word.upper() for word in _HEAD), *(_cells(record) for record in records)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    numbers = ("context", "max in", "max out")
-    aligned: list[Callable[[str, int], str]] = [
-        str.rjust if name in numbers else str.ljust for name in _HEAD
-    ]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(aligned, row, widths, strict=True)
-        return "  ".join(align(cell, width) for align, cell, width in cells).rstrip()
-
-    return "\n".join(line(row) for row in rows)
+    numbers = [_HEAD.index(name) for name in ("context", "max in", "max out")]
+    return aligned(rows, right=numbers)
 
 
 def _details(record: ModelInfo) -> str:

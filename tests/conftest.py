@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dashscope_oss import models
-from dashscope_oss.gateway import Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Gateway, ScriptedEngine, serving, weights
+
+# Read before any test changes HOME.
+CACHE = weights.cache_folder()
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +24,7 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         "DASHSCOPE_WORKSPACE",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(models, "_registry", dict(models._registry))
 
 
@@ -41,3 +44,13 @@ def gateway() -> Iterator[Callable[..., ScriptedEngine]]:
     with warnings.catch_warnings():
         for server in running:
             server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Iterator[None]:
+    """The embedded model's file, which `make test` has fetched: no test fetches anything."""
+    if not (CACHE / weights.FILE).exists():
+        pytest.fail("the small model is missing: run `make test`, which fetches it first")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(weights.CACHE_VARIABLE, str(CACHE))
+        yield

@@ -15,7 +15,7 @@ from dashscope_oss.gateway.job import Engine, Job, Received
 from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
 from dashscope_oss.gateway.refusals import Refusal
 from dashscope_oss.gateway.scripted import Answer, Fault, ScriptedEngine
-from dashscope_oss.gateway.serving import run, serving
+from dashscope_oss.gateway.serving import bound, run, serving
 
 __all__ = [
     "Answer",
@@ -29,6 +29,7 @@ __all__ = [
     "Refusal",
     "ScriptedEngine",
     "Upstream",
+    "bound",
     "run",
     "serving",
 ]

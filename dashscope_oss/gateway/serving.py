@@ -31,9 +31,7 @@ def run(app: Gateway, *, host: str, port: int, on_ready: Callable[[str], None]) 
     """
     with bound(host, port) as listener:
         server = _Server(_config(app), on_ready=lambda: on_ready(_url(listener)))
-        # Newer versions of uvicorn leave by SystemExit if the engine did not start.
-        with suppress(SystemExit):
-            server.run(sockets=[listener])
+        _run(server, listener)
         if not server.started:
             raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
 
@@ -47,7 +45,7 @@ def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
     """
     with bound(host, port) as listener:
         server = uvicorn.Server(_config(app))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:
             _await_start(server, thread, app)
@@ -78,6 +76,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    # Newer versions of uvicorn leave by SystemExit if the engine did not start.
+    with suppress(SystemExit):
+        server.run(sockets=[listener])
 
 
 def _config(app: Gateway) -> uvicorn.Config:

