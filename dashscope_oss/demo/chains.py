@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
@@ -13,14 +14,13 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from dashscope_oss.demo import MAX_TOKENS, Outcome, Plan, ask, heading, show
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
-_CITY = "Hangzhou"
+_TOPICS = ("a rainbow", "the tide", "an echo")
+_CHAT_QUESTION = "Explain in one or two sentences what {topic} is."
+_TEXT_QUESTION = "Describe {topic} to a child in one sentence."
 _CHAT = ChatPromptTemplate.from_messages(
-    [
-        ("system", "You are a tour guide. Answer in one or two sentences."),
-        ("human", "What is {city} known for?"),
-    ]
+    [("system", "You are a patient teacher."), ("human", _CHAT_QUESTION)]
 )
-_TEXT = PromptTemplate.from_template("Name three things to see in {city}.")
+_TEXT = PromptTemplate.from_template(_TEXT_QUESTION)
 
 
 class _Weights(BaseCallbackHandler):
@@ -42,20 +42,20 @@ class _Weights(BaseCallbackHandler):
 def run(plan: Plan) -> Iterator[Outcome]:
     """Ask each chat and text model; yield what was counted."""
     heading("LangChain: prompt | model | parser, streamed")
-    for model in plan.chat_models:
-        yield _chat(plan, model)
+    for model, topic in zip(plan.chat_models, cycle(_TOPICS)):
+        yield _chat(plan, model, topic)
     for model in plan.text_models:
-        yield _text(plan, model)
+        yield _text(plan, model, _TOPICS[0])
 
 
-def _chat(plan: Plan, model: str) -> Outcome:
+def _chat(plan: Plan, model: str, topic: str) -> Outcome:
     usage, weights = UsageMetadataCallbackHandler(), _Weights()
     llm = ChatDashScopeOSS(
         model=model, base_url=plan.base_url, temperature=0.2, seed=1, max_tokens=MAX_TOKENS
     )
     chain = _CHAT | llm | StrOutputParser()
-    ask(model, _CHAT.messages[-1].format(city=_CITY).text)
-    for piece in chain.stream({"city": _CITY}, config={"callbacks": [usage, weights]}):
+    ask(model, _CHAT_QUESTION.format(topic=topic))
+    for piece in chain.stream({"topic": topic}, config={"callbacks": [usage, weights]}):
         show(piece)
     print()
     counted = usage.usage_metadata.get(model)
@@ -68,14 +68,14 @@ def _chat(plan: Plan, model: str) -> Outcome:
     )
 
 
-def _text(plan: Plan, model: str) -> Outcome:
+def _text(plan: Plan, model: str, topic: str) -> Outcome:
     weights = _Weights()
     llm = DashScopeOSSLLM(
         model=model, base_url=plan.base_url, temperature=0.2, seed=1, max_tokens=MAX_TOKENS
     )
     chain = _TEXT | llm | StrOutputParser()
-    ask(model, _TEXT.format(city=_CITY))
-    for piece in chain.stream({"city": _CITY}, config={"callbacks": [weights]}):
+    ask(model, _TEXT_QUESTION.format(topic=topic))
+    for piece in chain.stream({"topic": topic}, config={"callbacks": [weights]}):
         show(piece)
     print()
     tokens_in, tokens_out = weights.tokens or (None, None)
