@@ -1,0 +1,100 @@
+# Everything runs in .venv, which is made on first use; `make` alone lists what there is.
+#
+# PYTHON=...    the interpreter to make .venv with, if not the first on PATH that is new enough
+# ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"
+# JOBS=2        tests that run at a time
+# COVERAGE=1    make test measures branch coverage
+# CHECK=1       make format only says what it would change
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
+JOBS ?= 2
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test format lint types notebooks wheel record constraints clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## the package's real work, over a local gateway and a small language model
+	@$(VENV)/bin/dashscope-oss demo
+
+# Coverage of the workers and of what tests start is set on in pyproject.toml (patch).
+test: $(VENV)/.dev ## every test
+ifdef COVERAGE
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -n $(JOBS) $(ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+else
+	@$(PY) -m pytest -n $(JOBS) $(ARGS)
+endif
+
+format: $(VENV)/.dev ## write the code in its one form
+	@$(PY) -m ruff format $(if $(CHECK),--diff,--quiet) .
+
+lint: $(VENV)/.dev ## ruff's rules
+	@$(PY) -m ruff check .
+
+types: $(VENV)/.dev ## mypy --strict
+	@$(PY) -m mypy
+
+notebooks: $(VENV)/.dev ## run every notebook
+ifeq ($(wildcard notebooks/*.ipynb),)
+	@echo "There are no notebooks yet: nothing was run."
+else
+	@$(PY) -m pytest --nbmake notebooks
+endif
+
+wheel: $(VENV)/.dev ## build the wheel, from the source archive, into dist/
+	@rm -rf dist
+	@$(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
+
+record: $(VENV)/.dev ## record the cassettes anew; needs DASHSCOPE_API_KEY and costs tokens
+	@test -n "$$DASHSCOPE_API_KEY" || { echo "Set DASHSCOPE_API_KEY to record." >&2; exit 1; }
+	@$(PY) -m pytest -m vcr --record-mode=rewrite --force-enable-socket $(ARGS)
+
+# uv resolves for all Python versions at once and writes markers where they differ.
+constraints: $(VENV)/.made ## pin the newest versions that fit into constraints.txt
+	@$(PY) -m pip install -qq uv
+	@{ echo '# Versions for demo and development; `make constraints` writes this file.'; \
+	   printf '%s\n' hatchling editables | $(PY) -m uv pip compile --quiet --universal \
+	     --python-version 3.11 --all-extras --group dev --no-header --no-annotate \
+	     --no-emit-index-url pyproject.toml -; } > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt constraints.txt
+
+clean: ## remove .venv and whatever else can be made again
+	@rm -rf $(VENV) dist build *.egg-info .coverage* .hypothesis .benchmarks .*_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an installation is repeated only when what it was made from has changed. Demo and tests
+# share one environment, because the tests need all that the demo needs.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing what the demo needs into $(VENV) ..."
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo "Installing what development needs into $(VENV) ..."
+	@$(PIP) --editable '.[demo]' --group dev
+	@touch $@ $(VENV)/.demo
+
+# Many a Python brings a pip that knows neither dependency groups nor build constraints.
+$(VENV)/.made:
+	@python=$$($(find_python)) && echo "Making $(VENV) with $$($$python --version)" \
+	  && $$python -m venv --clear $(VENV)
+	@$(PY) -m pip install -qq 'pip>=25.3'
+	@touch $@
+
+define find_python
+for python in $(or $(PYTHON),python3 python3.11 python3.12 python3.13 python3.14); do \
+  found="$$found $$python ($$($$python --version 2>/dev/null || echo not there))"; \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && echo $$python && exit 0; \
+done; \
+echo "Python 3.11 or newer is needed. Tried:$$found." >&2; \
+echo "Install one, or name it: make PYTHON=/path/to/python3.11 ..." >&2; exit 1
+endef

@@ -1,0 +1,42 @@
+"""How much `import dashscope_oss` costs over the import of httpx and pydantic, which it needs.
+
+Run by hand on a quiet machine: ``python benchmarks/import_time.py [RUNS]``. The house allows
+30 ms. Each run is a new interpreter; the figure is CPU time, so that waiting for the disk or for
+other processes does not count, and the median of all runs.
+"""
+
+import subprocess
+import sys
+from statistics import median
+
+PROBE = """
+import time
+import httpx, pydantic
+began = time.process_time()
+import dashscope_oss
+print(time.process_time() - began)
+"""
+ALLOWED = 30.0
+
+
+def measure() -> float:
+    """Return the CPU time of one import in a new interpreter, in milliseconds."""
+    answer = subprocess.run(
+        [sys.executable, "-c", PROBE], check=True, capture_output=True, text=True
+    )
+    return float(answer.stdout) * 1000
+
+
+def main() -> None:
+    """Measure and print; the first run only warms the caches of the disk and of bytecode."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 11
+    measure()
+    times = sorted(measure() for _ in range(runs))
+    print(
+        f"import dashscope_oss over httpx and pydantic: {median(times):.1f} ms of CPU "
+        f"(median of {runs}, {times[0]:.1f} to {times[-1]:.1f}); allowed: {ALLOWED:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
