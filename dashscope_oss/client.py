@@ -6,7 +6,6 @@ between calls, never shared between processes or event loops, and closed by ``cl
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 import threading
@@ -28,7 +27,7 @@ from contextlib import (
 )
 from functools import lru_cache
 from types import TracebackType
-from typing import Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict
 from weakref import WeakKeyDictionary, finalize
 
 import httpx
@@ -50,6 +49,9 @@ from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.reply import Deltas
 from dashscope_oss.request import Request, headers
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_REPLY_BYTES = 100_000_000
 DEFAULT_TIMEOUT = 300.0
@@ -326,7 +328,7 @@ class AsyncClient(_Base):
         max_connections: int = DEFAULT_CONNECTIONS,
         on_retry: OnRetry | None = None,
         http_async_client: httpx.AsyncClient | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(
             endpoint,
@@ -336,7 +338,7 @@ class AsyncClient(_Base):
             on_retry=on_retry,
         )
         self._given = http_async_client
-        self._sleep = sleep
+        self._sleep = sleep or _sleep
         self.__setstate__({})
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
@@ -386,7 +388,7 @@ class AsyncClient(_Base):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the next call opens new ones."""
-        opened = self._by_loop.pop(asyncio.get_running_loop(), None)
+        opened = self._by_loop.pop(_running_loop(), None)
         if opened is not None:
             await opened[1].aclose()
 
@@ -418,7 +420,7 @@ class AsyncClient(_Base):
     async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:
             return self._given
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
         opened = self._by_loop.get(loop)
         if opened is None:
             http = self._new()
@@ -436,6 +438,19 @@ async def _until_loop_ends(http: httpx.AsyncClient) -> AsyncGenerator[None, None
         yield
     finally:
         await http.aclose()
+
+
+# asyncio takes long to import, and whoever only makes blocking calls never needs it.
+def _running_loop() -> asyncio.AbstractEventLoop:
+    import asyncio  # noqa: PLC0415
+
+    return asyncio.get_running_loop()
+
+
+async def _sleep(seconds: float) -> None:
+    import asyncio  # noqa: PLC0415
+
+    await asyncio.sleep(seconds)
 
 
 def _close(http: httpx.Client, process: int) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import httpx
-from pydantic import SecretStr
 
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning
 
@@ -20,7 +19,15 @@ KEY_FILE_VARIABLE = "DASHSCOPE_API_KEY_FILE_PATH"
 BASE_URL_VARIABLE = "DASHSCOPE_HTTP_BASE_URL"
 WORKSPACE_VARIABLE = "DASHSCOPE_WORKSPACE"
 
-ApiKey: TypeAlias = str | SecretStr | Callable[[], str]
+
+class Hidden(Protocol):
+    """A key that does not show itself; pydantic's ``SecretStr`` is one."""
+
+    def get_secret_value(self) -> str:
+        """Return the key."""
+
+
+ApiKey: TypeAlias = str | Hidden | Callable[[], str]
 
 _API = "/api/v1"
 _EXAMPLE = "https://HOST/api/v1 or http://127.0.0.1:8000/api/v1"
@@ -44,12 +51,12 @@ REGIONS: tuple[str, ...] = (*_REGIONS, *_WORKSPACE_REGIONS)
 class Endpoint:
     """An address and what opens it. Make one with :meth:`resolve`.
 
-    ``api_key`` is ``None`` if the key comes from the environment or a file; it is then read anew
-    for every call, so it is never stored, copied or pickled.
+    ``api_key`` returns the key. It is ``None`` if the key comes from the environment or a file; it
+    is then read anew for every call, so it is never stored, copied or pickled.
     """
 
     base_url: str
-    api_key: SecretStr | Callable[[], str] | None = None
+    api_key: Callable[[], str] | None = field(default=None, repr=False)
     workspace: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -82,14 +89,12 @@ class Endpoint:
         url = base_url or _region_url(region, workspace) or os.environ.get(BASE_URL_VARIABLE)
         endpoint = cls(
             base_url=checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
-            api_key=SecretStr(_checked_key(api_key))
-            if isinstance(api_key, str)
-            else _kept(api_key),
+            api_key=_kept(api_key),
             workspace=_checked_header("workspace", workspace),
             headers=dict(headers or {}),
         )
         _warn_if_open(endpoint.base_url)
-        if not callable(endpoint.api_key):
+        if api_key is None or not callable(api_key):
             endpoint.key()
         return endpoint
 
@@ -108,10 +113,8 @@ class Endpoint:
         Raises:
             ConfigurationError: if it is missing or cannot stand in a header.
         """
-        if isinstance(self.api_key, SecretStr):
-            return self.api_key.get_secret_value()
-        found = self.api_key() if callable(self.api_key) else _key_of_environment()
-        if found:
+        found = self.api_key() if self.api_key is not None else _key_of_environment()
+        if found is not None:
             return _checked_key(found)
         if _is_local(httpx.URL(self.base_url).host):
             return None
@@ -121,8 +124,20 @@ class Endpoint:
         )
 
 
-def _kept(key: SecretStr | Callable[[], str] | None) -> SecretStr | Callable[[], str] | None:
-    return SecretStr(_checked_key(key.get_secret_value())) if isinstance(key, SecretStr) else key
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key given as text: callable like one that is fetched, and never shown."""
+
+    text: str = field(repr=False)
+
+    def __call__(self) -> str:
+        return self.text
+
+
+def _kept(key: ApiKey | None) -> Callable[[], str] | None:
+    if key is None or isinstance(key, str):
+        return None if key is None else _Key(_checked_key(key))
+    return key if callable(key) else _Key(_checked_key(key.get_secret_value()))
 
 
 def _key_of_environment() -> str | None:

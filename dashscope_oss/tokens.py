@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from dashscope_oss.record import Tokenizer
 
@@ -22,20 +23,25 @@ _RATES: dict[Tokenizer, tuple[float, float, float]] = {
     "baichuan": (0.81, 0.223, 0.4),
     "other": (0.81, 0.223, 0.4),
 }
-_WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WIDE = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 _LONGEST_TOKEN = 64
 
 
 def estimate(text: str, family: Tokenizer) -> int:
     """Return about how many tokens ``text`` is to a tokenizer of ``family``."""
     wide, other, _ = _RATES[family]
-    characters = len(_WIDE.findall(text))
+    characters = len(_wide().findall(text))
     return math.ceil(characters * wide + (len(text) - characters) * other)
 
 
 def at_least(text: str, family: Tokenizer) -> int:
     """Return a number of tokens that ``text`` surely has: no tokenizer spans two words."""
-    words = _WIDE.sub(" ", text).split()
+    words = _wide().sub(" ", text).split()
     long_words = sum(len(word) // _LONGEST_TOKEN for word in words)
-    wide = len(_WIDE.findall(text)) * _RATES[family][2]
+    wide = len(_wide().findall(text)) * _RATES[family][2]
     return len(words) + long_words + math.floor(wide)
+
+
+@lru_cache(maxsize=1)
+def _wide() -> re.Pattern[str]:
+    return re.compile(_WIDE)

@@ -10,35 +10,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from dashscope_oss.demo.plan import Outcome, Plan, heading
 from dashscope_oss.endpoint import KEY_VARIABLE
 from dashscope_oss.models import find_model
 from dashscope_oss.table import aligned
-
-MAX_TOKENS = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which models the demo asks, and where (``None``: the hosted service)."""
-
-    base_url: str | None
-    chat_models: tuple[str, ...]
-    text_models: tuple[str, ...]
-    rag_models: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a framework's own callbacks counted for one model, and who answered."""
-
-    model: str
-    framework: str
-    tokens_in: int | None
-    tokens_out: int | None
-    served_by: str
-
 
 LOCAL = Plan(
     base_url="",
@@ -87,21 +63,6 @@ def _planned() -> Iterator[Plan]:
     with serving(Gateway(EmbeddedEngine())) as url:
         print(f"gateway listening on {url}")
         yield Plan(url, LOCAL.chat_models, LOCAL.text_models, LOCAL.rag_models)
-
-
-def heading(text: str) -> None:
-    """Print a section's title."""
-    print(f"\n=== {text} ===", flush=True)
-
-
-def ask(model: str, question: str) -> None:
-    """Print the question that a model is about to answer."""
-    print(f"\n[{model}] {question}\n  ", end="", flush=True)
-
-
-def show(piece: str) -> None:
-    """Print a piece of an answer as it arrives."""
-    print(piece.replace("\n", "\n  "), end="", flush=True)
 
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:

@@ -11,7 +11,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import LLMResult
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 
-from dashscope_oss.demo import MAX_TOKENS, Outcome, Plan, ask, heading, show
+from dashscope_oss.demo.plan import MAX_TOKENS, Outcome, Plan, ask, heading, show
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
 _TOPICS = ("a rainbow", "the tide", "an echo")

