@@ -36,7 +36,7 @@ class _Weights(BaseCallbackHandler):
         info = (message.response_metadata if message else generation.generation_info) or {}
         self.served_by = info.get("served_by") or self.served_by
         if usage := info.get("token_usage"):
-            self.tokens = (usage["prompt_tokens"], usage["completion_tokens"])
+            self.tokens = (usage["input_tokens"], usage["output_tokens"])
 
 
 def run(plan: Plan) -> Iterator[Outcome]:

@@ -16,6 +16,7 @@ from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.app import BASE, Gateway
 
 _START_SECONDS = 120.0
+_LAST_PORT = 65535
 
 
 def run(app: Gateway, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
@@ -58,10 +59,12 @@ def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """Bind a listening socket, or say why it cannot be had."""
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigurationError(f"cannot listen on port {port}: ports go from 0 to {_LAST_PORT}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigurationError(_why_not(host, port, error)) from error
     with listener:
         yield listener
@@ -112,8 +115,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://{shown}:{port}{BASE}"
 
 
-def _why_not(host: str, port: int, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is in use: stop what uses it, or pass --port 0 for a free one"
         )

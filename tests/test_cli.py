@@ -1,0 +1,209 @@
+"""The command: what it prints, what it says of wrong use, and the demo from end to end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from dashscope_oss.cli import main
+from dashscope_oss.gateway import Answer, bound
+from dashscope_oss.messages import Usage
+from dashscope_oss.models import all_models
+from dashscope_oss.rows import SEED_IDS
+
+COMMAND = (sys.executable, "-m", "dashscope_oss")
+
+
+def run(capsys, *arguments):
+    """Run the command; return its status and what it printed and complained of."""
+    status = main(arguments)
+    return (status, *capsys.readouterr())
+
+
+def test_models_lists_every_model_as_a_table(capsys):
+    """One line a model, columns lined up."""
+    status, out, _ = run(capsys, "models")
+
+    lines = out.splitlines()
+    assert status == 0
+    assert len(lines) == 1 + len(all_models())
+    assert lines[0].split()[:3] == ["MODEL", "STATUS", "INPUT"]
+    assert {line.index("retired 2025-07-02") for line in lines[1:11]} == {lines[0].index("STATUS")}
+
+
+def test_models_as_json_and_by_status(capsys):
+    """The same for programs; only some of them."""
+    _, out, _ = run(capsys, "models", "--json", "--status", "hosted")
+
+    found = json.loads(out)
+    assert {row["status"] for row in found} == {"hosted"}
+    assert "deepseek-v4-pro" in {row["id"] for row in found}
+
+
+@pytest.mark.parametrize("id", SEED_IDS)
+def test_one_model_with_its_decisions(capsys, id):
+    """Everything about one model, readable and as JSON, contradictions of its page decided."""
+    _, shown, _ = run(capsys, "models", id)
+    _, as_json, _ = run(capsys, "models", id, "--json")
+
+    found = json.loads(as_json)
+    assert found["id"] == id
+    assert found["retired_on"] == "2025-07-02"
+    assert found["notes"]
+    assert all(note in shown for note in found["notes"])
+
+
+def test_an_unknown_model_gets_a_hint(capsys):
+    """A near miss is named; the status says wrong use."""
+    status, _, complaint = run(capsys, "models", "ziya")
+
+    assert status == 2
+    assert "did you mean ziya-llama-13b-v1?" in complaint
+
+
+def test_ask_streams_the_answer_and_says_who_gave_it(capsys, gateway):
+    """The answer on stdout, usage and weights on stderr."""
+    engine = gateway(Answer("Hangzhou.", usage=Usage(input_tokens=5, output_tokens=2)))
+
+    status, out, note = run(
+        capsys,
+        *("ask", "llama3-8b-instruct", "The capital?", "--base-url", engine.base_url),
+        *("--system", "Be brief.", "--max-tokens", "9"),
+    )
+
+    assert (status, out) == (0, "Hangzhou.\n")
+    assert note == "[5 tokens in, 2 out; answered by none (scripted)]\n"
+    body = engine.requests[0].body
+    assert [m["role"] for m in body["input"]["messages"]] == ["system", "user"]
+    assert body["parameters"]["max_tokens"] == 9
+
+
+def test_ask_makes_no_usage_up(capsys, gateway):
+    """A model without metering has no counts."""
+    engine = gateway(Answer("好"))
+
+    _, _, note = run(capsys, "ask", "ziya-llama-13b-v1", "你好", "--base-url", engine.base_url)
+
+    assert note.startswith("[no usage reported;")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("ask", "llama3-8b-instruct", "hi"), 2, "DASHSCOPE_API_KEY"),
+        (("ask", "llama3-8b-instruct", " ", "--base-url", "http://127.0.0.1:9/api/v1"), 2, "empty"),
+        (("ask", "llama3-8b-instruct", "hi", "--base-url", "nowhere"), 2, "bad base_url 'nowhere'"),
+        (("ask", "llama3-8b-instruct", "hi", "--base-url", "http://127.0.0.1:9"), 2, "/api/v1"),
+        (
+            ("ask", "llama3-8b-instruct", "hi", "--base-url", "http://127.0.0.1:9/api/v1"),
+            1,
+            "Check base_url, the network, and whether the gateway runs.",
+        ),
+        (("serve", "--engine", "openai"), 2, "--upstream"),
+        (("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1"), 2, "--model ID"),
+        (
+            ("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1", "--model", "x"),
+            2,
+            "ID=NAME",
+        ),
+        (
+            (
+                "serve",
+                "--engine",
+                "openai",
+                "--upstream",
+                "x",
+                "--default-model",
+                "y",
+                "--port",
+                "0",
+            ),
+            2,
+            "bad --upstream 'x'",
+        ),
+        (("serve", "--engine", "scripted", "--script", "missing.json"), 2, "missing.json"),
+        (("serve", "--gguf", "missing.gguf", "--port", "0"), 2, "cannot read the model file"),
+        (("serve", "--engine", "scripted", "--host", "host.invalid"), 2, "cannot listen on"),
+        (("serve", "--engine", "scripted", "--port", "70000"), 2, "cannot listen on"),
+    ],
+)
+def test_wrong_use_is_told_with_the_way_out(capsys, monkeypatch, arguments, status, text):
+    """A clear line on stderr and a status, never a trace."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    found, out, complaint = run(capsys, *arguments)
+
+    assert (found, out) == (status, "")
+    assert complaint.startswith("dashscope-oss: ")
+    assert text in complaint
+    assert "Traceback" not in complaint
+
+
+def test_serve_says_that_the_port_is_in_use(capsys):
+    """The port and the way out are named."""
+    with bound("127.0.0.1", 0) as listener:
+        port = str(listener.getsockname()[1])
+        status, _, complaint = run(capsys, "serve", "--engine", "scripted", "--port", port)
+
+    assert status == 2
+    assert f"port {port} of 127.0.0.1 is in use" in complaint
+
+
+@contextmanager
+def serving(*arguments, **environment):
+    """Run ``serve`` as a user would; the value is the URL of its ready line."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        line = process.stdout.readline()
+        yield re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+/api/v1)\n", line)[1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) in (0, 130)
+        process.stdout.close()
+
+
+def test_serve_announces_itself_answers_and_stops(capsys, tmp_path):
+    """One line when it is ready, a script's answers, its key asked for, a clean end on Ctrl-C."""
+    script = tmp_path / "script.json"
+    script.write_text('[{"text": "canned"}, {"status": 400, "code": "Arrearage", "message": "x"}]')
+    with serving(
+        *("--engine", "scripted", "--script", str(script)), DASHSCOPE_OSS_GATEWAY_KEY="sk-gate"
+    ) as url:
+        without = run(capsys, "ask", "llama3-8b-instruct", "hi", "--base-url", url)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-gate")
+            right = run(capsys, "ask", "llama3-8b-instruct", "hi", "--base-url", url)
+            broke = run(capsys, "ask", "llama3-8b-instruct", "hi", "--base-url", url)
+
+    assert "InvalidApiKey" in without[2]
+    assert right[1] == "canned\n"
+    assert broke[0] == 1
+    assert "Arrearage" in broke[2]
+
+
+def test_the_demo_does_the_packages_real_work(small_model):
+    """A chain and a RAG engine, at least five seed models, with the callbacks' usage."""
+    done = subprocess.run(
+        [*COMMAND, "demo"], capture_output=True, text=True, timeout=300, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    answers = re.findall(r"\[([\w.-]+)\] .+\n  (\S.*)", done.stdout)
+    assert len({model for model, _ in answers} & set(SEED_IDS)) >= 5
+    counted = re.findall(
+        r"^([\w.-]+) +(LangChain \w+|LlamaIndex RAG) +([1-9]\d*) +([1-9]\d*) +smollm2-135m",
+        done.stdout,
+        flags=re.MULTILINE,
+    )
+    assert len({model for model, *_ in counted} & set(SEED_IDS)) >= 5
+    assert {framework.split()[0] for _, framework, *_ in counted} == {"LangChain", "LlamaIndex"}
+    assert "Error" not in done.stderr + done.stdout
