@@ -167,7 +167,7 @@ class _Base:
         except httpx.HTTPError as error:
             if deltas and deltas.finished:
                 return  # the answer was whole; that its connection then broke harms nobody
-            ours = _network_error(error, request, self._timeout, deltas.text if deltas else "")
+            ours = _network_error(error, request, self._timeout, deltas.so_far() if deltas else "")
             raise self._finished(request, ours) from error
         except DashScopeError as error:
             self._finished(request, error)

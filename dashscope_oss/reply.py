@@ -118,16 +118,17 @@ class Deltas:
         self._reasoning = _Channel(regime)
         self._trim = _filter(request)
         self._pieces: list[str] = []
+        self._calls: set[int] = set()
         self._usage: Usage | None = None
         self._request_id: str | None = None
         self._raw: Mapping[str, object] = {}
         self._owes_finish = request.record.reports_finish
         self._began = False
 
-    @property
-    def text(self) -> str:
-        """The answer so far."""
-        return "".join(self._pieces)
+    def so_far(self) -> str:
+        """Return the text of a stream that is over: what was handed on and what was held back."""
+        held = self._trim.push(self._text.end()) + self._trim.end()
+        return "".join(self._pieces) + held
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """Take the next bytes; yield what each completed event added.
@@ -172,7 +173,7 @@ class Deltas:
             reasoning = self._reasoning.push(part.reasoning)
         except ProtocolError as error:
             raise self._broken(str(error)) from None
-        delta = self._delta(text, reasoning, part.tool_calls)
+        delta = self._delta(text, reasoning, tuple(map(self._piece, part.tool_calls)))
         if part.finish_reason is not None:
             return self._last(delta, part.finish_reason)
         return delta if text or reasoning or part.tool_calls else None
@@ -192,9 +193,17 @@ class Deltas:
             if failed or reports_error(data):
                 raise error_in(data, status_code=event.status if failed else None, model=model)
         except DashScopeError as error:
-            error.partial_text = self.text
+            error.partial_text = self.so_far()
             raise
         return data
+
+    def _piece(self, call: ToolCall) -> ToolCall:
+        """Take id and name off a later piece of a call: whoever joins pieces would double them."""
+        if call.index in self._calls:
+            return replace(call, id="", name="")
+        if call.index is not None:
+            self._calls.add(call.index)
+        return call
 
     def _delta(self, text: str, reasoning: str, tool_calls: tuple[ToolCall, ...]) -> Delta:
         if text:
@@ -227,7 +236,7 @@ class Deltas:
             text,
             model=self._request.record.id,
             request_id=self._request_id,
-            partial_text=self.text,
+            partial_text=self.so_far(),
         )
 
 

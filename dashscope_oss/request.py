@@ -153,7 +153,7 @@ def _sampling(record: ModelInfo, options: Options) -> dict[str, object]:
         found.pop("enable_thinking", None)
     if isinstance(found.get("stop"), Sequence) and not found["stop"]:
         del found["stop"]
-    found.update(options.extra)
+    found.update({name: value for name, value in options.extra.items() if value is not None})
     _check_numbers(record, found)
     return found
 

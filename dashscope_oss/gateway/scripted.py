@@ -57,7 +57,7 @@ class Fault:
         status: HTTP status, or that of the error event.
         code: the vendor's code.
         message: the vendor's text.
-        after: pieces of "before the fault" that a stream sends first; ``None``: none.
+        after: pieces ("piece 1 ", "piece 2 " …) that a stream sends first; ``None``: none.
         cut: break the connection instead of saying anything.
     """
 
@@ -113,8 +113,8 @@ class ScriptedEngine:
 
 
 async def _failing(fault: Fault) -> AsyncGenerator[Delta, None]:
-    for _ in range(fault.after or 0):
-        yield Delta(text="before the fault ")
+    for number in range(fault.after or 0):
+        yield Delta(text=f"piece {number + 1} ")
     if fault.cut:
         raise Cut
     raise Refusal(fault.status, fault.code, fault.message)

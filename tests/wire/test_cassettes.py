@@ -78,7 +78,7 @@ def service(record_mode, gateway, request):
     engine = gateway(SAMPLES[find_model(model).family])
     return (
         {"base_url": engine.base_url, "api_key": "sk-dummy"},
-        "recorded from this project's gateway, scripted with the vendor page's sample answer"
+        "recorded from this project's gateway, scripted with the vendor page's sample, shortened"
         if model in SEED_IDS
         else "recorded from this project's gateway, scripted; no vendor sample",
     )

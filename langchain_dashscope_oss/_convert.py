@@ -1,0 +1,259 @@
+"""LangChain's objects to this package's neutral ones, and back. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, NoReturn, TypeAlias
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages import ToolCall as LangChainToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    GenerationChunk,
+)
+
+from dashscope_oss.errors import UnsupportedInputError
+from dashscope_oss.messages import ROLES, Delta, Message, Reply, Role, ToolCall, Usage
+
+PROVIDER = "dashscope"
+"""What LangChain's metadata and traces call the service."""
+
+Info: TypeAlias = dict[str, Any]
+
+_ROLES: dict[type[BaseMessage], Role] = {
+    SystemMessage: "system",
+    HumanMessage: "user",
+    AIMessage: "assistant",
+    ToolMessage: "tool",
+}
+_NAMED_ROLES: dict[str, Role] = {role: role for role in ROLES}
+_CALL_BLOCKS = ("tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call")
+_THOUGHT_BLOCKS = ("reasoning", "thinking")
+
+
+def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
+    """Return ``messages`` as neutral ones for ``model``.
+
+    Text and tool calls are carried. Thoughts of earlier answers are not sent again.
+
+    Raises:
+        UnsupportedInputError: for a role or a block of content that is neither.
+    """
+    return [_to_message(message, model) for message in messages]
+
+
+def to_chat_result(reply: Reply, model: str) -> ChatResult:
+    """Return a whole answer of ``model`` as LangChain's result."""
+    calls, invalid = _parsed_calls(reply.tool_calls)
+    info = _info(reply)
+    message = AIMessage(
+        content=reply.text,
+        additional_kwargs=_thoughts(reply),
+        response_metadata=_metadata(info, model),
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=_usage_metadata(reply.usage),
+    )
+    return ChatResult(
+        generations=[ChatGeneration(message=message, generation_info=info)],
+        llm_output=llm_output([info], model),
+    )
+
+
+def to_chat_chunk(delta: Delta, model: str) -> ChatGenerationChunk:
+    """Return a piece of an answer; usage and metadata come with the last one only.
+
+    LangChain adds the metadata of chunks up, so what came twice would be doubled.
+    """
+    info = _info(delta) if delta.last else None
+    position: Literal["last"] | None = "last" if delta.last else None
+    message = AIMessageChunk(
+        content=delta.text,
+        additional_kwargs=_thoughts(delta),
+        response_metadata=_metadata(info, model) if info else {"model_provider": PROVIDER},
+        tool_call_chunks=[_call_chunk(call, n) for n, call in enumerate(delta.tool_calls)],
+        usage_metadata=_usage_metadata(delta.usage),
+        chunk_position=position,
+    )
+    return ChatGenerationChunk(message=message, generation_info=info)
+
+
+def to_generation(reply: Reply, model: str) -> Generation:
+    """Return a whole answer of ``model`` as plain text with its facts."""
+    info = {**_thoughts(reply), "model_name": model, **_info(reply)}
+    return Generation(text=reply.text, generation_info=info)
+
+
+def to_generation_chunk(delta: Delta, model: str) -> GenerationChunk:
+    """Return a piece of plain text; its facts come with the last one only."""
+    facts = {"model_name": model, **_info(delta)} if delta.last else {}
+    return GenerationChunk(text=delta.text, generation_info={**_thoughts(delta), **facts} or None)
+
+
+def llm_output(infos: Iterable[Mapping[str, Any] | None], model: str | None) -> Info:
+    """Return what callbacks read of several answers together: their summed usage, the model."""
+    reported = [info["token_usage"] for info in infos if info and info.get("token_usage")]
+    return {"token_usage": _summed(reported), "model_name": model}
+
+
+def _to_message(message: BaseMessage, model: str) -> Message:
+    return Message(
+        role=_role(message, model),
+        content=_text(message, model),
+        tool_calls=_calls(message) if isinstance(message, AIMessage) else (),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        partial=bool(message.additional_kwargs.get("partial")),
+    )
+
+
+def _role(message: BaseMessage, model: str) -> Role:
+    if isinstance(message, ChatMessage):
+        if message.role in _NAMED_ROLES:
+            return _NAMED_ROLES[message.role]
+        _refuse(f"unknown role {message.role!r}; use one of {', '.join(ROLES)}", model)
+    role = next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
+    if role is None:
+        _refuse(f"a {type(message).__name__} cannot be sent; use a message of another kind", model)
+    return role
+
+
+def _text(message: BaseMessage, model: str) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(_block_text(block, message, model) for block in message.content)
+
+
+def _block_text(block: str | dict[str, Any], message: BaseMessage, model: str) -> str:
+    if isinstance(block, str):
+        return block
+    if isinstance(message, AIMessage) and _stands_elsewhere(block, message):
+        return ""
+    text = block.get("text")
+    if block.get("type") != "text" or not isinstance(text, str):
+        _refuse(f"a content block of type {block.get('type')!r} cannot be sent, only text", model)
+    return text
+
+
+def _stands_elsewhere(block: Mapping[str, Any], message: AIMessage) -> bool:
+    if block.get("type") in _CALL_BLOCKS:
+        return bool(message.tool_calls or message.invalid_tool_calls)
+    return block.get("type") in _THOUGHT_BLOCKS
+
+
+def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    good = (
+        ToolCall(call["id"] or "", call["name"], json.dumps(call["args"], ensure_ascii=False))
+        for call in message.tool_calls
+    )
+    bad = (
+        ToolCall(call["id"] or "", call["name"] or "", call["args"] or "")
+        for call in message.invalid_tool_calls
+    )
+    return (*good, *bad)
+
+
+def _refuse(text: str, model: str) -> NoReturn:
+    raise UnsupportedInputError(text, model=model)
+
+
+def _parsed_calls(
+    calls: Iterable[ToolCall],
+) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
+    good: list[LangChainToolCall] = []
+    bad: list[InvalidToolCall] = []
+    for call in calls:
+        try:
+            args = _arguments(call.arguments)
+        except ValueError as error:
+            bad.append(
+                invalid_tool_call(
+                    name=call.name, args=call.arguments, id=call.id or None, error=str(error)
+                )
+            )
+        else:
+            good.append(tool_call(name=call.name, args=args, id=call.id or None))
+    return good, bad
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    # A function without parameters is called with nothing at all.
+    found = json.loads(text) if text.strip() else {}
+    if not isinstance(found, dict):
+        raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as json.loads does
+    return found
+
+
+def _call_chunk(call: ToolCall, position: int) -> ToolCallChunk:
+    return tool_call_chunk(
+        name=call.name or None,
+        args=call.arguments,
+        id=call.id or None,
+        index=position if call.index is None else call.index,
+    )
+
+
+def _thoughts(part: Reply | Delta) -> Info:
+    return {"reasoning_content": part.reasoning} if part.reasoning else {}
+
+
+def _info(part: Reply | Delta) -> Info:
+    served_by = {"served_by": part.served_by} if part.served_by else {}
+    return {
+        "finish_reason": part.finish_reason,
+        "request_id": part.request_id,
+        "token_usage": _token_usage(part.usage),
+        **served_by,
+    }
+
+
+def _metadata(info: Info, model: str) -> Info:
+    return {"model_name": model, "model_provider": PROVIDER, **info}
+
+
+def _token_usage(usage: Usage | None) -> dict[str, int] | None:
+    if usage is None:
+        return None
+    return {name: count for name, count in asdict(usage).items() if count is not None}
+
+
+def _usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Return the counts in LangChain's words; it has no word for a count that is missing."""
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    total = usage.total_tokens
+    found = UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens if total is None else total,
+    )
+    if usage.cached_tokens is not None:
+        found["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    if usage.reasoning_tokens is not None:
+        found["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return found
+
+
+def _summed(usages: Sequence[Mapping[str, int]]) -> dict[str, int] | None:
+    names = dict.fromkeys(name for usage in usages for name in usage)
+    return {name: sum(usage.get(name, 0) for usage in usages) for name in names} or None

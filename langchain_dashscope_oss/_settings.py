@@ -1,0 +1,256 @@
+"""What both model classes share: their settings, clients, and the options of a call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
+
+import httpx
+from langchain_core.load.serializable import Serializable
+from pydantic import ConfigDict, Field, InstanceOf, SecretStr
+
+from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, AsyncClient, Client
+from dashscope_oss.endpoint import KEY_VARIABLE, Endpoint
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning
+from dashscope_oss.messages import OPTION_NAMES, Options
+from dashscope_oss.models import ModelInfo, find_model
+from langchain_dashscope_oss._errors import translated
+
+_CONNECTION = (
+    "base_url",
+    "region",
+    "api_key",
+    "workspace",
+    "default_headers",
+    "timeout",
+    "max_retries",
+    "max_connections",
+    "http_client",
+    "http_async_client",
+)
+_CACHES = ("_endpoint", "_client", "_async_client", "_serialized")
+
+
+class Settings(Serializable):
+    """The settings of a model object. ``None`` is not sent: the service's default applies.
+
+    Attributes:
+        model: the model's id; ``dashscope-oss models`` lists the known ones.
+        base_url: where the service or a gateway is; ends in ``/api/v1``. Wins over ``region``
+            and the environment variable ``DASHSCOPE_HTTP_BASE_URL``.
+        region: a public region by name, e.g. ``"singapore"``; Beijing if nothing is said.
+        workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
+        api_key: the key, or a function that returns it; else ``DASHSCOPE_API_KEY``. A gateway on
+            this machine needs none. It is left out when the model is pickled.
+        temperature: in [0, 2).
+        top_p: in (0, 1].
+        top_k: at least 0; 0 or more than 100 turns it off.
+        seed: in [0, 2**31 - 1].
+        max_tokens: tokens of the answer, thinking not counted; at least 1.
+        stop: text, or several, at which the answer ends.
+        repetition_penalty: above 0; 1 is none.
+        presence_penalty: in [-2, 2].
+        enable_thinking: turns thinking on or off on a model that can do both.
+        thinking_budget: most tokens the model may think.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``.
+        max_retries: tries after the first, for errors that waiting can cure.
+        max_connections: most connections at once.
+        default_headers: sent with every call. They may hold secrets, so they are neither shown
+            nor serialised.
+        http_client: an httpx client of yours for sync calls; never closed here.
+        http_async_client: the same for async calls.
+        model_kwargs: further parameters, sent as they are.
+        model_info: a record to use for ``model`` instead of the registry's.
+        streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
+    """
+
+    model: str = Field(validation_alias="model_name")
+    base_url: str | None = Field(default=None, validation_alias="api_base")
+    region: str | None = None
+    workspace: str | None = None
+    api_key: SecretStr | Callable[[], str] | None = Field(
+        default=None, validation_alias="dashscope_api_key"
+    )
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: str | list[str] | None = Field(default=None, validation_alias="stop_sequences")
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    max_retries: int = Field(default=DEFAULT_RETRIES, ge=0)
+    max_connections: int = Field(default=DEFAULT_CONNECTIONS, ge=1)
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    http_client: InstanceOf[httpx.Client] | None = Field(default=None, exclude=True, repr=False)
+    http_async_client: InstanceOf[httpx.AsyncClient] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_info: InstanceOf[ModelInfo] | None = Field(default=None, repr=False)
+    streaming: bool = False
+
+    # A pydantic error shows its input, and the input may hold the key.
+    model_config = ConfigDict(
+        populate_by_name=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    def __init__(self, **given: object) -> None:
+        # Not in a validator: pydantic would turn our errors into its own.
+        with translated():
+            super().__init__(**_by_name(type(self), given))
+            self._record()
+            _ = self._endpoint
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``langchain_core.load.dumps`` writes this model; it does, without the key."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Where a serialised model finds its key again."""
+        return {"api_key": KEY_VARIABLE}
+
+    def close(self) -> None:
+        """Close the connections of sync calls; the next call opens new ones."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the async connections of the running event loop."""
+        await self._async_client.aclose()
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint.resolve(
+            base_url=self.base_url,
+            region=self.region,
+            api_key=self.api_key,
+            workspace=self.workspace,
+            headers=self.default_headers,
+        )
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(
+            self._endpoint,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            max_connections=self.max_connections,
+            http_client=self.http_client,
+        )
+
+    @cached_property
+    def _async_client(self) -> AsyncClient:
+        return AsyncClient(
+            self._endpoint,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            max_connections=self.max_connections,
+            http_async_client=self.http_async_client,
+        )
+
+    @property
+    def _defaults(self) -> Options:
+        return Options.of(self).merged(self.model_kwargs)
+
+    def _record(self, model: str | None = None) -> ModelInfo:
+        """Return the record of ``model``, which a call may name, else of this object's model."""
+        if self.model_info is None or model not in (None, self.model):
+            return find_model(model or self.model)
+        return replace(self.model_info, id=self.model)
+
+    def _call(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[ModelInfo, Options]:
+        """Return what a call with these keyword arguments asks: of which model, how."""
+        said = _renamed(type(self), given)
+        record = self._record(said.pop("model", None))
+        said.pop("stream", None)  # LangChain's own switch
+        _refuse_settings(type(self), said)
+        if stop is not None:
+            said["stop"] = stop
+        return record, self._defaults.merged(said)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return all that decides an answer, for caches and traces; never the key."""
+        said = {name: getattr(self._defaults, name) for name in OPTION_NAMES}
+        # LangChain writes the stop of the call over "stop", which would hide this object's.
+        said["stop_sequences"] = said.pop("stop")
+        info = {"model_info": repr(self.model_info)} if self.model_info else {}
+        return {
+            "model": self.model,
+            "base_url": self._endpoint.base_url,
+            "workspace": self._endpoint.workspace,
+            **{name: value for name, value in said.items() if value is not None},
+            **self._defaults.extra,
+            **info,
+        }
+
+    def _stops(self, stop: list[str] | None) -> list[str] | None:
+        found = stop if stop is not None else self.stop
+        return [found] if isinstance(found, str) else found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        _forget(self, _CACHES if name in _CONNECTION else ("_serialized",))
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        _forget(copied, _CACHES)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        kept = {name: value for name, value in self.__dict__.items() if name not in _CACHES}
+        if isinstance(self.api_key, SecretStr):
+            kept["api_key"] = None
+        return {**state, "__dict__": kept}
+
+
+def _forget(settings: Settings, names: Iterable[str]) -> None:
+    for name in names:
+        settings.__dict__.pop(name, None)
+
+
+def _renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        field.validation_alias: name
+        for name, field in cls.model_fields.items()
+        if isinstance(field.validation_alias, str)
+    }
+    found: dict[str, Any] = {}
+    for word, value in given.items():
+        name = names.get(word, word)
+        if name in found:
+            raise ConfigurationError(f"{name} is given twice, by two names; give one of them")
+        found[name] = value
+    return found
+
+
+def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments under their fields' names; unknown ones go to ``model_kwargs``."""
+    found = _renamed(cls, given)
+    unknown = {name: found.pop(name) for name in list(found) if name not in cls.model_fields}
+    extra = found.get("model_kwargs") or {}
+    if unknown:
+        warnings.warn(
+            f"{cls.__name__} has no setting {', '.join(unknown)}; sent to the service as it is. "
+            "Say model_kwargs if that is meant.",
+            DashScopeWarning,
+            stacklevel=3,
+        )
+        found["model_kwargs"] = {**extra, **unknown}
+    _refuse_settings(cls, _renamed(cls, extra))
+    return found
+
+
+def _refuse_settings(cls: type[Settings], parameters: Mapping[str, Any]) -> None:
+    """Stop settings of the object, the key among them, from being sent as parameters."""
+    for name in parameters:
+        if name in cls.model_fields and name not in OPTION_NAMES:
+            raise ConfigurationError(f"{name} is a setting of the model object, not of one call")

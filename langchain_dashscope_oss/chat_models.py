@@ -1,0 +1,260 @@
+"""The chat model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Self
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import model_validator
+
+from dashscope_oss import __version__, chat
+from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError
+from dashscope_oss.models import ModelInfo
+from dashscope_oss.request import Request
+from langchain_dashscope_oss._convert import (
+    PROVIDER,
+    llm_output,
+    to_chat_chunk,
+    to_chat_result,
+    to_messages,
+)
+from langchain_dashscope_oss._errors import translated
+from langchain_dashscope_oss._settings import Settings
+
+
+class ChatDashScopeOSS(Settings, BaseChatModel):
+    """An open-weight model behind DashScope's protocol, as a chat model.
+
+    Every model of the registry works, prompt-only ones too: their family's template turns the
+    messages into one prompt. Settings are those of ``Settings``; a call may override the
+    sampling ones and ``model``::
+
+        llm = ChatDashScopeOSS(model="llama3-8b-instruct", base_url="http://127.0.0.1:8000/api/v1")
+        llm.invoke("Hello", temperature=0)
+
+    Token counts are in ``usage_metadata``, which is ``None`` where the service reports none;
+    ``response_metadata`` has ``request_id``, ``finish_reason`` and, behind a gateway,
+    ``served_by``. Thoughts are in ``additional_kwargs["reasoning_content"]``.
+
+    Raises:
+        DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too. What a
+            model cannot carry is an ``UnsupportedInputError`` before anything is sent.
+    """
+
+    @property
+    def _llm_type(self) -> str:
+        return "dashscope-oss-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return self._identity()
+
+    @model_validator(mode="after")
+    def _set_dashscope_oss_version(self) -> Self:
+        self._add_version("dashscope-oss", __version__)
+        return self
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools that it may call.
+
+        Args:
+            tools: functions, pydantic classes, LangChain tools or OpenAI's JSON form.
+            tool_choice: ``"auto"``, ``"none"``, a tool's name or its JSON form; ``"any"``,
+                ``"required"`` or ``True`` force the tool if there is one only. The service
+                cannot force a choice among several: it warns and chooses by itself. It forces
+                none while a model thinks, so a model that can do without is told not to.
+            strict: arguments must follow the schema.
+            parallel_tool_calls: allow several calls in one answer.
+            **kwargs: bound as they are.
+
+        Raises:
+            UnsupportedInputError: if the model knows no tools.
+        """
+        made = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        with translated():
+            record = self._tool_record(kwargs.get("model"))
+            choice = _tool_choice(tool_choice, made, record)
+        said: dict[str, Any] = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
+        if isinstance(choice, dict) and record.thinking == "hybrid" and not self.enable_thinking:
+            said["enable_thinking"] = False
+        bound = {name: value for name, value in said.items() if value is not None}
+        return self.bind(tools=made, **{**bound, **kwargs})
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> ChatResult:
+        with translated():
+            request = self._request(messages, stop, kwargs)
+            reply = self._client.send(request)
+        return to_chat_result(reply, request.record.id)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> ChatResult:
+        with translated():
+            request = self._request(messages, stop, kwargs)
+            reply = await self._async_client.send(request)
+        return to_chat_result(reply, request.record.id)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> Iterator[ChatGenerationChunk]:
+        with translated():
+            request = self._request(messages, stop, kwargs, stream=True)
+            with closing(self._client.stream(request)) as deltas:
+                for delta in deltas:
+                    chunk = to_chat_chunk(delta, request.record.id)
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with translated():
+            request = self._request(messages, stop, kwargs, stream=True)
+            async with aclosing(self._async_client.stream(request)) as deltas:
+                async for delta in deltas:
+                    chunk = to_chat_chunk(delta, request.record.id)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _request(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        given: Mapping[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Request:
+        record, options = self._call(stop, given)
+        return chat(record, to_messages(messages, record.id), options, stream=stream)
+
+    def _tool_record(self, model: str | None) -> ModelInfo:
+        record = self._record(model)
+        if not record.tools:
+            raise UnsupportedInputError(
+                "this model knows no tools; choose one that does, or say so in model_info",
+                model=record.id,
+            )
+        return record
+
+    def _combine_llm_outputs(self, _llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        # LangChain has no output for an answer that came from its cache.
+        named = (output["model_name"] for output in _llm_outputs if output)
+        return llm_output(_llm_outputs, next(named, self.model))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: object) -> str:
+        # The default reads the serialised object, which lacks what the environment decides.
+        return str(sorted(self._get_invocation_params(stop=stop, **kwargs).items()))
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
+        params = super()._get_ls_params(stop=self._stops(stop), **kwargs)
+        params["ls_provider"] = PROVIDER
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return _profile(self._record())
+
+
+def _tool_choice(
+    choice: str | dict[str, Any] | bool | None, tools: Sequence[dict[str, Any]], record: ModelInfo
+) -> str | dict[str, Any] | None:
+    names = [tool.get("function", {}).get("name") for tool in tools]
+    if choice is True or choice in ("any", "required"):
+        return _forced(names[0]) if len(names) == 1 else _unforced(record)
+    if not isinstance(choice, str) or choice in ("auto", "none"):
+        return choice or None
+    if choice not in names:
+        raise UnsupportedInputError(
+            f"tool_choice {choice!r} is none of the tools {', '.join(map(str, names))}",
+            model=record.id,
+        )
+    return _forced(choice)
+
+
+def _unforced(record: ModelInfo) -> str:
+    warnings.warn(
+        f"{record.id}: the service cannot force a call of any of several tools; "
+        "tool_choice='auto' is sent",
+        DashScopeWarning,
+        stacklevel=4,
+    )
+    return "auto"
+
+
+def _forced(name: object) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
+def _profile(record: ModelInfo) -> ModelProfile:
+    profile = ModelProfile(
+        name=record.id,
+        open_weights=True,
+        text_inputs=True,
+        text_outputs=True,
+        image_inputs=False,
+        audio_inputs=False,
+        video_inputs=False,
+        image_outputs=False,
+        audio_outputs=False,
+        video_outputs=False,
+        tool_calling=record.tools,
+        tool_choice=record.tools,
+        tool_call_streaming=record.tools,
+        structured_output=record.structured == "json_schema",
+    )
+    if record.status in _STATUS:
+        profile["status"] = _STATUS[record.status]
+    if record.input_limit is not None:
+        profile["max_input_tokens"] = record.input_limit
+    if record.max_output is not None:
+        profile["max_output_tokens"] = record.max_output
+    if record.thinking != "unknown":
+        profile["reasoning_output"] = record.thinking != "none"
+    return profile
+
+
+_STATUS = {"hosted": "active", "retired": "deprecated", "self-hosted": "active"}

@@ -1,0 +1,182 @@
+"""The text model: one string in, one string out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from functools import reduce
+from operator import add
+from typing import Any, Self
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import BaseLLM, LangSmithParams
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import model_validator
+
+from dashscope_oss import __version__, complete
+from dashscope_oss.errors import UnsupportedInputError
+from dashscope_oss.request import Request
+from langchain_dashscope_oss._convert import (
+    PROVIDER,
+    llm_output,
+    to_generation,
+    to_generation_chunk,
+)
+from langchain_dashscope_oss._errors import translated
+from langchain_dashscope_oss._settings import Settings
+
+
+class DashScopeOSSLLM(Settings, BaseLLM):
+    """An open-weight model behind DashScope's protocol, as a text model.
+
+    A prompt-only model gets the string in its family's template, a model of messages as one user
+    message::
+
+        llm = DashScopeOSSLLM(model="ziya-llama-13b-v1", base_url="http://127.0.0.1:8000/api/v1")
+        llm.invoke("Hello")
+
+    Token counts are in ``llm_output["token_usage"]``, summed over the prompts of a batch, and in
+    each ``generation_info``; when streaming, in that of the last chunk. They are ``None`` where
+    the service reports none. Settings are those of ``Settings``, and:
+
+    Attributes:
+        formatted: ``True``: the prompt stands as the model expects it. ``False``: it is plain
+            text. ``None``: it is taken as formatted if it can be read as such.
+
+    Raises:
+        DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too.
+    """
+
+    formatted: bool | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "dashscope-oss"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        return {**self._identity(), "formatted": self.formatted}
+
+    @model_validator(mode="after")
+    def _set_dashscope_oss_version(self) -> Self:
+        self._add_version("dashscope-oss", __version__)
+        return self
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> LLMResult:
+        return _result([self._answer(prompt, stop, run_manager, kwargs) for prompt in prompts])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> LLMResult:
+        try:
+            async with asyncio.TaskGroup() as group:
+                answers = [
+                    group.create_task(self._aanswer(prompt, stop, run_manager, kwargs))
+                    for prompt in prompts
+                ]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        return _result([answer.result() for answer in answers])
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> Iterator[GenerationChunk]:
+        with translated():
+            request = self._request(prompt, stop, kwargs, stream=True)
+            with closing(self._client.stream(request)) as deltas:
+                for delta in deltas:
+                    chunk = to_generation_chunk(delta, request.record.id)
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: object,
+    ) -> AsyncIterator[GenerationChunk]:
+        with translated():
+            request = self._request(prompt, stop, kwargs, stream=True)
+            async with aclosing(self._async_client.stream(request)) as deltas:
+                async for delta in deltas:
+                    chunk = to_generation_chunk(delta, request.record.id)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _answer(
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        run_manager: CallbackManagerForLLMRun | None,
+        given: Mapping[str, Any],
+    ) -> Generation:
+        if self.streaming:
+            return reduce(add, self._stream(prompt, stop, run_manager, **given))
+        with translated():
+            request = self._request(prompt, stop, given)
+            return to_generation(self._client.send(request), request.record.id)
+
+    async def _aanswer(
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        given: Mapping[str, Any],
+    ) -> Generation:
+        if self.streaming:
+            chunks = self._astream(prompt, stop, run_manager, **given)
+            return reduce(add, [chunk async for chunk in chunks])
+        with translated():
+            request = self._request(prompt, stop, given)
+            return to_generation(await self._async_client.send(request), request.record.id)
+
+    def _request(
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        given: Mapping[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Request:
+        said = dict(given)
+        formatted = said.pop("formatted", self.formatted)
+        record, options = self._call(stop, said)
+        if options.tools:
+            raise UnsupportedInputError(
+                "plain text holds no tool calls; use ChatDashScopeOSS", model=record.id
+            )
+        return complete(record, prompt, options, stream=stream, formatted=formatted)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
+        params = super()._get_ls_params(stop=self._stops(stop), **kwargs)
+        params["ls_provider"] = PROVIDER
+        return params
+
+
+def _result(answers: Sequence[Generation]) -> LLMResult:
+    infos = [answer.generation_info or {} for answer in answers]
+    model = next((info.get("model_name") for info in infos), None)
+    return LLMResult(
+        generations=[[answer] for answer in answers], llm_output=llm_output(infos, model)
+    )

@@ -1,0 +1,12 @@
+"""DashScope's open-weight language models in LlamaIndex: :class:`DashScopeOSS`."""
+
+try:
+    import llama_index.core  # noqa: F401  (asked for by name, so that the advice fits)
+except ImportError as error:
+    raise ImportError(
+        'llama_index_dashscope_oss needs LlamaIndex: pip install "dashscope-oss[llama-index]"'
+    ) from error
+
+from llama_index_dashscope_oss.base import DashScopeOSS
+
+__all__ = ["DashScopeOSS"]

@@ -1,0 +1,321 @@
+"""Between LlamaIndex's values and neutral ones: messages, answers, tools.
+
+The keys are those that LlamaIndex's own readers look for: its token counter reads
+``raw["usage"]``, its agents ``additional_kwargs["thinking_delta"]``, its structured streams the
+list ``message.additional_kwargs["tool_calls"]``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from llama_index.core.base.llms import types
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CitableBlock,
+    CitationBlock,
+    CompletionResponse,
+    ContentBlock,
+    MessageRole,
+    TextBlock,
+)
+from llama_index.core.llms.llm import ToolSelection
+from pydantic_core import from_json
+
+from dashscope_oss import Delta, Message, Reply, ToolCall, UnsupportedInputError
+from dashscope_oss.messages import Role
+from dashscope_oss.reply import merged_calls
+from dashscope_oss.templates import PromptTemplate
+
+Response = TypeVar("Response", ChatResponse, CompletionResponse)
+Convert: TypeAlias = Callable[[Reply, Delta | None], Response]
+"""From the answer so far, and what the last event added to it (``None``: it came whole)."""
+
+_ROLES: dict[MessageRole, Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+}
+# Thoughts are not sent back, tool calls go their own way, a cache point is only a hint.
+_NO_TEXT = ("thinking", "tool_call", "cache")
+
+
+def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
+    """Return the neutral form of ``messages``; text blocks are joined by line breaks.
+
+    Raises:
+        UnsupportedInputError: for a block that is no text, the role ``function``, or a tool's
+            result without ``additional_kwargs["tool_call_id"]``.
+    """
+    return [_to_message(message, model) for message in messages]
+
+
+def chat_response(reply: Reply, delta: Delta | None = None) -> ChatResponse:
+    """Return the response for an answer, or for what there is of it while it streams."""
+    return ChatResponse(
+        message=ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=_blocks(reply, whole=delta is None or delta.last),
+            additional_kwargs=_listed_calls(reply.tool_calls),
+        ),
+        raw=_raw(reply),
+        delta=delta.text if delta else None,
+        additional_kwargs=_facts(reply, delta),
+    )
+
+
+def completion_response(reply: Reply, delta: Delta | None = None) -> CompletionResponse:
+    """Return the completion for an answer; what the model thought is in additional_kwargs."""
+    thoughts = {"reasoning_content": reply.reasoning} if reply.reasoning else {}
+    return CompletionResponse(
+        text=reply.text,
+        raw=_raw(reply),
+        delta=delta.text if delta else None,
+        additional_kwargs={**_facts(reply, delta), **thoughts},
+    )
+
+
+def streamed(
+    deltas: Generator[Delta, None, None], convert: Convert[Response]
+) -> Generator[Response, None, None]:
+    """Yield a response for each delta; closing the iterator closes ``deltas``."""
+    reply = Reply(text="")
+    with closing(deltas):
+        for delta in deltas:
+            reply = _longer(reply, delta)
+            yield convert(reply, delta)
+
+
+async def astreamed(
+    deltas: AsyncGenerator[Delta, None], convert: Convert[Response]
+) -> AsyncGenerator[Response, None]:
+    """Yield a response for each delta; see :func:`streamed`."""
+    reply = Reply(text="")
+    async with aclosing(deltas):
+        async for delta in deltas:
+            reply = _longer(reply, delta)
+            yield convert(reply, delta)
+
+
+def selections(message: ChatMessage) -> list[ToolSelection]:
+    """Return the tools to call. Arguments that are no whole JSON object count as none."""
+    return [
+        ToolSelection(
+            tool_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call.arguments) or {}
+        )
+        for call in _tool_calls(message)
+    ]
+
+
+def tool_choice(
+    choice: str | dict[str, Any] | None, tools: Sequence[dict[str, Any]], *, required: bool
+) -> str | dict[str, Any] | None:
+    """Return the service's form of a choice: ``auto``, ``none`` or one function.
+
+    Args:
+        choice: one of these, the name of a tool, or ``required``.
+        tools: the tools in OpenAI's form.
+        required: whether a tool must be called, if ``choice`` says nothing.
+
+    Raises:
+        UnsupportedInputError: if any of several tools must be called.
+    """
+    if choice is None and required:
+        choice = "required"
+    if choice is None or isinstance(choice, dict) or choice in ("auto", "none"):
+        return choice
+    if choice != "required":
+        return {"type": "function", "function": {"name": choice}}
+    if len(tools) != 1:
+        raise UnsupportedInputError(
+            f"the service cannot force 'one of {len(tools)} tools', only one that is named; "
+            "pass tool_choice with its name, or this tool alone"
+        )
+    return {"type": "function", "function": {"name": tools[0]["function"]["name"]}}
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesToPrompt:
+    """A family's template as LlamaIndex's ``messages_to_prompt``."""
+
+    template: PromptTemplate
+    model: str
+
+    def __call__(self, messages: Sequence[ChatMessage]) -> str:
+        """Return the prompt for ``messages``."""
+        return self.template.render(to_messages(messages, self.model))
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionToPrompt:
+    """A family's template as LlamaIndex's ``completion_to_prompt``."""
+
+    template: PromptTemplate
+
+    def __call__(self, prompt: str) -> str:
+        """Return the prompt for one question."""
+        return self.template.render([Message("user", prompt)])
+
+
+def _to_message(message: ChatMessage, model: str) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise UnsupportedInputError(
+            f"unknown role {message.role.value!r}; use one of "
+            + ", ".join(known.value for known in _ROLES),
+            model=model,
+        )
+    call_id = message.additional_kwargs.get("tool_call_id") if role == "tool" else None
+    if role == "tool" and not call_id:
+        raise UnsupportedInputError(
+            "a tool's result must name its call in additional_kwargs['tool_call_id']", model=model
+        )
+    return Message(
+        role=role,
+        content="\n".join(_texts(message.blocks, model)),
+        tool_calls=_tool_calls(message),
+        tool_call_id=call_id,
+    )
+
+
+def _texts(blocks: Iterable[ContentBlock], model: str) -> Iterator[str]:
+    for block in blocks:
+        if isinstance(block, TextBlock):
+            yield block.text
+        elif isinstance(block, CitableBlock):
+            yield from _texts(block.content, model)
+        elif isinstance(block, CitationBlock):
+            yield from _texts([block.cited_content], model)
+        elif block.block_type not in _NO_TEXT:
+            raise UnsupportedInputError(
+                f"{type(block).__name__} cannot be sent, text only; leave it out", model=model
+            )
+
+
+def _tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """Calls in a message: its blocks, else the older list in OpenAI's form."""
+    blocks = [block for block in message.blocks if block.block_type == "tool_call"]
+    if blocks:
+        return tuple(
+            ToolCall(block.tool_call_id or "", block.tool_name, _json(block.tool_kwargs))
+            for block in blocks
+        )
+    return tuple(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
+
+
+def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object of OpenAI's package)
+    data = call if isinstance(call, dict) else call.model_dump()
+    if not isinstance(data.get("function"), dict):
+        raise UnsupportedInputError("additional_kwargs['tool_calls'] is not in OpenAI's form")
+    function = data["function"]
+    return ToolCall(
+        data.get("id") or "", function.get("name") or "", _json(function.get("arguments"))
+    )
+
+
+def _listed_calls(calls: Sequence[ToolCall]) -> dict[str, Any]:
+    if not calls:
+        return {}
+    listed = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+    return {"tool_calls": listed}
+
+
+def _blocks(reply: Reply, *, whole: bool) -> list[ContentBlock]:
+    found: list[ContentBlock] = []
+    if reply.reasoning and hasattr(types, "ThinkingBlock"):  # younger than llama-index-core 0.14.0
+        found.append(types.ThinkingBlock(content=reply.reasoning, num_tokens=_thought(reply)))
+    if reply.text or not reply.tool_calls:
+        found.append(TextBlock(text=reply.text))
+    if hasattr(types, "ToolCallBlock"):
+        found.extend(_call_block(call, whole=whole) for call in reply.tool_calls)
+    return found
+
+
+def _call_block(call: ToolCall, *, whole: bool) -> types.ToolCallBlock:
+    arguments = _arguments(call.arguments, partial=not whole)
+    return types.ToolCallBlock(
+        tool_call_id=call.id,
+        tool_name=call.name,
+        tool_kwargs=call.arguments if arguments is None else arguments,
+    )
+
+
+def _thought(reply: Reply) -> int | None:
+    return reply.usage.reasoning_tokens if reply.usage else None
+
+
+def _raw(reply: Reply) -> dict[str, Any]:
+    """The wire reply; ``usage`` only where counts were reported, for a 0 would be believed."""
+    raw = dict(reply.raw)
+    wire = raw.pop("usage", None)
+    if reply.usage:
+        raw["usage"] = {
+            **(wire if isinstance(wire, dict) else {}),
+            **_said(
+                input_tokens=reply.usage.input_tokens,
+                output_tokens=reply.usage.output_tokens,
+                total_tokens=reply.usage.total_tokens,
+            ),
+        }
+    return raw
+
+
+def _facts(reply: Reply, delta: Delta | None) -> dict[str, Any]:
+    usage = reply.usage
+    return _said(
+        prompt_tokens=usage and usage.input_tokens,
+        completion_tokens=usage and usage.output_tokens,
+        total_tokens=usage and usage.total_tokens,
+        finish_reason=reply.finish_reason,
+        request_id=reply.request_id,
+        served_by=reply.served_by,
+        thinking_delta=(delta.reasoning or None) if delta else None,
+    )
+
+
+def _said(**given: object) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _longer(reply: Reply, delta: Delta) -> Reply:
+    return Reply(
+        text=reply.text + delta.text,
+        reasoning=reply.reasoning + delta.reasoning,
+        tool_calls=merged_calls((*reply.tool_calls, *delta.tool_calls)),
+        finish_reason=delta.finish_reason,
+        usage=delta.usage,
+        request_id=delta.request_id,
+        served_by=delta.served_by,
+        raw=delta.raw,
+    )
+
+
+def _arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:
+    """The JSON object in ``text``, or as much as there is of it; ``None`` if it is none."""
+    try:
+        found = from_json(text or "{}", allow_partial="trailing-strings" if partial else "off")
+    except ValueError:
+        return {} if partial else None
+    return found if isinstance(found, dict) else None
+
+
+def _json(arguments: dict[str, Any] | str | None) -> str:
+    if isinstance(arguments, dict):
+        return json.dumps(arguments, ensure_ascii=False)
+    return arguments or "{}"

@@ -1,0 +1,414 @@
+"""The model class of LlamaIndex."""
+# ruff: noqa: ANN401, FBT002 (the signatures are LlamaIndex's own)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from llama_index.core.base.llms.generic_utils import (
+    messages_to_prompt as generic_messages_to_prompt,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
+from pydantic import (
+    AliasChoices,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    field_serializer,
+)
+
+from dashscope_oss import (
+    AsyncClient,
+    Client,
+    Endpoint,
+    ModelInfo,
+    Options,
+    UnsupportedInputError,
+    chat,
+    complete,
+    find_model,
+)
+from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES
+from dashscope_oss.request import Request
+from llama_index_dashscope_oss import _convert
+
+if TYPE_CHECKING:
+    from llama_index.core.prompts import BasePromptTemplate
+    from llama_index.core.tools.types import BaseTool
+
+_UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
+"""Secrets and connections: in no dump and no pickle."""
+_UNPICKLED = (*_UNSTORED, "callback_manager", "rate_limiter")
+
+
+class DashScopeOSS(FunctionCallingLLM):
+    """An open-weight model of DashScope, hosted or behind a gateway, as a LlamaIndex LLM.
+
+    ::
+
+        llm = DashScopeOSS(model="llama3-8b-instruct", base_url="http://127.0.0.1:8000/api/v1")
+        print(llm.complete("Hello"))
+
+    All eight methods work for every model, prompt-only ones included. What is ``None`` is not
+    sent. Per-call keyword arguments go over the settings here; a name that is no setting goes
+    into ``parameters`` as it is. Every failure raises a ``dashscope_oss.DashScopeError``.
+
+    Attributes:
+        model: id of the model, ``dashscope-oss models`` lists them; alias ``model_name``.
+        base_url: ends in ``/api/v1``; alias ``api_base``; else ``DASHSCOPE_HTTP_BASE_URL``.
+        region: ``beijing`` (the default), ``singapore``, ``us`` …, if there is no ``base_url``.
+        workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
+        api_key: text or a function that returns it; alias ``dashscope_api_key``; else
+            ``DASHSCOPE_API_KEY``, read anew for every call. In no dump, pickle or event.
+        temperature: in [0, 2).
+        top_p: in (0, 1].
+        top_k: at least 0.
+        seed: in [0, 2**31 - 1].
+        max_tokens: most tokens of the answer; also the ``num_output`` of the metadata.
+        stop: text, or several, at which the answer ends.
+        repetition_penalty: above 0; 1 is none.
+        presence_penalty: in [-2, 2].
+        enable_thinking: turns thinking on or off on a model that can do both.
+        thinking_budget: most tokens the model may think.
+        additional_kwargs: merged into ``parameters`` as it is.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``.
+        max_retries: tries after the first.
+        max_connections: most connections at once.
+        default_headers: sent with every call.
+        http_client: an httpx client of yours for the blocking methods.
+        http_async_client: the same for the async methods.
+        model_info: the model's record in place of the registry's.
+        context_window: tokens of input and output together, in place of the record's limits.
+        is_chat_model: whether LlamaIndex hands over messages or a prompt.
+        is_function_calling_model: whether the model takes tools.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,  # it may hold the key
+        protected_namespaces=(),
+    )
+
+    model: str = Field(validation_alias=AliasChoices("model", "model_name"))
+    base_url: str | None = Field(None, validation_alias=AliasChoices("base_url", "api_base"))
+    region: str | None = None
+    workspace: str | None = None
+    api_key: SecretStr | Callable[[], str] | None = Field(
+        None,
+        validation_alias=AliasChoices("api_key", "dashscope_api_key"),
+        exclude=True,
+        repr=False,
+    )
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: str | list[str] | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    timeout: float | None = None
+    max_retries: int = DEFAULT_RETRIES
+    max_connections: int = DEFAULT_CONNECTIONS
+    default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)
+    http_client: httpx.Client | None = Field(None, exclude=True, repr=False)
+    http_async_client: httpx.AsyncClient | None = Field(None, exclude=True, repr=False)
+    model_info: ModelInfo | None = None
+    context_window: int | None = None
+    is_chat_model: bool | None = None
+    is_function_calling_model: bool | None = None
+
+    _client: Client = PrivateAttr()
+    _async_client: AsyncClient = PrivateAttr()
+
+    def __init__(self, **settings: Any) -> None:
+        # Not in a validator: pydantic would hide which error it was.
+        super().__init__(**settings)
+        self._connect()
+        self._take_template()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name in LlamaIndex's serialized form."""
+        return "DashScopeOSS"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """Limits and abilities, from the record; nothing is asked of the service.
+
+        ``context_window`` is the input limit and ``num_output`` together, because LlamaIndex
+        fills with input what ``num_output`` leaves of it.
+        """
+        record = self._record()
+        output = _num_output(record, self.max_tokens)
+        chat = record.takes_messages if self.is_chat_model is None else self.is_chat_model
+        return LLMMetadata(
+            model_name=record.id,
+            context_window=_window(record, output),
+            num_output=output,
+            is_chat_model=chat,
+            is_function_calling_model=record.tools,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """What events say of this object; never the key."""
+        return {
+            "class_name": self.class_name(),
+            "model": self.model,
+            "temperature": self.temperature,
+            **self.metadata.model_dump(),
+        }
+
+    def close(self) -> None:
+        """Close the connections of the blocking methods; the next call opens new ones."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._async_client.aclose()
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation."""
+        request = self._chat_request(messages, kwargs)
+        return _convert.chat_response(self._client.send(request))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation piece by piece."""
+        request = self._chat_request(messages, kwargs, stream=True)
+        return _convert.streamed(self._client.stream(request), _convert.chat_response)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation, without blocking."""
+        request = self._chat_request(messages, kwargs)
+        return _convert.chat_response(await self._async_client.send(request))
+
+    @llm_chat_callback()
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Answer a conversation piece by piece, without blocking."""
+        request = self._chat_request(messages, kwargs, stream=True)
+        return _convert.astreamed(self._async_client.stream(request), _convert.chat_response)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a prompt; ``formatted`` says that it is in the model's own form already."""
+        request = self._completion_request(prompt, kwargs, formatted=formatted)
+        return _convert.completion_response(self._client.send(request))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Answer a prompt piece by piece."""
+        request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
+        return _convert.streamed(self._client.stream(request), _convert.completion_response)
+
+    @llm_completion_callback()
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """Answer a prompt, without blocking."""
+        request = self._completion_request(prompt, kwargs, formatted=formatted)
+        return _convert.completion_response(await self._async_client.send(request))
+
+    @llm_completion_callback()
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Answer a prompt piece by piece, without blocking."""
+        request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
+        return _convert.astreamed(self._async_client.stream(request), _convert.completion_response)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any
+    ) -> list[ToolSelection]:
+        """Return the tools that the model wants called.
+
+        Raises:
+            ValueError: if there are none and ``error_on_no_tool_call``.
+        """
+        found = _convert.selections(response.message)
+        if error_on_no_tool_call and not found:
+            raise ValueError(f"{self.model} called no tool; it said: {response.message.content!r}")
+        return found
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        messages = list(chat_history or [])
+        if user_msg is not None:
+            asked = ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg
+            messages.append(asked)
+        given = {"messages": messages, **kwargs}
+        if not tools:
+            return given
+        given["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        choice = _convert.tool_choice(tool_choice, given["tools"], required=tool_required)
+        if choice is not None:
+            given["tool_choice"] = choice
+        if isinstance(choice, dict):
+            given |= self._unthinking(kwargs)
+        if allow_parallel_tool_calls:
+            given["parallel_tool_calls"] = True
+        return given
+
+    def _unthinking(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What makes forcing a tool possible: the service does not while the model thinks."""
+        record = self._record()
+        switch = kwargs.get("enable_thinking", self.enable_thinking)
+        if not record.thinks(switch):
+            return {}
+        if record.thinking == "hybrid" and switch is None:
+            return {"enable_thinking": False}
+        raise UnsupportedInputError(
+            "no tool can be forced while the model thinks; turn enable_thinking off, choose "
+            "another model, or leave tool_required and tool_choice out",
+            model=record.id,
+        )
+
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        # LlamaIndex would put the system prompt before the family's template, not into it.
+        write = self.messages_to_prompt
+        plain = self.query_wrapper_prompt is None and not _is_users(self.completion_to_prompt)
+        if plain and isinstance(write, _convert.MessagesToPrompt):
+            return write(self._get_messages(prompt, **prompt_args))
+        return super()._get_prompt(prompt, **prompt_args)
+
+    def _chat_request(
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], *, stream: bool = False
+    ) -> Request:
+        record, options = self._record(), self._options(kwargs)
+        write = self.messages_to_prompt
+        if write and not record.takes_messages and _is_users(write):
+            return complete(record, write(messages), options, stream=stream, formatted=True)
+        return chat(record, _convert.to_messages(messages, record.id), options, stream=stream)
+
+    def _completion_request(
+        self, prompt: str, kwargs: dict[str, Any], *, formatted: bool, stream: bool = False
+    ) -> Request:
+        record, options = self._record(), self._options(kwargs)
+        write = self.completion_to_prompt
+        if write and not formatted and _is_users(write):
+            prompt, formatted = write(prompt), True
+        return complete(record, prompt, options, stream=stream, formatted=formatted or None)
+
+    def _options(self, kwargs: dict[str, Any]) -> Options:
+        return Options.of(self).merged(self.additional_kwargs).merged(kwargs)
+
+    def _record(self) -> ModelInfo:
+        given = self.model_info
+        record = replace(given, id=self.model) if given else find_model(self.model)
+        if self.context_window is not None:
+            record = replace(record, context_window=self.context_window, max_input=None)
+        if self.is_function_calling_model is not None:
+            record = replace(record, tools=self.is_function_calling_model)
+        return record
+
+    def _connect(self) -> None:
+        endpoint = Endpoint.resolve(
+            base_url=self.base_url,
+            region=self.region,
+            api_key=self.api_key,
+            workspace=self.workspace,
+            headers=self.default_headers,
+        )
+        self._client = Client(
+            endpoint,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            max_connections=self.max_connections,
+            http_client=self.http_client,
+        )
+        self._async_client = AsyncClient(
+            endpoint,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            max_connections=self.max_connections,
+            http_async_client=self.http_async_client,
+        )
+
+    def _take_template(self) -> None:
+        record = self._record()
+        if record.takes_messages or record.template is None:
+            return
+        if self.messages_to_prompt is generic_messages_to_prompt:
+            self.messages_to_prompt = _convert.MessagesToPrompt(record.template, record.id)
+        if self.completion_to_prompt is default_completion_to_prompt:
+            self.completion_to_prompt = _convert.CompletionToPrompt(record.template)
+
+    @field_serializer("model_info")
+    def _plain_record(self, info: ModelInfo | None) -> object:
+        # Plain JSON: to_json() could not write the dates.
+        return None if info is None else TypeAdapter(ModelInfo).dump_python(info, mode="json")
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # httpx clients of the caller's cannot be copied; the copy goes on with the same ones.
+        settings = {
+            name: value if name in _UNSTORED else deepcopy(value, memo)
+            for name, value in self.__dict__.items()
+        }
+        return type(self)(**settings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # LlamaIndex's own takes what cannot be pickled off the living object.
+        kept = {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}
+        return {"__dict__": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["__dict__"])  # type: ignore[misc]  # as LlamaIndex does
+
+
+def _num_output(record: ModelInfo, max_tokens: int | None) -> int:
+    """Tokens to leave for the answer: as asked, else the model's most, a quarter of its window."""
+    if max_tokens is not None:
+        return max_tokens
+    quarter = (record.context_window or record.max_input or DEFAULT_CONTEXT_WINDOW) // 4
+    return min(quarter, record.max_output or quarter)
+
+
+def _window(record: ModelInfo, num_output: int) -> int:
+    if record.max_input is None:
+        return record.context_window or DEFAULT_CONTEXT_WINDOW
+    total = record.max_input + num_output
+    return min(total, record.context_window or total)
+
+
+def _is_users(write: object) -> bool:
+    """Whether a prompt function is neither LlamaIndex's default nor the family's template."""
+    ours = (_convert.MessagesToPrompt, _convert.CompletionToPrompt)
+    defaults = (generic_messages_to_prompt, default_completion_to_prompt)
+    return write not in defaults and not isinstance(write, ours)

@@ -1,0 +1,395 @@
+"""From messages and options to the exact body, or to a refusal before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+
+from dashscope_oss import (
+    ContextLengthError,
+    Message,
+    ModelInfo,
+    Options,
+    ToolCall,
+    UnsupportedInputError,
+    chat,
+    complete,
+    find_model,
+)
+from dashscope_oss.request import Request, headers
+
+HOSTED = find_model("glm-5")
+LLAMA2 = find_model("llama2-7b-chat-v2")
+LLAMA3 = find_model("llama3-8b-instruct")
+ZIYA = find_model("ziya-llama-13b-v1")
+BELLE = find_model("belle-llama-13b-2m-v1")
+BILLA = find_model("billa-7b-sft-v1")
+BAICHUAN = find_model("baichuan-7b-v1")
+SEEN = find_model("kimi-k2.5")
+ALWAYS = find_model("MiniMax-M2.5")
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+def asked(record: ModelInfo = HOSTED, *, stream: bool = False, **options: object) -> Request:
+    return chat(record, [user("q")], Options(**options), stream=stream)
+
+
+def parameters(request: Request) -> dict[str, object]:
+    return json.loads(request.content)["parameters"]
+
+
+@pytest.mark.parametrize("record", [HOSTED, LLAMA3, ZIYA, BAICHUAN, SEEN], ids=lambda r: r.id)
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ([], "list of messages is empty"),
+        ([user("")], "empty"),
+        ([user(" \n\t")], "empty"),
+        ([user("q"), Message("assistant", "a"), user("")], "empty"),
+        ([Message("human", "q")], "unknown role 'human'; use one of system, user"),
+        ([user("a\ud800b")], "lone surrogate"),
+        ([Message("system", "\udfff"), user("q")], "lone surrogate"),
+        ([user(None)], "content must be text, not NoneType"),
+        ([user(["q"])], "content must be text, not list"),
+        ([user(b"q")], "content must be text, not bytes"),
+    ],
+)
+def test_messages_that_no_model_takes_are_refused(record, messages, why):
+    with pytest.raises(UnsupportedInputError, match=why) as caught:
+        chat(record, messages)
+    assert caught.value.model == record.id
+
+
+@pytest.mark.parametrize("record", [HOSTED, LLAMA3, ZIYA, BAICHUAN, SEEN], ids=lambda r: r.id)
+@pytest.mark.parametrize(("prompt", "why"), [("", "empty"), (" ", "empty"), ("\ud800", "surrog")])
+@pytest.mark.parametrize("formatted", [True, False, None])
+def test_a_prompt_that_no_model_takes_is_refused(record, prompt, why, formatted):
+    with pytest.raises(UnsupportedInputError, match=why):
+        complete(record, prompt, formatted=formatted)
+
+
+@pytest.mark.parametrize("record", [LLAMA2, LLAMA3, ZIYA, BAICHUAN], ids=lambda r: r.id)
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ([user("q"), Message("assistant", "a")], "last message must come from the user"),
+        ([Message("assistant", "a"), user("q")], "begin with a user message"),
+        ([user("q"), Message("tool", "3"), user("q")], "knows no tools"),
+        (
+            [user("q"), Message("assistant", "", (ToolCall("c", "f", "{}"),)), user("q")],
+            "knows no tools",
+        ),
+    ],
+)
+def test_conversations_that_a_strict_model_cannot_carry_are_refused(record, messages, why):
+    with pytest.raises(UnsupportedInputError, match=why) as caught:
+        chat(record, messages)
+    assert caught.value.model == record.id
+
+
+def test_a_late_system_message_is_refused_by_a_strict_model_and_sent_to_another():
+    talk = [user("q"), Message("assistant", "a"), Message("system", "S"), user("q")]
+    with pytest.raises(UnsupportedInputError, match="must come first"):
+        chat(LLAMA2, talk)
+    sent = json.loads(chat(HOSTED, talk).content)["input"]["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "system", "user"]
+
+
+def test_neighbours_are_merged_for_a_strict_model_and_left_alone_for_another():
+    talk = [user("a"), user("b")]
+    assert chat(LLAMA2, talk).body["input"] == {"messages": [{"role": "user", "content": "a\n\nb"}]}
+    assert len(json.loads(chat(HOSTED, talk).content)["input"]["messages"]) == 2
+
+
+@pytest.mark.parametrize("record", [LLAMA2, ZIYA], ids=lambda r: r.id)
+def test_an_input_that_is_surely_over_the_limit_is_refused(record):
+    with pytest.raises(ContextLengthError, match="the model takes 2048") as caught:
+        chat(record, [user("word " * 2100)])
+    assert caught.value.model == record.id
+    with pytest.raises(ContextLengthError, match="the model takes 2048"):
+        complete(record, "宫" * 2100)
+
+
+def test_an_input_that_may_fit_is_sent():
+    chat(LLAMA2, [user("word " * 1900)])
+    chat(LLAMA3, [user("a " * 6000)])
+    chat(replace(LLAMA2, max_input=None, context_window=None), [user("word " * 9000)])
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "why"),
+    [
+        (LLAMA3, {"max_tokens": 1501}, "max_tokens is 1501, the model gives at most 1500"),
+        (HOSTED, {"max_tokens": 0}, "max_tokens must be at least 1"),
+        (HOSTED, {"max_tokens": -1}, "max_tokens must be at least 1"),
+        (LLAMA2, {"tools": [TOOL]}, "knows no tools"),
+        (ZIYA, {"tools": [TOOL]}, "knows no tools"),
+        (LLAMA2, {"enable_thinking": True}, "cannot think"),
+        (ZIYA, {"enable_thinking": True}, "cannot think"),
+        (ALWAYS, {"enable_thinking": False}, "always thinks"),
+        (HOSTED, {"temperature": float("nan")}, "temperature is nan"),
+        (HOSTED, {"top_p": float("inf")}, "top_p is inf"),
+        (HOSTED, {"extra": {"custom": float("-inf")}}, "custom is -inf"),
+        (HOSTED, {"extra": {"custom": {"deep": [float("nan")]}}}, "custom"),
+        (HOSTED, {"stop": "\ud800"}, "surrogate"),
+        (HOSTED, {"stop": ["a", "\ud800"]}, "surrogate"),
+        (HOSTED, {"extra": {"custom": "\ud800"}}, "surrogate"),
+        (HOSTED, {"extra": {"custom": object()}}, "custom"),
+    ],
+)
+def test_options_that_cannot_be_sent_are_refused(record, options, why):
+    with pytest.raises(UnsupportedInputError, match=why) as caught:
+        asked(record, **options)
+    assert caught.value.model == record.id
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("assistant", "", (ToolCall("c", "f", '"\ud800"'),)),
+        Message("assistant", "a", reasoning="\ud800"),
+    ],
+)
+def test_a_lone_surrogate_anywhere_in_a_message_is_refused(message):
+    with pytest.raises(UnsupportedInputError, match="surrogate"):
+        chat(HOSTED, [user("q"), message, Message("tool", "3", tool_call_id="c"), user("q")])
+
+
+def test_max_tokens_up_to_the_limit_are_sent():
+    assert parameters(asked(LLAMA3, max_tokens=1500))["max_tokens"] == 1500
+
+
+def test_thinking_turned_off_on_a_model_without_it_is_no_error_and_not_sent():
+    assert "enable_thinking" not in parameters(asked(LLAMA2, enable_thinking=False))
+
+
+def test_only_what_was_set_goes_on_the_wire():
+    assert parameters(asked(ZIYA)) == {}
+    assert parameters(asked(LLAMA2)) == {"result_format": "message"}
+    assert parameters(asked(SEEN, enable_thinking=False)) == {"enable_thinking": False}
+    assert parameters(asked(ZIYA, stop=[], tools=None)) == {}
+
+
+def test_nought_and_false_are_said_and_so_are_sent():
+    said = {"temperature": 0.0, "top_k": 0, "seed": 0, "presence_penalty": 0.0}
+    assert parameters(asked(ZIYA, **said)) == said
+    assert parameters(asked(HOSTED, parallel_tool_calls=False))["parallel_tool_calls"] is False
+
+
+def test_every_option_goes_on_the_wire_under_its_own_name():
+    said = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 20,
+        "seed": 7,
+        "max_tokens": 100,
+        "stop": ["\n\n"],
+        "repetition_penalty": 1.1,
+        "presence_penalty": 0.2,
+        "enable_thinking": True,
+        "thinking_budget": 50,
+        "tools": [TOOL],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "response_format": {"type": "json_object"},
+    }
+    sent = parameters(asked(HOSTED, **said))
+    assert sent == {
+        "result_format": "message",
+        **said,
+        "incremental_output": True,  # thinking asks for a stream
+    }
+
+
+def test_extra_wins_over_everything_else():
+    extra = {"temperature": 1, "result_format": "text", "incremental_output": False, "new": [1]}
+    assert parameters(asked(LLAMA2, stream=True, temperature=0.5, extra=extra)) == extra
+
+
+def test_options_are_merged_and_unknown_names_go_to_extra():
+    options = Options(temperature=0.5, extra={"a": 1}).merged({"temperature": 0.7, "b": 2})
+    assert options == Options(temperature=0.7, extra={"a": 1, "b": 2})
+
+
+def test_options_of_an_object_are_its_attributes_of_the_same_names():
+    @dataclass
+    class Settings:
+        temperature: float = 0.5
+        top_k: int | None = None
+        other: int = 3
+
+    assert Options.of(Settings()) == Options(temperature=0.5)
+
+
+def test_a_request_does_not_change_what_it_was_given():
+    extra = {"a": 1}
+    messages = [user("q"), user("r")]
+    chat(LLAMA2, messages, Options(extra=extra), stream=True)
+    assert (extra, messages) == ({"a": 1}, [user("q"), user("r")])
+
+
+def test_content_stands_in_parts_at_the_multimodal_endpoint():
+    request = chat(SEEN, [Message("system", "S"), user("q")])
+    assert request.path == "services/aigc/multimodal-generation/generation"
+    assert request.body["input"] == {
+        "messages": [
+            {"role": "system", "content": [{"text": "S"}]},
+            {"role": "user", "content": [{"text": "q"}]},
+        ]
+    }
+    assert "result_format" not in parameters(request)
+
+
+def test_the_text_endpoint():
+    assert asked(ZIYA).path == "services/aigc/text-generation/generation"
+
+
+def test_tool_turns_reasoning_and_partial_answers_on_the_wire():
+    request = chat(
+        HOSTED,
+        [
+            user("q"),
+            Message("assistant", "", (ToolCall("c1", "add", "{}"),), reasoning="hm"),
+            Message("tool", "3", tool_call_id="c1"),
+            Message("assistant", "It is", partial=True),
+        ],
+    )
+    function = {"name": "add", "arguments": "{}"}
+    assert json.loads(request.content)["input"]["messages"][1:] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c1", "type": "function", "function": function, "index": 0}],
+            "reasoning_content": "hm",
+        },
+        {"role": "tool", "content": "3", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "It is", "partial": True},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id", "options", "must"),
+    [
+        ("ziya-llama-13b-v1", {}, False),
+        ("llama3-8b-instruct", {}, False),
+        ("glm-5", {}, True),
+        ("glm-5", {"enable_thinking": False}, False),
+        ("glm-5", {"enable_thinking": True}, True),
+        ("glm-5", {"extra": {"enable_thinking": False}}, False),
+        ("MiniMax-M2.5", {}, True),
+        ("deepseek-v4-pro", {}, False),
+        ("deepseek-v4-pro", {"enable_thinking": True}, False),
+        ("qwq-32b", {}, True),
+    ],
+)
+def test_calls_that_the_service_takes_as_a_stream_only(id, options, must):
+    request = asked(find_model(id), **options)
+    assert request.must_stream is must
+    assert not request.stream
+    assert parameters(request).get("incremental_output", False) is must
+
+
+@pytest.mark.parametrize(
+    ("incremental", "sent"), [("yes", True), ("forced", True), ("unknown", True), ("no", None)]
+)
+def test_new_pieces_are_asked_for_where_the_model_may_send_them(incremental, sent):
+    request = asked(replace(LLAMA2, incremental=incremental), stream=True)
+    assert parameters(request).get("incremental_output") is sent
+
+
+PROMPTS = [
+    (ZIYA, "<human>:{}\n<bot>:"),
+    (BELLE, "Human:{}\n\nAssistant:"),
+    (BILLA, "Human: {}\nAssistant: "),
+]
+each_prompt = pytest.mark.parametrize(
+    ("record", "form"), PROMPTS, ids=[record.id for record, _ in PROMPTS]
+)
+
+
+@each_prompt
+def test_plain_text_is_put_into_the_template(record, form):
+    assert complete(record, "q").prompt == form.format("q")
+    assert complete(record, "q", formatted=False).prompt == form.format("q")
+
+
+@each_prompt
+def test_text_that_is_said_to_be_formatted_is_sent_as_it_is(record, form):
+    for text in ("q", form.format("q"), form.format("q") + "begun answer"):
+        assert complete(record, text, formatted=True).prompt == text
+
+
+@each_prompt
+def test_text_that_the_template_can_read_is_taken_as_formatted(record, form):
+    text = form.format("q")
+    assert complete(record, text).prompt == text
+    assert complete(record, form.format("q") + "a").prompt != form.format("q") + "a"
+
+
+@each_prompt
+def test_text_that_is_said_to_be_plain_cannot_forge_a_turn(record, form):
+    sent = complete(record, form.format("q"), formatted=False).prompt
+    assert len(record.template.parse(sent)) == 1
+    assert sent != form.format("q")
+
+
+@pytest.mark.parametrize("formatted", [True, False, None])
+def test_a_base_model_gets_the_text_as_it_is(formatted):
+    text = "登鹳雀楼->王之涣\n夜雨寄北->"
+    assert complete(BAICHUAN, text, formatted=formatted).body["input"] == {"prompt": text}
+
+
+@pytest.mark.parametrize("formatted", [True, False, None])
+def test_a_model_of_prompts_and_messages_gets_the_prompt_as_it_is(formatted):
+    request = complete(LLAMA2, "[INST] q [/INST]", formatted=formatted)
+    assert request.body["input"] == {"prompt": "[INST] q [/INST]"}
+    assert request.prompt == "[INST] q [/INST]"
+    assert parameters(request) == {}
+
+
+def test_a_model_of_messages_gets_one_user_message():
+    request = complete(LLAMA3, "q")
+    assert request.body["input"] == {"messages": [{"role": "user", "content": "q"}]}
+    assert request.prompt is None
+
+
+def test_a_prompt_only_record_without_a_template_says_what_is_missing():
+    record = ModelInfo(id="mine", family="f", maker="m", inputs=("prompt",))
+    with pytest.raises(UnsupportedInputError, match="names no template"):
+        chat(record, [user("q")])
+
+
+@pytest.mark.parametrize("text", ["\x00\x07\x1b", "👩‍👩‍👧", "שלום", "\u2028", '"\\', "a" * 100_000])
+def test_odd_text_is_sent_exactly(text):
+    record = replace(HOSTED, context_window=None)
+    sent = json.loads(chat(record, [user("x" + text)]).content)
+    assert sent["input"]["messages"][0]["content"] == "x" + text
+
+
+def test_headers():
+    assert headers(stream=False, key=None, workspace=None, extra={}, agent="a/1") == {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "a/1",
+    }
+    sent = headers(stream=True, key="sk-1", workspace="ws_1", extra={"X-Own": "1"}, agent="a/1")
+    assert sent == {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "User-Agent": "a/1",
+        "X-DashScope-SSE": "enable",
+        "Authorization": "Bearer sk-1",
+        "X-DashScope-WorkSpace": "ws_1",
+        "X-Own": "1",
+    }
+    extra = {"User-Agent": "mine"}
+    assert headers(stream=False, key=None, workspace=None, extra=extra, agent="a")[
+        "User-Agent"
+    ] == ("mine")

@@ -1,0 +1,161 @@
+"""One way to call all eight methods, so that a test says what holds for every one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms import ChatMessage
+
+from llama_index_dashscope_oss import DashScopeOSS
+
+
+@dataclass
+class Called:
+    """What one of the eight methods gave: the last response, and the deltas of a stream."""
+
+    last: object
+    deltas: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.last.message.content if hasattr(self.last, "message") else self.last.text
+
+
+def gathered(responses: list) -> Called:
+    return Called(responses[-1], [response.delta for response in responses])
+
+
+async def _astream(start) -> Called:
+    return gathered([response async for response in await start])
+
+
+async def _with_aclose(llm, call):
+    try:
+        return await call
+    finally:
+        await llm.aclose()
+
+
+def _async(name):
+    def call(llm, given, **kwargs):
+        started = getattr(llm, name)(given, **kwargs)
+        if "stream" in name:
+            return asyncio.run(_with_aclose(llm, _astream(started)))
+        return Called(asyncio.run(_with_aclose(llm, started)))
+
+    return call
+
+
+def _sync(name):
+    def call(llm, given, **kwargs):
+        found = getattr(llm, name)(given, **kwargs)
+        return gathered(list(found)) if "stream" in name else Called(found)
+
+    return call
+
+
+METHODS = {
+    name: (_async if name.startswith("a") else _sync)(name)
+    for name in (
+        "chat",
+        "stream_chat",
+        "achat",
+        "astream_chat",
+        "complete",
+        "stream_complete",
+        "acomplete",
+        "astream_complete",
+    )
+}
+
+
+@pytest.fixture(params=METHODS)
+def ask(request) -> Callable[..., Called]:
+    """Each of the eight methods in turn: ``ask(llm, text)``; its name in ``ask.name``."""
+    method = METHODS[request.param]
+
+    def call(llm: DashScopeOSS, text: str, **kwargs) -> Called:
+        given = [ChatMessage(text)] if "chat" in request.param else text
+        return method(llm, given, **kwargs)
+
+    call.name = request.param
+    return call
+
+
+class Maker:
+    """Builds models over gateways that answer from a script: ``make(model, *script)``.
+
+    ``requests`` is what the newest gateway received.
+    """
+
+    def __init__(self, gateway) -> None:
+        self._gateway = gateway
+        self.made: list[DashScopeOSS] = []
+
+    def __call__(self, model: str, *script, **settings) -> DashScopeOSS:
+        self._engine = self._gateway(*script)
+        self.made.append(DashScopeOSS(model=model, base_url=self._engine.base_url, **settings))
+        return self.made[-1]
+
+    @property
+    def requests(self) -> list:
+        return self._engine.requests
+
+    @property
+    def body(self) -> dict:
+        """The body of the only request."""
+        (request,) = self.requests
+        return dict(request.body)
+
+
+@pytest.fixture
+def make(gateway) -> Iterator[Maker]:
+    maker = Maker(gateway)
+    yield maker
+    for llm in maker.made:
+        llm.close()
+
+
+@pytest.fixture(autouse=True)
+def shipped_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LlamaIndex finds the tokenizer that it ships, unless this variable points elsewhere."""
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+
+
+FORGOTTEN = (
+    # LlamaIndex's Memory never closes its SQLite connections; llama_index_workflows reads every
+    # attribute of an agent, pydantic's deprecated ones too; ReActAgent asks what it need not.
+    "ignore:<aiosqlite:ResourceWarning",
+    "ignore:The `__fields:pydantic.warnings.PydanticDeprecatedSince20",
+    "ignore:Accessing the 'model_:pydantic.warnings.PydanticDeprecatedSince211",
+    "ignore:is_running called from within a step:DeprecationWarning",
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Let tests that use ``memory`` meet LlamaIndex's own warnings."""
+    for item in items:
+        if "memory" in getattr(item, "fixturenames", ()):
+            for warning in FORGOTTEN:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    """For tests of LlamaIndex's chat engines and agents: what they forget is collected here."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> TokenCountingHandler:
+    """LlamaIndex's counter, set for everything; it estimates one token a word."""
+    handler = TokenCountingHandler(tokenizer=str.split)
+    monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([handler]))
+    return handler

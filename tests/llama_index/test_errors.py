@@ -1,0 +1,169 @@
+"""A failure is never an empty answer: not of the model, not of an engine, not of an agent."""
+
+import asyncio
+
+import httpx
+import pytest
+from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
+from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms import ChatMessage
+from llama_index.core.tools import FunctionTool
+
+from dashscope_oss import (
+    AuthenticationError,
+    ContextLengthError,
+    DashScopeError,
+    RateLimitError,
+    ServerError,
+    UnsupportedInputError,
+)
+from dashscope_oss.gateway import Answer, Fault
+from llama_index_dashscope_oss import DashScopeOSS
+
+EXPIRED = Fault(401, "InvalidApiKey", "Invalid API-key provided.")
+BROKEN = Fault(500, "InternalError", "An internal error has occurred.", after=2)
+STREAMS = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
+
+
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "deepseek-v4-pro"])
+def test_an_expired_key_raises_in_all_eight_methods(make, ask, model):
+    llm = make(model, EXPIRED)
+    with pytest.raises(AuthenticationError, match="Invalid API-key") as refused:
+        ask(llm, "hi")
+    assert (refused.value.status_code, refused.value.code) == (401, "InvalidApiKey")
+    assert refused.value.request_id
+    assert len(make.requests) == 1
+
+
+def test_a_failed_call_counts_no_tokens(make, ask):
+    counter = TokenCountingHandler(tokenizer=str.split)
+    llm = make("llama3-8b-instruct", EXPIRED, callback_manager=CallbackManager([counter]))
+    with pytest.raises(AuthenticationError):
+        ask(llm, "hi")
+    assert counter.total_llm_token_count == 0
+
+
+@pytest.mark.parametrize("ask", STREAMS, indirect=True)
+def test_a_stream_that_breaks_raises_with_the_text_so_far(make, ask):
+    llm = make("deepseek-v4-pro", BROKEN, max_retries=0)
+    with pytest.raises(ServerError) as broken:
+        ask(llm, "hi")
+    assert broken.value.partial_text == "piece 1 piece 2 "
+
+
+def test_a_stream_that_is_cut_raises(make):
+    llm = make("llama3-8b-instruct", Fault(after=1, cut=True))
+    seen = []
+    with pytest.raises(DashScopeError) as broken:
+        seen.extend(chunk.delta for chunk in llm.stream_chat([ChatMessage("hi")]))
+    assert "".join(seen) == broken.value.partial_text == "before the fault "
+
+
+def test_too_many_requests_are_tried_again(make, ask):
+    llm = make("llama3-8b-instruct", Fault(), Answer("at last"))
+    assert ask(llm, "hi").text == "at last"
+    assert len(make.requests) == 2
+
+
+def test_retries_can_be_turned_off(make):
+    with pytest.raises(RateLimitError):
+        make("llama3-8b-instruct", Fault(), max_retries=0).complete("hi")
+    assert len(make.requests) == 1
+
+
+def vector_index() -> VectorStoreIndex:
+    return VectorStoreIndex.from_documents([Document(text="fact")], embed_model=MockEmbedding(8))
+
+
+async def drained(engine):
+    response = await engine.aquery("?")
+    return [token async for token in response.async_response_gen()]
+
+
+ENGINES = {
+    "query": lambda llm: vector_index().as_query_engine(llm=llm).query("?"),
+    "aquery": lambda llm: asyncio.run(vector_index().as_query_engine(llm=llm).aquery("?")),
+    "stream": lambda llm: list(
+        vector_index().as_query_engine(llm=llm, streaming=True).query("?").response_gen
+    ),
+    "astream": lambda llm: asyncio.run(
+        drained(vector_index().as_query_engine(llm=llm, streaming=True))
+    ),
+    "summary": lambda llm: (
+        SummaryIndex.from_documents([Document(text="fact")]).as_query_engine(llm=llm).query("?")
+    ),
+    "chat": lambda llm: vector_index().as_chat_engine(chat_mode="context", llm=llm).chat("?"),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama3-8b-instruct"])
+def test_an_expired_key_is_no_empty_response(make, memory, model, engine):
+    with pytest.raises(AuthenticationError):
+        ENGINES[engine](make(model, EXPIRED))
+    assert len(make.requests) == 1
+
+
+def test_a_streaming_query_engine_raises_when_the_stream_breaks(make):
+    llm = make("deepseek-v4-pro", BROKEN)
+    response = vector_index().as_query_engine(llm=llm, streaming=True).query("?")
+    with pytest.raises(ServerError) as broken:
+        list(response.response_gen)
+    assert broken.value.partial_text == "piece 1 piece 2 "
+
+
+TOOL = FunctionTool.from_defaults(fn=lambda: "noon", name="now", description="The time.")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "model"), [(FunctionAgent, "deepseek-v4-pro"), (ReActAgent, "ziya-llama-13b-v1")]
+)
+def test_an_agent_ends_with_the_cause_on_the_first_call(make, memory, kind, model, streaming):
+    async def run():
+        await kind(tools=[TOOL], llm=make(model, EXPIRED), streaming=streaming).run("?")
+
+    with pytest.raises(AuthenticationError):
+        asyncio.run(run())
+    assert len(make.requests) == 1
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_any_request(make, ask):
+    with pytest.raises(ContextLengthError, match="2048"):
+        ask(make("ziya-llama-13b-v1"), "很" * 3000)
+    assert not make.requests
+
+
+def test_tools_for_a_model_without_are_refused(make):
+    with pytest.raises(UnsupportedInputError, match="no tools"):
+        make("llama3-8b-instruct").chat_with_tools([TOOL], "hi")
+
+
+class Watched(httpx.AsyncByteStream):
+    """The body of an answer that never ends by itself."""
+
+    closed = False
+
+    async def __aiter__(self):
+        while True:
+            yield b'data: {"output":{"choices":[{"message":{"content":"more "}}]}}\n\n'
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_leaving_a_stream_closes_its_connection():
+    body = Watched()
+    headers = {"content-type": "text/event-stream"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=body))
+    async with httpx.AsyncClient(transport=transport) as client:
+        llm = DashScopeOSS(
+            model="deepseek-v4-pro", base_url="http://127.0.0.1/api/v1", http_async_client=client
+        )
+        stream = await llm.astream_chat([ChatMessage("hi")])
+        assert (await anext(stream)).delta == "more "
+        await stream.aclose()
+        del stream
+        await asyncio.sleep(0.01)
+        assert body.closed

@@ -1,0 +1,433 @@
+"""The eight methods, what they send and what LlamaIndex's readers see of the answers."""
+
+import asyncio
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import httpx
+import pytest
+from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
+    ChatResponse,
+    CitableBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.llms import ChatMessage
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+
+from dashscope_oss import (
+    ConfigurationError,
+    UnknownModelWarning,
+    UnsupportedInputError,
+    Usage,
+    all_models,
+    find_model,
+)
+from dashscope_oss.gateway import Answer
+from llama_index_dashscope_oss import DashScopeOSS
+
+MODELS = (
+    "llama3-8b-instruct",
+    "baichuan2-7b-chat-v1",
+    "ziya-llama-13b-v1",
+    "belle-llama-13b-2m-v1",
+    "deepseek-v4-pro",
+)
+REPORTING = tuple(model for model in MODELS if find_model(model).reports_usage)
+SILENT = tuple(model for model in MODELS if not find_model(model).reports_usage)
+LOCAL = "http://127.0.0.1:9/api/v1"
+KEY = "sk-0123456789abcdef-sentinel"
+
+
+def counting() -> TokenCountingHandler:
+    """A handler that estimates one token a word, so that estimates and reports differ."""
+    return TokenCountingHandler(tokenizer=str.split)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_all_eight_methods_answer(make, ask, model):
+    """Text as the model said it; a stream's deltas are never None and join to it."""
+    called = ask(make(model), "你好，世界！")
+    assert called.text == "You said: 你好，世界！"
+    if "stream" in ask.name:
+        assert len(called.deltas) > 1
+        assert "".join(called.deltas) == called.text
+    if "chat" in ask.name:
+        assert called.last.message.role is MessageRole.ASSISTANT
+
+
+@pytest.mark.parametrize("model", REPORTING)
+def test_reported_tokens_are_counted_exactly_once(make, ask, model):
+    counter = counting()
+    answer = Answer("one two three", usage=Usage(111, 44, 155))
+    llm = make(model, answer, callback_manager=CallbackManager([counter]))
+    last = ask(llm, "hi").last
+    (event,) = counter.llm_token_counts
+    assert (event.prompt_token_count, event.completion_token_count) == (111, 44)
+    assert (
+        last.raw["usage"] | {"input_tokens": 111, "output_tokens": 44, "total_tokens": 155}
+        == (last.raw["usage"])
+    )
+    facts = {"prompt_tokens": 111, "completion_tokens": 44, "total_tokens": 155}
+    assert facts.items() <= last.additional_kwargs.items()
+
+
+@pytest.mark.parametrize("model", SILENT)
+def test_tokens_that_nobody_reported_are_estimated_not_nought(make, ask, model):
+    counter = counting()
+    llm = make(model, Answer("one two three"), callback_manager=CallbackManager([counter]))
+    last = ask(llm, "hi").last
+    (event,) = counter.llm_token_counts
+    assert event.completion_token_count >= 3
+    assert "usage" not in last.raw
+    assert not [name for name in last.additional_kwargs if name.endswith("_tokens")]
+
+
+def test_finish_reason_and_request_id_are_told(make, ask):
+    last = ask(make("llama3-8b-instruct"), "hi").last
+    assert last.additional_kwargs["finish_reason"] == "stop"
+    assert last.additional_kwargs["request_id"] == last.raw["request_id"]
+    assert last.additional_kwargs["served_by"] == "none (scripted)"
+
+
+class Recorder(BaseEventHandler):
+    events: list
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event, **kwargs) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def events(monkeypatch):
+    recorder = Recorder(events=[])
+    monkeypatch.setattr(get_dispatcher(), "event_handlers", [recorder])
+    return recorder.events
+
+
+def test_every_call_has_one_start_and_one_end_event(make, ask, events):
+    ask(make("ziya-llama-13b-v1"), "hi")
+    names = [type(event).__name__ for event in events]
+    kind = "LLMChat" if "chat" in ask.name else "LLMCompletion"
+    others = [name for name in names if not name.endswith("InProgressEvent")]
+    assert others == [f"{kind}StartEvent", f"{kind}EndEvent"]
+    assert events[0].model_dict["model"] == "ziya-llama-13b-v1"
+
+
+def test_a_stream_arrives_while_it_is_made(make):
+    release = threading.Event()
+    llm = make("llama3-8b-instruct", Answer(pieces=("first ", "second"), hold=release))
+    stream = llm.stream_chat([ChatMessage("hi")])
+    assert next(stream).delta == "first "
+    release.set()
+    assert [response.message.content for response in stream][-1] == "first second"
+
+
+async def test_an_async_stream_arrives_while_it_is_made(make, monkeypatch):
+    """And no thread is used for it."""
+    release = threading.Event()
+    llm = make("ziya-llama-13b-v1", Answer(pieces=("first ", "second"), hold=release))
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "run_in_executor", None, raising=False)
+        stream = await llm.astream_complete("hi")
+        assert (await anext(stream)).delta == "first "
+        release.set()
+        assert [response.text async for response in stream][-1] == "first second"
+        await llm.aclose()
+
+
+@pytest.mark.parametrize(
+    ("model", "window", "output", "chat", "tools"),
+    [
+        ("llama3-8b-instruct", 8000, 1500, True, False),
+        ("llama2-7b-chat-v2", 2048 + 1024, 1024, True, False),
+        ("baichuan2-7b-chat-v1", 4096, 1024, True, False),
+        ("ziya-llama-13b-v1", 2048, 512, False, False),
+        ("belle-llama-13b-2m-v1", 2048, 512, False, False),
+        ("deepseek-v4-pro", 1_000_000, 250_000, True, True),
+    ],
+)
+def test_metadata_comes_from_the_record(model, window, output, chat, tools):
+    metadata = DashScopeOSS(model=model, base_url=LOCAL).metadata
+    assert metadata.model_name == model
+    assert (metadata.context_window, metadata.num_output) == (window, output)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (chat, tools)
+
+
+@pytest.mark.parametrize("record", all_models(), ids=lambda record: record.id)
+def test_no_model_is_given_more_input_than_it_takes(record):
+    """LlamaIndex fills the window but for num_output."""
+    metadata = DashScopeOSS(model=record.id, base_url=LOCAL).metadata
+    room = metadata.context_window - metadata.num_output
+    assert room <= (record.input_limit or metadata.context_window)
+    assert metadata.num_output <= metadata.context_window // 2
+
+
+def test_max_tokens_decides_num_output():
+    metadata = DashScopeOSS(model="llama3-8b-instruct", base_url=LOCAL, max_tokens=256).metadata
+    assert (metadata.num_output, metadata.context_window) == (256, 6500 + 256)
+
+
+def test_metadata_can_be_overridden():
+    llm = DashScopeOSS(
+        model="llama3-8b-instruct",
+        base_url=LOCAL,
+        context_window=2000,
+        is_chat_model=False,
+        is_function_calling_model=True,
+    )
+    metadata = llm.metadata
+    assert (metadata.context_window, metadata.num_output) == (2000, 500)
+    assert not metadata.is_chat_model
+    assert metadata.is_function_calling_model
+
+
+def test_a_record_of_ones_own_goes_under_the_name_asked():
+    llama = find_model("ziya-llama-13b-v1")
+    llm = DashScopeOSS(model="my-ziya", model_info=replace(llama, max_input=700), base_url=LOCAL)
+    assert llm.metadata.model_name == "my-ziya"
+    assert llm.metadata.context_window == 700 + 512
+    assert not llm.metadata.is_chat_model
+
+
+def test_an_unknown_model_warns_once_and_has_small_limits():
+    with pytest.warns(UnknownModelWarning, match="no-such-llama-of-llamaindex"):
+        llm = DashScopeOSS(model="no-such-llama-of-llamaindex", base_url=LOCAL)
+    assert llm.metadata.context_window == 3900
+    assert llm.metadata.is_chat_model
+
+
+def test_only_what_was_set_is_sent(make):
+    make("llama3-8b-instruct").chat([ChatMessage("hi")])
+    assert make.body == {
+        "model": "llama3-8b-instruct",
+        "input": {"messages": [{"role": "user", "content": "hi"}]},
+        "parameters": {"result_format": "message"},
+    }
+
+
+def test_a_setting_of_the_call_beats_one_of_the_object(make, ask):
+    llm = make("llama3-8b-instruct", temperature=0.1, seed=7, additional_kwargs={"odd": 1})
+    ask(llm, "hi", temperature=0.9, odd=2)
+    sent = make.body["parameters"]
+    assert (sent["temperature"], sent["seed"], sent["odd"]) == (0.9, 7, 2)
+
+
+def test_aliases_and_unknown_names():
+    llm = DashScopeOSS(model_name="llama3-8b-instruct", api_base=LOCAL, dashscope_api_key=KEY)
+    assert llm.model == "llama3-8b-instruct"
+    assert llm.base_url == LOCAL
+    assert isinstance(llm, FunctionCallingLLM)
+    with pytest.raises(ValueError, match="temprature"):
+        DashScopeOSS(model="llama3-8b-instruct", base_url=LOCAL, temprature=0.9)
+
+
+def test_a_missing_key_names_the_variable():
+    with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
+        DashScopeOSS(model="deepseek-v4-pro")
+
+
+def test_the_key_comes_from_the_environment_and_stays_there(gateway, monkeypatch):
+    engine = gateway()
+    monkeypatch.setenv("DASHSCOPE_API_KEY", KEY)
+    llm = DashScopeOSS(model="deepseek-v4-pro", base_url=engine.base_url)
+    llm.complete("hi")
+    llm.close()
+    assert engine.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert llm.api_key is None
+    assert KEY.encode() not in pickle.dumps(llm)
+
+
+def test_the_key_is_in_nothing_that_is_shown_or_stored(make, events):
+    llm = make("deepseek-v4-pro", api_key=KEY, default_headers={"x-proxy-key": KEY})
+    llm.complete("hi")
+    shown = (llm, llm.to_dict(), llm.to_json(), llm.model_dump(), llm.to_payload(), llm.metadata)
+    for thing in (*shown, *events, str(llm)):
+        assert KEY not in repr(thing)
+    assert KEY.encode() not in pickle.dumps(llm)
+    assert make.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    with pytest.raises(ValueError, match="model") as refused:
+        DashScopeOSS(api_key=KEY)
+    assert KEY not in str(refused.value)
+
+
+def round_trips():
+    return {
+        "dict": lambda llm: DashScopeOSS.from_dict(llm.to_dict()),
+        "json": lambda llm: DashScopeOSS.from_json(llm.to_json()),
+        "pickle": lambda llm: pickle.loads(pickle.dumps(llm)),
+        "deepcopy": copy.deepcopy,
+    }
+
+
+@pytest.mark.parametrize("way", round_trips())
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "deepseek-v4-pro"])
+def test_a_stored_object_comes_back_and_calls(make, model, way):
+    """Also one that has called before, with a record of its own."""
+    llm = make(model, temperature=0.5, stop=["x"], model_info=find_model(model))
+    llm.complete("hi")
+    again = round_trips()[way](llm)
+    assert again.complete("hi").text == "You said: hi"
+    assert (again.temperature, again.model_info) == (0.5, find_model(model))
+    assert llm.complete("hi").text == "You said: hi"
+    again.close()
+
+
+def test_a_client_of_the_callers_is_shared_by_copies_and_left_out_of_pickles():
+    with httpx.Client() as client:
+        llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL, http_client=client)
+        assert copy.deepcopy(llm).http_client is client
+        assert pickle.loads(pickle.dumps(llm)).http_client is None
+        assert llm.http_client is client
+
+
+def test_a_prompt_only_model_gets_its_familys_template(make):
+    llm = make("ziya-llama-13b-v1")
+    llm.complete("你好")
+    llm.complete("<human>:a\n<bot>:b</s><human>:c\n<bot>:", formatted=True)
+    llm.chat([ChatMessage("be kind", role="system"), ChatMessage("你好")])
+    assert [request.body["input"] for request in make.requests] == [
+        {"prompt": "<human>:你好\n<bot>:"},
+        {"prompt": "<human>:a\n<bot>:b</s><human>:c\n<bot>:"},
+        {"prompt": "<human>:be kind\n\n你好\n<bot>:"},
+    ]
+
+
+def test_predict_on_a_prompt_only_model_renders_the_template_once(make):
+    llm = make("ziya-llama-13b-v1", system_prompt="be kind")
+    assert llm.predict(PromptTemplate("say {word}"), word="hi") == "You said: be kind\n\nsay hi"
+    chat = ChatPromptTemplate([ChatMessage("You are {who}.", role="system"), ChatMessage("hi")])
+    llm.predict(chat, who="Ziya")
+    assert [request.body["input"]["prompt"] for request in make.requests] == [
+        "<human>:be kind\n\nsay hi\n<bot>:",
+        "<human>:be kind\n\nYou are Ziya.\n\nhi\n<bot>:",
+    ]
+
+
+def test_prompt_functions_of_the_users_own_win(make):
+    llm = make(
+        "ziya-llama-13b-v1",
+        completion_to_prompt=lambda prompt: f"[{prompt}]",
+        messages_to_prompt=lambda messages: f"({len(messages)})",
+    )
+    llm.complete("hi")
+    llm.complete("hi", formatted=True)
+    llm.chat([ChatMessage("hi")])
+    llm.predict(PromptTemplate("hi"))
+    sent = [request.body["input"]["prompt"] for request in make.requests]
+    assert sent == ["[hi]", "hi", "(1)", "[hi]"]
+
+
+def test_a_completion_function_alone_wins_in_predict_too(make):
+    llm = make("ziya-llama-13b-v1", completion_to_prompt=lambda prompt: f"[{prompt}]")
+    llm.predict(PromptTemplate("hi"))
+    assert make.body["input"]["prompt"] == "[hi]"
+
+
+def test_a_conversation_is_carried_over(make):
+    history = [
+        ChatMessage("be kind", role="developer"),
+        ChatMessage("hi"),
+        ChatMessage(
+            role="assistant",
+            blocks=[
+                ThinkingBlock(content="hm"),
+                TextBlock(text="a"),
+                CachePoint(cache_control=CacheControl(type="x")),
+                TextBlock(text="b"),
+                ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": "三"}),
+            ],
+        ),
+        ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"}),
+        ChatMessage([CitableBlock(title="t", source="s", content="cited")]),
+    ]
+    before = copy.deepcopy(history)
+    make("deepseek-v4-pro").chat(history)
+    call = {"name": "add", "arguments": '{"a": "三"}'}
+    assert history == before
+    assert make.body["input"]["messages"] == [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "hi"},
+        {
+            "role": "assistant",
+            "content": "a\nb",
+            "tool_calls": [{"id": "1", "type": "function", "function": call, "index": 0}],
+        },
+        {"role": "tool", "content": "3", "tool_call_id": "1"},
+        {"role": "user", "content": "cited"},
+    ]
+
+
+def test_tool_calls_in_the_older_list_are_carried_over(make):
+    call = {"id": "1", "type": "function", "function": {"name": "now", "arguments": ""}}
+    history = [
+        ChatMessage("hi"),
+        ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]}),
+        ChatMessage("noon", role="tool", additional_kwargs={"tool_call_id": "1"}),
+    ]
+    make("deepseek-v4-pro").chat(history)
+    (sent,) = make.body["input"]["messages"][1]["tool_calls"]
+    assert sent["function"] == {"name": "now", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (ChatMessage([TextBlock(text="a"), ImageBlock(url="http://x/y.png")]), "ImageBlock"),
+        (ChatMessage("a", role="function"), "role 'function'"),
+        (ChatMessage("a", role="tool"), "tool_call_id"),
+        (ChatMessage(""), "empty"),
+        (
+            ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"name": "x"}]}),
+            "tool_calls",
+        ),
+    ],
+)
+def test_what_cannot_be_carried_is_refused_before_any_request(make, message, told):
+    llm = make("deepseek-v4-pro")
+    with pytest.raises(UnsupportedInputError, match=told):
+        llm.chat([message])
+    with pytest.raises(UnsupportedInputError, match=told):
+        llm.stream_chat([message])
+    assert not make.requests
+
+
+def test_thinking_is_kept_apart(make, ask):
+    answer = Answer("42", reasoning="Let me think.", usage=Usage(3, 9, 12, reasoning_tokens=6))
+    called = ask(make("deepseek-v4-pro", answer, enable_thinking=True), "hi")
+    assert called.text == "42"
+    if isinstance(called.last, ChatResponse):
+        thought, said = called.last.message.blocks
+        assert (thought.content, said.text) == ("Let me think.", "42")
+    else:
+        assert called.last.additional_kwargs["reasoning_content"] == "Let me think."
+
+
+def test_thinking_streams_where_agents_look_for_it(make):
+    answer = Answer("42", reasoning="Let me think.")
+    chunks = list(make("deepseek-v4-pro", answer).stream_chat([ChatMessage("hi")]))
+    thoughts = [chunk.additional_kwargs.get("thinking_delta") for chunk in chunks]
+    assert "".join(filter(None, thoughts)) == "Let me think."
+    assert thoughts[-1] is None
+
+
+def test_without_llama_index_the_import_names_the_extra():
+    code = "import sys; sys.modules['llama_index.core'] = None; import llama_index_dashscope_oss"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "dashscope-oss[llama-index]"' in run.stderr

@@ -1,0 +1,252 @@
+"""LlamaIndex's own engines over small and large models: RAG, chat, agents, structured answers."""
+
+import asyncio
+
+import pytest
+from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.llms import ChatMessage
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+
+from dashscope_oss import ToolCall, UnsupportedInputError, Usage
+from dashscope_oss.gateway import Answer
+
+MODELS = (
+    "llama3-8b-instruct",
+    "baichuan2-7b-chat-v1",
+    "ziya-llama-13b-v1",
+    "belle-llama-13b-2m-v1",
+    "deepseek-v4-pro",
+)
+FACTS = (
+    "The lighthouse of Alnmouth was built in 1837.",
+    "Its lamp is lit by the keeper, Ada Finch.",
+    "灯塔高三十二米。",
+)
+
+
+def documents() -> list[Document]:
+    return [Document(text=fact) for fact in FACTS]
+
+
+def vector_engine(llm, **kwargs):
+    index = VectorStoreIndex.from_documents(documents(), embed_model=MockEmbedding(8))
+    return index.as_query_engine(llm=llm, similarity_top_k=3, **kwargs)
+
+
+def summary_engine(llm, **kwargs):
+    return SummaryIndex.from_documents(documents()).as_query_engine(llm=llm, **kwargs)
+
+
+async def astreamed(engine, question):
+    response = await engine.aquery(question)
+    return "".join([token async for token in response.async_response_gen()])
+
+
+WAYS = {
+    "query": lambda engine, _, question: str(engine.query(question)),
+    "aquery": lambda engine, _, question: str(asyncio.run(engine.aquery(question))),
+    "stream": lambda _, engine, question: "".join(engine.query(question).response_gen),
+    "astream": lambda _, engine, question: asyncio.run(astreamed(engine, question)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("build", [vector_engine, summary_engine])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_query_engine_answers(make, counter, model, build, way):
+    """In one call, with the documents in the prompt, its tokens counted once."""
+    answer = Answer("Ada Finch lights it.", usage=Usage(321, 7, 328))
+    llm = make(model, answer)
+    whole, streaming = build(llm), build(llm, streaming=True)
+    assert WAYS[way](whole, streaming, "Who lights the lamp?") == "Ada Finch lights it."
+    sent = str(make.body["input"])
+    assert "Ada Finch" in sent
+    assert "Who lights the lamp?" in sent
+    if llm._record().reports_usage:
+        assert counter.prompt_llm_token_count == 321
+    assert len(counter.llm_token_counts) == 1
+
+
+@pytest.mark.parametrize("mode", ["refine", "compact", "tree_summarize", "accumulate"])
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama3-8b-instruct"])
+def test_response_modes_work_on_small_windows(make, model, mode):
+    """With far more text than one prompt of 2,048 tokens holds."""
+    many = [Document(text="The keeper wrote in his book that the sea was calm. " * 60)] * 3
+    index = SummaryIndex.from_documents(many)
+    llm = make(model, Answer("Calm."))
+    found = str(index.as_query_engine(llm=llm, response_mode=mode).query("How was the sea?"))
+    assert "Calm." in found
+    assert len(make.requests) > 1 or model.startswith("llama3")
+
+
+def test_a_system_prompt_reaches_a_prompt_only_model_inside_its_template(make):
+    llm = make("ziya-llama-13b-v1", Answer("Ada."), system_prompt="Answer briefly.")
+    summary_engine(llm).query("Who?")
+    prompt = make.body["input"]["prompt"]
+    assert prompt.startswith("<human>:Answer briefly.\n\n")
+    assert prompt.endswith("\n<bot>:")
+    assert prompt.count("<human>:") == 1
+
+
+@pytest.mark.parametrize(
+    "mode", ["context", "condense_plus_context", "condense_question", "simple"]
+)
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama3-8b-instruct"])
+def test_chat_engines_hold_a_conversation(make, memory, model, mode):
+    index = VectorStoreIndex.from_documents(documents(), embed_model=MockEmbedding(8))
+    engine = index.as_chat_engine(chat_mode=mode, llm=make(model))
+    assert "lamp" in str(engine.chat("Who lights the lamp?"))
+    assert "tall" in "".join(engine.stream_chat("How tall is it?").response_gen)
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+ADD = FunctionTool.from_defaults(fn=add)
+CALL = ToolCall(id="call_1", name="add", arguments='{"a": 1, "b": 2}', index=0)
+PIECES = Answer(
+    tool_calls=(
+        ToolCall(id="call_1", name="add", arguments='{"a": 1', index=0),
+        ToolCall(arguments=', "b"', index=0),
+        ToolCall(arguments=": 2}", index=0),
+    )
+)
+
+
+def answer_with_result(job):
+    return Answer(f"It is {job.messages[-1].content}.")
+
+
+def run_agent(agent, question):
+    async def run():
+        handler = agent.run(question)
+        streamed = [event async for event in handler.stream_events()]
+        return await handler, [event for event in streamed if isinstance(event, AgentStream)]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("first", [Answer(tool_calls=(CALL,)), PIECES], ids=["whole", "pieces"])
+def test_an_agent_calls_a_tool_and_uses_its_result(make, memory, first, streaming):
+    llm = make("deepseek-v4-pro", first, answer_with_result)
+    agent = FunctionAgent(tools=[ADD], llm=llm, streaming=streaming)
+    result, _ = run_agent(agent, "What is 1 + 2?")
+    assert str(result) == "It is 3."
+    (tool,) = make.requests[0].body["parameters"]["tools"]
+    assert tool["function"]["parameters"]["required"] == ["a", "b"]
+    called, answered = make.requests[1].body["input"]["messages"][-2:]
+    assert called["tool_calls"][0]["function"]["name"] == "add"
+    assert answered == {"role": "tool", "content": "3", "tool_call_id": "call_1"}
+
+
+def test_an_agent_sees_the_thoughts(make, memory):
+    llm = make("deepseek-v4-pro", Answer("Hello.", reasoning="They greet me."))
+    _, streamed = run_agent(FunctionAgent(tools=[ADD], llm=llm), "Hi")
+    assert "".join(event.thinking_delta or "" for event in streamed) == "They greet me."
+
+
+def test_tool_arguments_may_arrive_in_any_pieces(make):
+    """A stream's calls can be read at every chunk; white space inside arguments is kept."""
+    pieces = ('{"a": ', '"x y', ' z", "b"', ': "é\\n"}')
+    calls = (
+        ToolCall(id="1", name="add", index=0),
+        *(ToolCall(arguments=p, index=0) for p in pieces),
+    )
+    llm = make("deepseek-v4-pro", Answer(tool_calls=calls))
+    chunks = list(llm.stream_chat_with_tools([ADD], "hi"))
+    read = [llm.get_tool_calls_from_response(c, error_on_no_tool_call=False) for c in chunks]
+    assert read[-1][0].tool_kwargs == {"a": "x y z", "b": "é\n"}
+    assert read[-1][0].tool_id == "1"
+    assert all(len(selected) <= 1 for selected in read)
+
+
+@pytest.mark.parametrize("arguments", ["", "null", "{", "[1]", "{}"])
+def test_a_tool_call_without_readable_arguments_is_a_call_without_arguments(make, arguments):
+    call = ToolCall(id="1", name="now", arguments=arguments, index=0)
+    llm = make("deepseek-v4-pro", Answer(tool_calls=(call,)))
+    response = llm.chat_with_tools([ADD], "hi")
+    (selected,) = llm.get_tool_calls_from_response(response)
+    assert (selected.tool_name, selected.tool_kwargs) == ("now", {})
+
+
+def test_no_tool_call_is_an_error_if_one_was_asked_for(make):
+    llm = make("deepseek-v4-pro", Answer("No."))
+    response = llm.chat_with_tools([ADD], "hi")
+    with pytest.raises(ValueError, match="called no tool"):
+        llm.get_tool_calls_from_response(response)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({}, {}),
+        ({"tool_choice": "auto"}, {"tool_choice": "auto"}),
+        ({"tool_choice": "none"}, {"tool_choice": "none"}),
+        ({"allow_parallel_tool_calls": True}, {"parallel_tool_calls": True}),
+        (
+            {"tool_required": True},
+            {
+                "tool_choice": {"type": "function", "function": {"name": "add"}},
+                "enable_thinking": False,
+            },
+        ),
+        (
+            {"tool_choice": "add", "enable_thinking": False},
+            {
+                "tool_choice": {"type": "function", "function": {"name": "add"}},
+                "enable_thinking": False,
+            },
+        ),
+    ],
+)
+def test_how_tools_are_asked_for(make, asked, sent):
+    """The service forces a named tool only, and not while the model thinks."""
+    history = [ChatMessage("before")]
+    make("deepseek-v4-pro").chat_with_tools([ADD], "hi", chat_history=history, **asked)
+    parameters = dict(make.body["parameters"])
+    assert parameters.pop("tools") == [ADD.metadata.to_openai_tool()]
+    assert parameters.pop("result_format") == "message"
+    assert parameters == sent
+    assert [m["content"] for m in make.body["input"]["messages"]] == ["before", "hi"]
+    assert len(history) == 1
+
+
+@pytest.mark.parametrize(
+    ("tools", "asked", "told"),
+    [
+        ([ADD, ADD], {"tool_required": True}, "one that is named"),
+        ([ADD], {"tool_required": True, "enable_thinking": True}, "while the model thinks"),
+    ],
+)
+def test_what_cannot_be_forced_is_refused(make, tools, asked, told):
+    with pytest.raises(UnsupportedInputError, match=told):
+        make("deepseek-v4-pro").chat_with_tools(tools, "hi", **asked)
+    assert not make.requests
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    a: int
+    b: int
+
+
+def test_structured_predict_on_a_model_with_tools(make):
+    call = ToolCall(id="1", name="Sum", arguments='{"a": 1, "b": 2}', index=0)
+    llm = make("deepseek-v4-pro", Answer(tool_calls=(call,)))
+    prompt = PromptTemplate("One and {what}?")
+    assert llm.structured_predict(Sum, prompt, what="two") == Sum(a=1, b=2)
+    assert list(llm.stream_structured_predict(Sum, prompt, what="two"))[-1] == Sum(a=1, b=2)
+    found = asyncio.run(llm.astructured_predict(Sum, prompt, what="two"))
+    assert found == Sum(a=1, b=2)
+
+
+def test_structured_predict_on_a_model_without_tools(make):
+    llm = make("ziya-llama-13b-v1", Answer('{"a": 1, "b": 2}'))
+    assert llm.structured_predict(Sum, PromptTemplate("One and two?")) == Sum(a=1, b=2)
