@@ -28,7 +28,7 @@ from contextlib import (
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, finalize, ref
 
 import httpx
 
@@ -64,10 +64,12 @@ OnRetry = Callable[[int, DashScopeError, float], None]
 """Called with the number of the failed try, its error and the seconds until the next."""
 
 _AGENT = f"dashscope-oss/{__version__}"
+_HIDDEN = "[key]"
 _announced: set[str] = set()
 
 
 _Opened: TypeAlias = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
+_ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
 
 
 class _Call(TypedDict):
@@ -168,6 +170,7 @@ class _Base:
             if deltas and deltas.finished:
                 return  # the answer was whole; that its connection then broke harms nobody
             ours = _network_error(error, request, self._timeout, deltas.so_far() if deltas else "")
+            ours.__cause__ = error
             raise self._finished(request, ours) from error
         except DashScopeError as error:
             self._finished(request, error)
@@ -343,7 +346,7 @@ class AsyncClient(_Base):
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened] = WeakKeyDictionary()
+        self._by_loop: _ByLoop = WeakKeyDictionary()
 
     async def send(self, request: Request) -> Reply:
         """Send a call and return the whole answer; see :meth:`Client.send`."""
@@ -424,19 +427,24 @@ class AsyncClient(_Base):
         opened = self._by_loop.get(loop)
         if opened is None:
             http = self._new()
-            opened = self._by_loop[loop] = (http, _until_loop_ends(http))
-            await anext(opened[1])
+            keeper = _until_loop_ends(http, ref(self._by_loop), loop)
+            opened = self._by_loop[loop] = (http, keeper)
+            await anext(keeper)
         return opened[0]
 
     def _new(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
 
 
-async def _until_loop_ends(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+async def _until_loop_ends(
+    http: httpx.AsyncClient, by_loop: ref[_ByLoop], loop: asyncio.AbstractEventLoop
+) -> AsyncGenerator[None, None]:
     """Close ``http`` when its loop shuts down its generators, or when nobody holds this one."""
     try:
         yield
     finally:
+        if (found := by_loop()) is not None:
+            found.pop(loop, None)
         await http.aclose()
 
 
@@ -482,13 +490,31 @@ def _retirement(record: ModelInfo) -> str:
 
 
 def _redact(error: DashScopeError, endpoint: Endpoint) -> None:
+    """Take the key out of all that a server may have repeated, causes included."""
     try:
         key = endpoint.key()
     except DashScopeError:
         return
-    if key:
-        error.message = error.message.replace(key, "[key]")
-        error.args = (error.message,)
+    if not key:
+        return
+    for name in ("message", "code", "request_id", "partial_text"):
+        if text := getattr(error, name):
+            setattr(error, name, text.replace(key, _HIDDEN))
+    for link in _chain(error):
+        link.args = tuple(
+            arg.replace(key, _HIDDEN) if isinstance(arg, str) else arg for arg in link.args
+        )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is not None and link not in seen:
+            seen.append(link)
+            yield link
+            ahead += [link.__cause__, link.__context__]
 
 
 def _network_error(

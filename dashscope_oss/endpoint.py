@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -85,13 +86,13 @@ class Endpoint:
         Raises:
             ConfigurationError: if the address or the key cannot be used, or the key is missing.
         """
-        workspace = workspace or os.environ.get(WORKSPACE_VARIABLE, "").strip() or None
+        workspace = _checked_workspace(workspace)
         url = base_url or _region_url(region, workspace) or os.environ.get(BASE_URL_VARIABLE)
         endpoint = cls(
             base_url=checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
             api_key=_kept(api_key),
-            workspace=_checked_header("workspace", workspace),
-            headers=dict(headers or {}),
+            workspace=workspace,
+            headers=_checked_headers(headers or {}),
         )
         _warn_if_open(endpoint.base_url)
         if api_key is None or not callable(api_key):
@@ -163,10 +164,24 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _checked_header(name: str, value: str | None) -> str | None:
-    if value is not None and not (value.isascii() and value.isprintable()):
-        raise ConfigurationError(f"{name} holds a line break or a character that no id has")
-    return value
+def _checked_workspace(workspace: str | None) -> str | None:
+    found = (workspace or os.environ.get(WORKSPACE_VARIABLE, "")).strip()
+    if found and not re.fullmatch(r"[A-Za-z0-9_-]+", found):
+        raise ConfigurationError(
+            f"bad workspace {found!r:.100}: an id has letters, digits, '_' and '-' only"
+        )
+    return found or None
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ConfigurationError(f"{name!r:.100} is no name of a header")
+        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
+            raise ConfigurationError(
+                f"the value of the header {name!r} is no plain ASCII text, or holds a line break"
+            )
+    return dict(headers)
 
 
 def _region_url(region: str | None, workspace: str | None) -> str | None:
@@ -219,7 +234,8 @@ def _warn_if_open(url: str) -> None:
 
 
 def _shown(text: object) -> str:
-    return str(text).rpartition("@")[2][:200]
+    # Neither a password before the host nor a key behind the path.
+    return re.split(r"[?#]", str(text).rpartition("@")[2])[0][:200]
 
 
 def _is_local(host: str) -> bool:

@@ -29,6 +29,7 @@ bad request). Codes: the vendor's pages "返回状态码说明" and its English 
 from __future__ import annotations
 
 _MESSAGE_LIMIT = 2000
+_FACTS_LIMIT = 500
 
 
 class DashScopeError(Exception):
@@ -85,7 +86,7 @@ class DashScopeError(Exception):
             ("retry_after", self.retry_after),
         )
         said = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
-        return f"[{_shortened(said)}]" if said else ""
+        return f"[{_shortened(said, _FACTS_LIMIT)}]" if said else ""
 
     def _help(self) -> str:
         return " ".join(part for part in (self.advice, self.hint) if part)
@@ -201,6 +202,8 @@ _BY_CODE: dict[str, type[DashScopeError]] = {
     "workspacenotfound": InvalidRequestError,
     "notfound": InvalidRequestError,
     "conflict": InvalidRequestError,
+    "clientdisconnect": APIConnectionError,
+    "apiconnectionerror": APIConnectionError,
     "datainspectionfailed": ContentBlockedError,
     "data_inspection_failed": ContentBlockedError,
     "customroleblocked": ContentBlockedError,
@@ -302,8 +305,8 @@ def _class_of_status(status: int | None) -> type[DashScopeError]:
     return _BY_STATUS.get(status) or (InvalidRequestError if status < 500 else ServerError)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + " … (cut)"
+def _shortened(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+    return text if len(text) <= limit else text[:limit] + " … (cut)"
 
 
 def _rebuilt(cls: type[DashScopeError], state: dict[str, object]) -> DashScopeError:

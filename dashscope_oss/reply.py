@@ -54,7 +54,7 @@ def error_body(body: bytes) -> dict[str, object] | None:
 
 def reports_error(data: Mapping[str, object]) -> bool:
     """Whether a body that came with a good status is an error all the same."""
-    return "output" not in data and bool(data.get("code") or data.get("error"))
+    return not data.get("output") and bool(data.get("code") or data.get("error"))
 
 
 def error_in(
@@ -113,7 +113,7 @@ class Deltas:
         self.handed_on = False
         self._request = request
         self._decoder = Decoder()
-        regime = _REGIMES[request.record.incremental]
+        regime = _regime_of(request)
         self._text = _Channel(regime)
         self._reasoning = _Channel(regime)
         self._trim = _filter(request)
@@ -292,6 +292,11 @@ _REGIMES: dict[str, _Regime] = {
     "no": "snapshots",
     "unknown": "unknown",
 }
+
+
+def _regime_of(request: Request) -> _Regime:
+    refused = request.parameters.get("incremental_output") is False
+    return "snapshots" if refused else _REGIMES[request.record.incremental]
 
 
 class _Channel:

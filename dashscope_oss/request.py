@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from dashscope_oss import templates, tokens
 from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
@@ -31,12 +31,14 @@ class Request:
     Attributes:
         record: the model asked.
         body: the JSON body.
+        content: the body as bytes of UTF-8.
         stream: whether the caller wants the answer in pieces.
         prompt: the prompt as sent, ``None`` if messages were sent; an echo is compared with it.
     """
 
     record: ModelInfo
     body: dict[str, object]
+    content: bytes
     stream: bool
     prompt: str | None = None
 
@@ -48,14 +50,13 @@ class Request:
     @property
     def must_stream(self) -> bool:
         """Whether the service takes this call only as a stream."""
-        switch = _parameters(self.body).get("enable_thinking")
-        thinks = self.record.thinks(switch if isinstance(switch, bool) else None)
-        return self.record.stream_only or (thinks and self.record.thinking_streams)
+        return _must_stream(self.record, self.parameters)
 
     @property
-    def content(self) -> bytes:
-        """The body as bytes of UTF-8."""
-        return to_json(self.body)
+    def parameters(self) -> Mapping[str, object]:
+        """What the body asks for beside the input."""
+        found = self.body["parameters"]
+        return found if isinstance(found, Mapping) else {}
 
 
 def chat(
@@ -138,11 +139,39 @@ def _request(
     parameters = _sampling(record, options)
     if "messages" in given and record.endpoint == "text-generation":
         parameters = {"result_format": "message", **parameters}
-    body: dict[str, object] = {"model": record.id, "input": given, "parameters": parameters}
-    request = Request(record=record, body=body, stream=stream, prompt=prompt)
-    if (stream or request.must_stream) and record.incremental != "no":
+    if (stream or _must_stream(record, parameters)) and record.incremental != "no":
         parameters.setdefault("incremental_output", True)
-    return request
+    body: dict[str, object] = {"model": record.id, "input": given, "parameters": parameters}
+    return Request(
+        record=record,
+        body=body,
+        content=_content(record, body, parameters),
+        stream=stream,
+        prompt=prompt,
+    )
+
+
+def _content(record: ModelInfo, body: dict[str, object], parameters: Mapping[str, object]) -> bytes:
+    try:
+        return to_json(body)
+    except (PydanticSerializationError, ValueError) as error:
+        culprit = _culprit(parameters)
+        _refuse(record, f"{culprit or 'the input'} cannot be written as JSON: {error}")
+
+
+def _culprit(parameters: Mapping[str, object]) -> str | None:
+    for name, value in parameters.items():
+        try:
+            to_json(value)
+        except (PydanticSerializationError, ValueError):
+            return name
+    return None
+
+
+def _must_stream(record: ModelInfo, parameters: Mapping[str, object]) -> bool:
+    switch = parameters.get("enable_thinking")
+    thinks = record.thinks(switch if isinstance(switch, bool) else None)
+    return record.stream_only or (thinks and record.thinking_streams)
 
 
 def _sampling(record: ModelInfo, options: Options) -> dict[str, object]:
@@ -262,8 +291,9 @@ def _check_options(record: ModelInfo, options: Options) -> None:
 
 def _check_numbers(record: ModelInfo, parameters: Mapping[str, object]) -> None:
     for name, value in parameters.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            _refuse(record, f"{name} is {value}; give a finite number")
+        if not _is_finite(value):
+            verb = "is" if isinstance(value, float) else "holds"
+            _refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
 
 
 def _refuse(record: ModelInfo, text: str) -> NoReturn:
@@ -286,6 +316,9 @@ def _has_surrogate(text: str) -> bool:
     return False
 
 
-def _parameters(body: Mapping[str, object]) -> Mapping[str, object]:
-    found = body["parameters"]
-    return found if isinstance(found, Mapping) else {}
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

@@ -50,7 +50,9 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes, cut anywhere; return the events they completed."""
-        if self._after_cr and chunk:
+        if not chunk:
+            return []
+        if self._after_cr:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
         events: list[Event] = []

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import Message, Role
+from dashscope_oss.messages import Message
 
 Echo: TypeAlias = Literal["none", "spaced", "line"]
 
@@ -130,7 +130,11 @@ def merged(messages: Sequence[Message]) -> list[Message]:
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            turns[-1] = Message(message.role, turns[-1].content + "\n\n" + message.content)
+            turns[-1] = replace(
+                turns[-1],
+                content=turns[-1].content + "\n\n" + message.content,
+                tool_calls=turns[-1].tool_calls + message.tool_calls,
+            )
         else:
             turns.append(message)
     return turns
@@ -138,8 +142,7 @@ def merged(messages: Sequence[Message]) -> list[Message]:
 
 def folded(messages: Sequence[Message]) -> list[Message]:
     """Turn system messages into text at the head of the user turn that follows."""
-    as_user: dict[Role, Role] = {"system": "user"}
-    return [Message(as_user.get(m.role, m.role), m.content) for m in messages]
+    return [replace(m, role="user") if m.role == "system" else m for m in messages]
 
 
 def check_order(turns: Sequence[Message]) -> None:
@@ -250,9 +253,10 @@ class AnswerFilter:
     """Takes an answer in pieces and hands on what the model added: no echo, no end mark.
 
     Two echoes are known. ``spaced`` (Ziya): ``<s>`` and the prompt, its white space changed by
-    the tokenizer, then one space. ``line`` (Baichuan): an exact copy of the prompt, then a line
-    break; without the line break only a copy of several lines counts, because a short answer may
-    well begin with the words of a short prompt. Text that is no echo passes unchanged.
+    the tokenizer, then one space; without ``<s>`` only a prompt with a mark like ``<human>``
+    counts. ``line`` (Baichuan): an exact copy of the prompt, then a line break; without the line
+    break only a copy of several lines counts, because a short answer may well begin with the
+    words of a short prompt. Text that is no echo passes unchanged.
 
     Args:
         echo: which of them to expect.
@@ -313,7 +317,7 @@ class _LineEcho:
         return size if "\n" in self._prompt else 0
 
     def complete(self, text: str) -> bool:
-        return text == self._prompt
+        return text == self._prompt and "\n" in text
 
 
 class _SpacedEcho:
@@ -321,6 +325,7 @@ class _SpacedEcho:
 
     def __init__(self, prompt: str) -> None:
         self._chars = "".join(prompt.split())
+        self._marked = re.search(r"<\w+>", prompt) is not None
         self._matched = 0
         self._at = 0
 
@@ -330,6 +335,8 @@ class _SpacedEcho:
             if "<s>".startswith(text):
                 return None
             self._at = 3 if text.startswith("<s>") else 0
+            if not self._at and not self._marked:
+                return 0
         while self._at < len(text) and self._matched < len(self._chars):
             char = text[self._at]
             if not char.isspace():

@@ -25,7 +25,7 @@ FLOORS = (
     ("tokens", "request", "reply"),
     ("endpoint", "client", "gateway"),
     (CORE,),
-    ("cli", "demo", "table", *ADAPTERS),
+    ("cli", "__main__", "demo", "table", *ADAPTERS),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 

@@ -1,6 +1,7 @@
 """Engines: any OpenAI-compatible server, and the embedded model."""
 
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -259,8 +260,8 @@ def test_serves_the_ids_of_its_map_only(through):
     """Without a default the other ids are unknown; a new id needs no record."""
     names = {"my-model": "weights-a"}
     server = FakeServer(*ANSWER)
-    mine = chat(find_model("llama3-8b-instruct"), [Message("user", "hi")])
-    mine.body["model"] = "my-model"
+    record = replace(find_model("llama3-8b-instruct"), id="my-model")
+    mine = chat(record, [Message("user", "hi")])
 
     assert through(server, mine, names=names, default=None).served_by == "weights-a"
     with pytest.raises(ModelNotFoundError):

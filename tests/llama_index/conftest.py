@@ -35,19 +35,24 @@ async def _astream(start) -> Called:
     return gathered([response async for response in await start])
 
 
-async def _with_aclose(llm, call):
-    try:
-        return await call
-    finally:
-        await llm.aclose()
+def run(llm: DashScopeOSS, call):
+    """Run ``call`` in an event loop of its own, and close the connections it opened there."""
+
+    async def closing():
+        try:
+            return await call
+        finally:
+            await llm.aclose()
+
+    return asyncio.run(closing())
 
 
 def _async(name):
     def call(llm, given, **kwargs):
         started = getattr(llm, name)(given, **kwargs)
         if "stream" in name:
-            return asyncio.run(_with_aclose(llm, _astream(started)))
-        return Called(asyncio.run(_with_aclose(llm, started)))
+            return run(llm, _astream(started))
+        return Called(run(llm, started))
 
     return call
 
@@ -86,6 +91,11 @@ def ask(request) -> Callable[..., Called]:
 
     call.name = request.param
     return call
+
+
+@pytest.fixture(name="run")
+def _run():
+    return run
 
 
 class Maker:

@@ -96,6 +96,24 @@ def test_tokens_that_nobody_reported_are_estimated_not_nought(make, ask, model):
     assert not [name for name in last.additional_kwargs if name.endswith("_tokens")]
 
 
+def test_noughts_that_the_vendor_fills_in_are_no_report():
+    """Its samples of prompt-only models show 0 for tokens that nobody counted."""
+    usage = {"input_tokens": 0, "output_tokens": 0}
+    reply = {"output": {"text": "hello"}, "usage": usage, "request_id": "r"}
+    counter = counting()
+    with httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=reply))
+    ) as c:
+        llm = DashScopeOSS(
+            model="ziya-llama-13b-v1",
+            base_url=LOCAL,
+            http_client=c,
+            callback_manager=CallbackManager([counter]),
+        )
+        assert "usage" not in llm.complete("hi").raw
+    assert counter.completion_llm_token_count == 1
+
+
 def test_finish_reason_and_request_id_are_told(make, ask):
     last = ask(make("llama3-8b-instruct"), "hi").last
     assert last.additional_kwargs["finish_reason"] == "stop"
@@ -196,6 +214,8 @@ def test_metadata_can_be_overridden():
     assert (metadata.context_window, metadata.num_output) == (2000, 500)
     assert not metadata.is_chat_model
     assert metadata.is_function_calling_model
+    wider = DashScopeOSS(model="llama3-8b-instruct", base_url=LOCAL, context_window=20_000)
+    assert wider.metadata.context_window == 20_000
 
 
 def test_a_record_of_ones_own_goes_under_the_name_asked():

@@ -1,7 +1,5 @@
 """LlamaIndex's own engines over small and large models: RAG, chat, agents, structured answers."""
 
-import asyncio
-
 import pytest
 from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
@@ -45,23 +43,28 @@ async def astreamed(engine, question):
     return "".join([token async for token in response.async_response_gen()])
 
 
+async def asked(engine, question):
+    return str(await engine.aquery(question))
+
+
 WAYS = {
     "query": lambda engine, _, question: str(engine.query(question)),
-    "aquery": lambda engine, _, question: str(asyncio.run(engine.aquery(question))),
+    "aquery": lambda engine, _, question: asked(engine, question),
     "stream": lambda _, engine, question: "".join(engine.query(question).response_gen),
-    "astream": lambda _, engine, question: asyncio.run(astreamed(engine, question)),
+    "astream": lambda _, engine, question: astreamed(engine, question),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("build", [vector_engine, summary_engine])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_query_engine_answers(make, counter, model, build, way):
+def test_a_query_engine_answers(make, run, counter, model, build, way):
     """In one call, with the documents in the prompt, its tokens counted once."""
     answer = Answer("Ada Finch lights it.", usage=Usage(321, 7, 328))
     llm = make(model, answer)
     whole, streaming = build(llm), build(llm, streaming=True)
-    assert WAYS[way](whole, streaming, "Who lights the lamp?") == "Ada Finch lights it."
+    found = WAYS[way](whole, streaming, "Who lights the lamp?")
+    assert (run(llm, found) if way.startswith("a") else found) == "Ada Finch lights it."
     sent = str(make.body["input"])
     assert "Ada Finch" in sent
     assert "Who lights the lamp?" in sent
@@ -122,21 +125,19 @@ def answer_with_result(job):
     return Answer(f"It is {job.messages[-1].content}.")
 
 
-def run_agent(agent, question):
-    async def run():
-        handler = agent.run(question)
-        streamed = [event async for event in handler.stream_events()]
-        return await handler, [event for event in streamed if isinstance(event, AgentStream)]
-
-    return asyncio.run(run())
+async def followed(agent, question):
+    """The answer of an agent and what it streamed on the way."""
+    handler = agent.run(question)
+    events = [event async for event in handler.stream_events()]
+    return await handler, [event for event in events if isinstance(event, AgentStream)]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("first", [Answer(tool_calls=(CALL,)), PIECES], ids=["whole", "pieces"])
-def test_an_agent_calls_a_tool_and_uses_its_result(make, memory, first, streaming):
+def test_an_agent_calls_a_tool_and_uses_its_result(make, run, memory, first, streaming):
     llm = make("deepseek-v4-pro", first, answer_with_result)
     agent = FunctionAgent(tools=[ADD], llm=llm, streaming=streaming)
-    result, _ = run_agent(agent, "What is 1 + 2?")
+    result, _ = run(llm, followed(agent, "What is 1 + 2?"))
     assert str(result) == "It is 3."
     (tool,) = make.requests[0].body["parameters"]["tools"]
     assert tool["function"]["parameters"]["required"] == ["a", "b"]
@@ -145,9 +146,9 @@ def test_an_agent_calls_a_tool_and_uses_its_result(make, memory, first, streamin
     assert answered == {"role": "tool", "content": "3", "tool_call_id": "call_1"}
 
 
-def test_an_agent_sees_the_thoughts(make, memory):
+def test_an_agent_sees_the_thoughts(make, run, memory):
     llm = make("deepseek-v4-pro", Answer("Hello.", reasoning="They greet me."))
-    _, streamed = run_agent(FunctionAgent(tools=[ADD], llm=llm), "Hi")
+    _, streamed = run(llm, followed(FunctionAgent(tools=[ADD], llm=llm), "Hi"))
     assert "".join(event.thinking_delta or "" for event in streamed) == "They greet me."
 
 
@@ -237,14 +238,13 @@ class Sum(BaseModel):
     b: int
 
 
-def test_structured_predict_on_a_model_with_tools(make):
+def test_structured_predict_on_a_model_with_tools(make, run):
     call = ToolCall(id="1", name="Sum", arguments='{"a": 1, "b": 2}', index=0)
     llm = make("deepseek-v4-pro", Answer(tool_calls=(call,)))
     prompt = PromptTemplate("One and {what}?")
     assert llm.structured_predict(Sum, prompt, what="two") == Sum(a=1, b=2)
     assert list(llm.stream_structured_predict(Sum, prompt, what="two"))[-1] == Sum(a=1, b=2)
-    found = asyncio.run(llm.astructured_predict(Sum, prompt, what="two"))
-    assert found == Sum(a=1, b=2)
+    assert run(llm, llm.astructured_predict(Sum, prompt, what="two")) == Sum(a=1, b=2)
 
 
 def test_structured_predict_on_a_model_without_tools(make):
