@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,8 +28,17 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(models, "_registry", dict(models._registry))
 
 
+@pytest.fixture(scope="session")
+def leaving() -> Iterator[list[threading.Thread]]:
+    """Gateways that are on their way out: no test waits for the end of its own."""
+    threads: list[threading.Thread] = []
+    yield threads
+    for thread in threads:
+        thread.join()
+
+
 @pytest.fixture
-def gateway() -> Iterator[Callable[..., ScriptedEngine]]:
+def gateway(leaving: list[threading.Thread]) -> Iterator[Callable[..., ScriptedEngine]]:
     """Start scripted gateways: ``engine = gateway(*script)``, then ``engine.base_url``."""
     running = []
 
@@ -41,9 +50,9 @@ def gateway() -> Iterator[Callable[..., ScriptedEngine]]:
         return engine
 
     yield start
-    with warnings.catch_warnings():
-        for server in running:
-            server.__exit__(None, None, None)
+    for server in running:
+        leaving.append(threading.Thread(target=server.__exit__, args=(None, None, None)))
+        leaving[-1].start()
 
 
 @pytest.fixture(scope="session")
