@@ -97,8 +97,11 @@ class RawServer:
                     answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
                     self.requests.append(request)
                 self.asked.set()
-                if not self._answer(connection, incoming, answer):
-                    return
+                try:
+                    if not self._answer(connection, incoming, answer):
+                        return
+                except ConnectionError:
+                    break  # the client was gone before all was sent
             self.gone.set()
 
     def _answer(self, connection: socket.socket, incoming, steps: Iterable[Step]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ import pytest
 from llama_index.core import Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import ChatMemoryBuffer
 
 from llama_index_dashscope_oss import DashScopeOSS
 
@@ -138,10 +139,22 @@ def shipped_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
 
 
-FORGOTTEN = (
-    # LlamaIndex's Memory never closes its SQLite connections; llama_index_workflows reads every
-    # attribute of an agent, pydantic's deprecated ones too; ReActAgent asks what it need not.
-    "ignore:<aiosqlite:ResourceWarning",
+@pytest.fixture(autouse=True)
+def closed_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """LlamaIndex's blocking methods make an event loop if there is none, and never close it."""
+    if inspect.iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+AGENTS = (
+    # llama_index_workflows reads every attribute of an agent, pydantic's deprecated ones too;
+    # ReActAgent asks what it need not.
     "ignore:The `__fields:pydantic.warnings.PydanticDeprecatedSince20",
     "ignore:Accessing the 'model_:pydantic.warnings.PydanticDeprecatedSince211",
     "ignore:is_running called from within a step:DeprecationWarning",
@@ -149,18 +162,17 @@ FORGOTTEN = (
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Let tests that use ``memory`` meet LlamaIndex's own warnings."""
+    """Let tests of agents meet LlamaIndex's own warnings."""
     for item in items:
-        if "memory" in getattr(item, "fixturenames", ()):
-            for warning in FORGOTTEN:
+        if "agent" in item.name:
+            for warning in AGENTS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture
-def memory() -> Iterator[None]:
-    """For tests of LlamaIndex's chat engines and agents: what they forget is collected here."""
-    yield
-    gc.collect()
+def memory() -> ChatMemoryBuffer:
+    """What chat engines and agents remember in; the default one leaves SQLite connections open."""
+    return ChatMemoryBuffer.from_defaults(token_limit=1000, tokenizer_fn=str.split)
 
 
 @pytest.fixture

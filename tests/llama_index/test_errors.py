@@ -92,16 +92,24 @@ ENGINES = {
     "summary": lambda llm: (
         SummaryIndex.from_documents([Document(text="fact")]).as_query_engine(llm=llm).query("?")
     ),
-    "chat": lambda llm: vector_index().as_chat_engine(chat_mode="context", llm=llm).chat("?"),
 }
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama3-8b-instruct"])
-def test_an_expired_key_is_no_empty_response(make, run, memory, model, engine):
+def test_an_expired_key_is_no_empty_response(make, run, model, engine):
     llm = make(model, EXPIRED)
     with pytest.raises(AuthenticationError):
         run(llm, ENGINES[engine](llm)) if engine.startswith("a") else ENGINES[engine](llm)
+    assert len(make.requests) == 1
+
+
+def test_an_expired_key_ends_a_chat(make, memory):
+    engine = vector_index().as_chat_engine(
+        "context", llm=make("ziya-llama-13b-v1", EXPIRED), memory=memory
+    )
+    with pytest.raises(AuthenticationError):
+        engine.chat("?")
     assert len(make.requests) == 1
 
 
@@ -124,7 +132,7 @@ def test_an_agent_ends_with_the_cause_on_the_first_call(make, run, memory, kind,
     llm = make(model, EXPIRED)
 
     async def asked():
-        return await kind(tools=[TOOL], llm=llm, streaming=streaming).run("?")
+        return await kind(tools=[TOOL], llm=llm, streaming=streaming).run("?", memory=memory)
 
     with pytest.raises(AuthenticationError):
         run(llm, asked())

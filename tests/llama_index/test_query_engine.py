@@ -100,7 +100,7 @@ def test_a_system_prompt_reaches_a_prompt_only_model_inside_its_template(make):
 @pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama3-8b-instruct"])
 def test_chat_engines_hold_a_conversation(make, memory, model, mode):
     index = VectorStoreIndex.from_documents(documents(), embed_model=MockEmbedding(8))
-    engine = index.as_chat_engine(chat_mode=mode, llm=make(model))
+    engine = index.as_chat_engine(chat_mode=mode, llm=make(model), memory=memory)
     assert "lamp" in str(engine.chat("Who lights the lamp?"))
     assert "tall" in "".join(engine.stream_chat("How tall is it?").response_gen)
 
@@ -125,9 +125,9 @@ def answer_with_result(job):
     return Answer(f"It is {job.messages[-1].content}.")
 
 
-async def followed(agent, question):
+async def followed(agent, question, memory):
     """The answer of an agent and what it streamed on the way."""
-    handler = agent.run(question)
+    handler = agent.run(question, memory=memory)
     events = [event async for event in handler.stream_events()]
     return await handler, [event for event in events if isinstance(event, AgentStream)]
 
@@ -137,7 +137,7 @@ async def followed(agent, question):
 def test_an_agent_calls_a_tool_and_uses_its_result(make, run, memory, first, streaming):
     llm = make("deepseek-v4-pro", first, answer_with_result)
     agent = FunctionAgent(tools=[ADD], llm=llm, streaming=streaming)
-    result, _ = run(llm, followed(agent, "What is 1 + 2?"))
+    result, _ = run(llm, followed(agent, "What is 1 + 2?", memory))
     assert str(result) == "It is 3."
     (tool,) = make.requests[0].body["parameters"]["tools"]
     assert tool["function"]["parameters"]["required"] == ["a", "b"]
@@ -148,7 +148,7 @@ def test_an_agent_calls_a_tool_and_uses_its_result(make, run, memory, first, str
 
 def test_an_agent_sees_the_thoughts(make, run, memory):
     llm = make("deepseek-v4-pro", Answer("Hello.", reasoning="They greet me."))
-    _, streamed = run(llm, followed(FunctionAgent(tools=[ADD], llm=llm), "Hi"))
+    _, streamed = run(llm, followed(FunctionAgent(tools=[ADD], llm=llm), "Hi", memory))
     assert "".join(event.thinking_delta or "" for event in streamed) == "They greet me."
 
 
