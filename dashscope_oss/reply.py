@@ -270,6 +270,20 @@ def joined(parts: Sequence[Delta]) -> Reply:
     )
 
 
+def longer(reply: Reply, delta: Delta) -> Reply:
+    """Return ``reply`` with what ``delta`` added: the answer so far, for who shows it whole."""
+    return Reply(
+        text=reply.text + delta.text,
+        reasoning=reply.reasoning + delta.reasoning,
+        tool_calls=merged_calls((*reply.tool_calls, *delta.tool_calls)),
+        finish_reason=delta.finish_reason,
+        usage=delta.usage,
+        request_id=delta.request_id,
+        served_by=delta.served_by,
+        raw=delta.raw,
+    )
+
+
 def merged_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     """Join the pieces of streamed tool calls; pieces of one ``index`` belong together."""
     calls: dict[int, ToolCall] = {}

@@ -183,8 +183,24 @@ def _sampling(record: ModelInfo, options: Options) -> dict[str, object]:
     if isinstance(found.get("stop"), Sequence) and not found["stop"]:
         del found["stop"]
     found.update({name: value for name, value in options.extra.items() if value is not None})
+    if isinstance(found.get("tool_choice"), Mapping):
+        found.update(_unthinking(record, found))
     _check_numbers(record, found)
     return found
+
+
+def _unthinking(record: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
+    """What makes forcing a tool possible: the service forces none while a model thinks."""
+    switch = parameters.get("enable_thinking")
+    if not record.thinks(switch if isinstance(switch, bool) else None):
+        return {}
+    if record.thinking != "hybrid" or switch is not None:
+        _refuse(
+            record,
+            "no tool can be forced while the model thinks; turn enable_thinking off, choose "
+            "another model, or do not force a tool",
+        )
+    return {"enable_thinking": False}
 
 
 def _messages_input(record: ModelInfo, messages: Sequence[Message]) -> dict[str, object]:

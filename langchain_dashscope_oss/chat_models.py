@@ -87,7 +87,8 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
             tool_choice: ``"auto"``, ``"none"``, a tool's name or its JSON form; ``"any"``,
                 ``"required"`` or ``True`` force the tool if there is one only. The service
                 cannot force a choice among several: it warns and chooses by itself. It forces
-                none while a model thinks, so a model that can do without is told not to.
+                none while a model thinks: a model that can do without is told not to in such a
+                call, one that cannot is refused.
             strict: arguments must follow the schema.
             parallel_tool_calls: allow several calls in one answer.
             **kwargs: bound as they are.
@@ -100,8 +101,6 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
             record = self._tool_record(kwargs.get("model"))
             choice = _tool_choice(tool_choice, made, record)
         said: dict[str, Any] = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
-        if isinstance(choice, dict) and record.thinking == "hybrid" and not self.enable_thinking:
-            said["enable_thinking"] = False
         bound = {name: value for name, value in said.items() if value is not None}
         return self.bind(tools=made, **{**bound, **kwargs})
 

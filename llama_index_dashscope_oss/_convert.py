@@ -29,7 +29,7 @@ from pydantic_core import from_json
 
 from dashscope_oss import Delta, Message, Reply, ToolCall, UnsupportedInputError
 from dashscope_oss.messages import Role
-from dashscope_oss.reply import merged_calls
+from dashscope_oss.reply import longer
 from dashscope_oss.templates import PromptTemplate
 
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
@@ -91,7 +91,7 @@ def streamed(
     reply = Reply(text="")
     with closing(deltas):
         for delta in deltas:
-            reply = _longer(reply, delta)
+            reply = longer(reply, delta)
             yield convert(reply, delta)
 
 
@@ -102,7 +102,7 @@ async def astreamed(
     reply = Reply(text="")
     async with aclosing(deltas):
         async for delta in deltas:
-            reply = _longer(reply, delta)
+            reply = longer(reply, delta)
             yield convert(reply, delta)
 
 
@@ -291,19 +291,6 @@ def _facts(reply: Reply, delta: Delta | None) -> dict[str, Any]:
 
 def _said(**given: object) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _longer(reply: Reply, delta: Delta) -> Reply:
-    return Reply(
-        text=reply.text + delta.text,
-        reasoning=reply.reasoning + delta.reasoning,
-        tool_calls=merged_calls((*reply.tool_calls, *delta.tool_calls)),
-        finish_reason=delta.finish_reason,
-        usage=delta.usage,
-        request_id=delta.request_id,
-        served_by=delta.served_by,
-        raw=delta.raw,
-    )
 
 
 def _arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:

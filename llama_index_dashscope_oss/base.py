@@ -42,7 +42,6 @@ from dashscope_oss import (
     Endpoint,
     ModelInfo,
     Options,
-    UnsupportedInputError,
     chat,
     complete,
     find_model,
@@ -280,25 +279,9 @@ class DashScopeOSS(FunctionCallingLLM):
         choice = _convert.tool_choice(tool_choice, given["tools"], required=tool_required)
         if choice is not None:
             given["tool_choice"] = choice
-        if isinstance(choice, dict):
-            given |= self._unthinking(kwargs)
         if allow_parallel_tool_calls:
             given["parallel_tool_calls"] = True
         return given
-
-    def _unthinking(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """What makes forcing a tool possible: the service does not while the model thinks."""
-        record = self._record()
-        switch = kwargs.get("enable_thinking", self.enable_thinking)
-        if not record.thinks(switch):
-            return {}
-        if record.thinking == "hybrid" and switch is None:
-            return {"enable_thinking": False}
-        raise UnsupportedInputError(
-            "no tool can be forced while the model thinks; turn enable_thinking off, choose "
-            "another model, or leave tool_required and tool_choice out",
-            model=record.id,
-        )
 
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
         # LlamaIndex would put the system prompt before the family's template, not into it.

@@ -393,3 +393,16 @@ def test_headers():
     assert headers(stream=False, key=None, workspace=None, extra=extra, agent="a")[
         "User-Agent"
     ] == ("mine")
+
+
+def test_a_forced_tool_turns_thinking_off_where_that_can_be():
+    """The service forces no tool while a model thinks: the call is mended or refused."""
+    forced = {"type": "function", "function": {"name": "add"}}
+    turns = [Message("user", "1 + 2?")]
+
+    mended = chat(find_model("deepseek-v4-pro"), turns, Options(tool_choice=forced))
+    assert mended.body["parameters"]["enable_thinking"] is False
+    for model, switch in (("deepseek-v4-pro", True), ("MiniMax-M2.5", None)):
+        options = Options(tool_choice=forced, enable_thinking=switch)
+        with pytest.raises(UnsupportedInputError, match="while the model thinks"):
+            chat(find_model(model), turns, options)

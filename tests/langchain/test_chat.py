@@ -633,21 +633,21 @@ FORCED = {"type": "function", "function": {"name": "weather"}}
     ],
 )
 def test_tool_choice_in_the_services_words(choice, sent):
-    """A forced call turns thinking off where it can: the service refuses both together."""
+    """LangChain's choices in the forms that the service knows."""
     bound = local(model=TOOLS).bind_tools([weather], tool_choice=choice).kwargs
     assert bound.get("tool_choice") == sent
-    assert bound.get("enable_thinking") == (False if isinstance(sent, dict) else None)
+    assert "enable_thinking" not in bound
 
 
 def test_more_of_bind_tools():
     """strict and parallel_tool_calls are handed on; what the caller says wins."""
     llm = local(model=TOOLS)
     bound = llm.bind_tools(
-        [weather], strict=True, parallel_tool_calls=True, tool_choice="any", enable_thinking=True
+        [weather], strict=True, parallel_tool_calls=True, tool_choice="any", enable_thinking=False
     ).kwargs
     assert bound["tools"][0]["function"]["strict"] is True
     assert bound["parallel_tool_calls"] is True
-    assert bound["enable_thinking"] is True
+    assert bound["enable_thinking"] is False
     with pytest.raises(UnsupportedInputError, match="none of the tools weather"):
         llm.bind_tools([weather], tool_choice="wether")
     with pytest.warns(DashScopeWarning, match="cannot force") as caught:
