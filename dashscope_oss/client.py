@@ -121,15 +121,22 @@ class _Base:
     def _timeouts(self) -> httpx.Timeout:
         return httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT))
 
-    def _wait(self, attempt: int, error: DashScopeError, deltas: Deltas | None = None) -> float:
+    def _wait(
+        self,
+        attempt: int,
+        error: DashScopeError,
+        on_retry: OnRetry | None,
+        deltas: Deltas | None = None,
+    ) -> float:
         """Return the seconds to wait before another try, or raise ``error``."""
         if deltas and deltas.handed_on:
             raise error
         wait = retry.delay(attempt, error, max_retries=self.max_retries)
         if wait is None:
             raise error
-        if self._on_retry is not None:
-            self._on_retry(attempt, error, wait)
+        for told in (self._on_retry, on_retry):
+            if told is not None:
+                told(attempt, error, wait)
         return wait
 
     def _reply(self, request: Request, response: httpx.Response, body: bytes) -> Reply:
@@ -149,6 +156,10 @@ class _Base:
         error = replies.error_in(said, status_code=response.status_code, model=request.record.id)
         error.retry_after = wait
         error.request_id = error.request_id or response.headers.get("x-request-id")
+        # Without its request, whose headers hold the key.
+        error.response = httpx.Response(
+            response.status_code, headers=_plain(response), content=body
+        )
         return error
 
     def _whole(self, request: Request, response: httpx.Response, body: bytes) -> Delta:
@@ -228,24 +239,30 @@ class Client(_Base):
         self._lock = threading.Lock()
         self._http: tuple[int, httpx.Client] | None = None
 
-    def send(self, request: Request) -> Reply:
+    def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
         """Send a call and return the whole answer.
+
+        Args:
+            request: made by ``chat`` or ``complete``.
+            on_retry: told of the retries of this call.
 
         Raises:
             DashScopeError: one of its tree, for everything that can go wrong.
         """
         if request.must_stream:
-            return replies.joined(list(self.stream(request)))
+            return replies.joined(list(self.stream(request, on_retry=on_retry)))
         attempt = 1
         while True:
             try:
                 return self._send_once(request)
             except DashScopeError as error:
-                wait = self._wait(attempt, error)
+                wait = self._wait(attempt, error, on_retry)
             self._sleep(wait)
             attempt += 1
 
-    def stream(self, request: Request) -> Generator[Delta, None, None]:
+    def stream(
+        self, request: Request, *, on_retry: OnRetry | None = None
+    ) -> Generator[Delta, None, None]:
         """Send a call and hand on each piece of the answer as it arrives.
 
         A failure before the first piece is retried; one after it raises, with the text so far in
@@ -264,10 +281,12 @@ class Client(_Base):
                         return
                     for chunk in response.iter_bytes():
                         yield from deltas.feed(chunk)
+                        if deltas.cut:
+                            return
                     yield from deltas.close()
                 return
             except DashScopeError as error:
-                wait = self._wait(attempt, error, deltas)
+                wait = self._wait(attempt, error, on_retry, deltas)
             self._sleep(wait)
             attempt += 1
 
@@ -348,20 +367,24 @@ class AsyncClient(_Base):
         self.__dict__.update(state)
         self._by_loop: _ByLoop = WeakKeyDictionary()
 
-    async def send(self, request: Request) -> Reply:
+    async def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
         """Send a call and return the whole answer; see :meth:`Client.send`."""
         if request.must_stream:
-            return replies.joined([delta async for delta in self.stream(request)])
+            return replies.joined(
+                [delta async for delta in self.stream(request, on_retry=on_retry)]
+            )
         attempt = 1
         while True:
             try:
                 return await self._send_once(request)
             except DashScopeError as error:
-                wait = self._wait(attempt, error)
+                wait = self._wait(attempt, error, on_retry)
             await self._sleep(wait)
             attempt += 1
 
-    async def stream(self, request: Request) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self, request: Request, *, on_retry: OnRetry | None = None
+    ) -> AsyncGenerator[Delta, None]:
         """Send a call and hand on each piece as it arrives; see :meth:`Client.stream`."""
         # One generator and no context manager made of one: a loop that ends while a stream is
         # abandoned closes every generator at once, and nested ones get in each other's way.
@@ -379,13 +402,15 @@ class AsyncClient(_Base):
                         async for chunk in response.aiter_bytes():
                             for delta in deltas.feed(chunk):
                                 yield delta
+                            if deltas.cut:
+                                return
                         for delta in deltas.close():
                             yield delta
                     finally:
                         await response.aclose()
                 return
             except DashScopeError as error:
-                wait = self._wait(attempt, error, deltas)
+                wait = self._wait(attempt, error, on_retry, deltas)
             await self._sleep(wait)
             attempt += 1
 
@@ -500,10 +525,25 @@ def _redact(error: DashScopeError, endpoint: Endpoint) -> None:
     for name in ("message", "code", "request_id", "partial_text"):
         if text := getattr(error, name):
             setattr(error, name, text.replace(key, _HIDDEN))
+    if error.response is not None:
+        error.response = _without(key, error.response)
     for link in _chain(error):
         link.args = tuple(
             arg.replace(key, _HIDDEN) if isinstance(arg, str) else arg for arg in link.args
         )
+
+
+def _plain(response: httpx.Response) -> list[tuple[str, str]]:
+    coded = ("content-encoding", "content-length", "transfer-encoding")
+    return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
+
+
+def _without(key: str, response: httpx.Response) -> httpx.Response:
+    return httpx.Response(
+        response.status_code,
+        headers=[(n, v.replace(key, _HIDDEN)) for n, v in _plain(response)],
+        content=response.content.replace(key.encode(), _HIDDEN.encode()),
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -28,6 +28,11 @@ bad request). Codes: the vendor's pages "返回状态码说明" and its English 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
+
 _MESSAGE_LIMIT = 2000
 _FACTS_LIMIT = 500
 
@@ -43,6 +48,8 @@ class DashScopeError(Exception):
         retry_after: seconds the service asked to wait.
         partial_text: text of a stream that had arrived before it broke.
         model: the id of the model asked.
+        response: the answer with status, headers and body, an ``httpx.Response`` without its
+            request; ``None`` if there was none.
     """
 
     retryable = False
@@ -68,6 +75,7 @@ class DashScopeError(Exception):
         self.retry_after = retry_after
         self.partial_text = partial_text
         self.model = model
+        self.response: httpx.Response | None = None
         self.hint = hint
 
     def __str__(self) -> str:

@@ -47,6 +47,7 @@ class Usage:
     """Token counts as the service reported them; ``None`` where it reported nothing.
 
     ``output_tokens`` includes ``reasoning_tokens``; ``input_tokens`` includes ``cached_tokens``.
+    ``estimated`` marks counts that nobody reported, given because the caller asked for estimates.
     """
 
     input_tokens: int | None = None
@@ -54,6 +55,7 @@ class Usage:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,9 @@ class Options:
         parallel_tool_calls: allow several calls in one answer.
         response_format: ``{"type": "json_object"}`` and the like.
         extra: merged into ``parameters`` as it is; wins over the fields above.
+        strict: refuse parameters that the vendor's page of the model does not document. Not sent.
+        estimate_usage: where the service reports no usage, give an estimate, marked as one. Not
+            sent.
     """
 
     temperature: float | None = None
@@ -96,20 +101,27 @@ class Options:
     parallel_tool_calls: bool | None = None
     response_format: Json | None = None
     extra: Json = field(default_factory=dict)
+    strict: bool = False
+    estimate_usage: bool = False
 
     @classmethod
     def of(cls, settings: object) -> Options:
         """Return the options that ``settings`` holds in attributes of the same names."""
-        return cls().merged({name: getattr(settings, name, None) for name in OPTION_NAMES})
+        said = {name: getattr(settings, name, None) for name in (*OPTION_NAMES, *_SWITCHES)}
+        return cls().merged({name: value for name, value in said.items() if value is not None})
 
     def merged(self, given: Json) -> Options:
         """Return these options with ``given`` over them; names that are no option go to extra."""
-        known = {name: value for name, value in given.items() if name in OPTION_NAMES}
-        rest = {name: value for name, value in given.items() if name not in OPTION_NAMES}
+        names = (*OPTION_NAMES, *_SWITCHES)
+        known = {name: value for name, value in given.items() if name in names}
+        rest = {name: value for name, value in given.items() if name not in names}
         return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
 
 
-OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Options) if f.name != "extra")
+_SWITCHES = ("strict", "estimate_usage")
+OPTION_NAMES: tuple[str, ...] = tuple(
+    f.name for f in fields(Options) if f.name not in ("extra", *_SWITCHES)
+)
 """Names of the options, in the order in which they are sent."""
 
 
@@ -125,6 +137,7 @@ class Reply:
         usage: token counts, or ``None`` if the service reported none.
         request_id: the service's id of the call, for its support.
         served_by: the weights that answered, where a gateway says so.
+        logprobs: log probabilities as the service sent them, if they were asked for.
         raw: the reply as it came, with text and ``usage`` left as they were.
     """
 
@@ -135,6 +148,7 @@ class Reply:
     usage: Usage | None = None
     request_id: str | None = None
     served_by: str | None = None
+    logprobs: Json | None = None
     raw: Json = field(default_factory=dict)
 
 
@@ -154,5 +168,6 @@ class Delta:
     usage: Usage | None = None
     request_id: str | None = None
     served_by: str | None = None
+    logprobs: Json | None = None
     raw: Json = field(default_factory=dict)
     last: bool = False

@@ -56,6 +56,7 @@ class ModelInfo:
         price_out: CNY per 1,000 output tokens.
         free_quota: what the vendor page grants.
         documented_parameters: all that the vendor page lists, ``None`` if unknown.
+        unsupported_parameters: what the model refuses though others take it.
         source: where the row was read.
         checked: when it was read.
         notes: contradictions in the sources and what was decided.
@@ -91,6 +92,7 @@ class ModelInfo:
     price_out: float | None = None
     free_quota: str | None = None
     documented_parameters: tuple[str, ...] | None = None
+    unsupported_parameters: tuple[str, ...] = ()
     source: str = ""
     checked: date | None = None
     notes: tuple[str, ...] = field(default=())

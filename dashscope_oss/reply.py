@@ -13,10 +13,12 @@ from typing import Literal
 
 from pydantic_core import from_json
 
+from dashscope_oss import tokens
 from dashscope_oss.errors import DashScopeError, ProtocolError, from_response
-from dashscope_oss.messages import Delta, Reply, ToolCall, Usage
+from dashscope_oss.messages import Delta, Json, Reply, ToolCall, Usage
 from dashscope_oss.request import Request
 from dashscope_oss.sse import Decoder, Event
+from dashscope_oss.stops import StopCut
 from dashscope_oss.templates import AnswerFilter
 
 SERVED_BY_HEADER = "x-dashscope-oss-served-by"
@@ -85,15 +87,18 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
     part = _read(data)
     if part is None:
         raise ProtocolError("the answer holds neither text nor choices", model=request.record.id)
-    trim = _filter(request)
+    trim, cut = _filter(request), StopCut(request.own_stops)
+    text = cut.push(trim.push(part.text) + trim.end()) + cut.end()
+    usage = _usage(data.get("usage"))
     return Reply(
-        text=trim.push(part.text) + trim.end(),
+        text=text,
         reasoning=part.reasoning,
         tool_calls=part.tool_calls,
-        finish_reason=part.finish_reason,
-        usage=_usage(data.get("usage")),
+        finish_reason="stop" if cut.hit else part.finish_reason,
+        usage=usage or _estimated(request, text),
         request_id=_text(data.get("request_id")) or None,
         served_by=served_by,
+        logprobs=part.logprobs,
         raw=data,
     )
 
@@ -117,6 +122,7 @@ class Deltas:
         self._text = _Channel(regime)
         self._reasoning = _Channel(regime)
         self._trim = _filter(request)
+        self._cut = StopCut(request.own_stops)
         self._pieces: list[str] = []
         self._calls: set[int] = set()
         self._usage: Usage | None = None
@@ -125,10 +131,14 @@ class Deltas:
         self._owes_finish = request.record.reports_finish
         self._began = False
 
+    @property
+    def cut(self) -> bool:
+        """Whether a stop text ended the answer before the service did."""
+        return self._cut.hit
+
     def so_far(self) -> str:
         """Return the text of a stream that is over: what was handed on and what was held back."""
-        held = self._trim.push(self._text.end()) + self._trim.end()
-        return "".join(self._pieces) + held
+        return "".join(self._pieces) + self._held()
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """Take the next bytes; yield what each completed event added.
@@ -169,11 +179,14 @@ class Deltas:
         self._usage = _usage(data.get("usage")) or self._usage
         self._request_id = _text(data.get("request_id")) or self._request_id
         try:
-            text = self._trim.push(self._text.push(part.text))
+            text = self._cut.push(self._trim.push(self._text.push(part.text)))
             reasoning = self._reasoning.push(part.reasoning)
         except ProtocolError as error:
             raise self._broken(str(error)) from None
-        delta = self._delta(text, reasoning, tuple(map(self._piece, part.tool_calls)))
+        calls = tuple(map(self._piece, part.tool_calls))
+        delta = self._delta(text, reasoning, calls, part.logprobs)
+        if self._cut.hit:
+            return self._last(delta, "stop")
         if part.finish_reason is not None:
             return self._last(delta, part.finish_reason)
         return delta if text or reasoning or part.tool_calls else None
@@ -183,7 +196,7 @@ class Deltas:
             raise self._broken("the stream ended without an answer")
         if self._owes_finish:
             raise self._broken("the stream broke off: it ended without a finish reason")
-        return self._last(self._delta("", "", ()), None)
+        return self._last(self._delta("", "", (), None), None)
 
     def _checked(self, event: Event) -> dict[str, object]:
         model = self._request.record.id
@@ -205,7 +218,13 @@ class Deltas:
             self._calls.add(call.index)
         return call
 
-    def _delta(self, text: str, reasoning: str, tool_calls: tuple[ToolCall, ...]) -> Delta:
+    def _delta(
+        self,
+        text: str,
+        reasoning: str,
+        tool_calls: tuple[ToolCall, ...],
+        logprobs: Json | None,
+    ) -> Delta:
         if text:
             self._pieces.append(text)
         return Delta(
@@ -214,12 +233,13 @@ class Deltas:
             tool_calls=tool_calls,
             request_id=self._request_id,
             served_by=self.served_by,
+            logprobs=logprobs,
             raw=self._raw,
         )
 
     def _last(self, delta: Delta, finish_reason: str | None) -> Delta:
         self.finished = True
-        held = self._trim.push(self._text.end()) + self._trim.end()
+        held = self._held()
         if held:
             self._pieces.append(held)
         return replace(
@@ -227,9 +247,13 @@ class Deltas:
             text=delta.text + held,
             reasoning=delta.reasoning + self._reasoning.end(),
             finish_reason=finish_reason,
-            usage=self._usage,
+            usage=self._usage or _estimated(self._request, "".join(self._pieces)),
             last=True,
         )
+
+    def _held(self) -> str:
+        text = self._trim.push(self._text.end()) + self._trim.end()
+        return self._cut.push(text) + self._cut.end()
 
     def _broken(self, text: str) -> ProtocolError:
         return ProtocolError(
@@ -250,6 +274,7 @@ def whole(delta: Reply) -> Delta:
         usage=delta.usage,
         request_id=delta.request_id,
         served_by=delta.served_by,
+        logprobs=delta.logprobs,
         raw=delta.raw,
         last=True,
     )
@@ -380,6 +405,7 @@ class _Part:
     tool_calls: tuple[ToolCall, ...]
     finish_reason: str | None
     says_finish: bool
+    logprobs: Json | None = None
 
 
 def _read(data: Mapping[str, object]) -> _Part | None:
@@ -403,6 +429,7 @@ def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> 
         _content(message.get("reasoning_content")),
         _tool_calls(message.get("tool_calls")),
         *_finish(choice if "finish_reason" in choice else output),
+        _logprobs(choice.get("logprobs")),
     )
 
 
@@ -416,6 +443,10 @@ def _content(content: object) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, Mapping))
     return _text(content)
+
+
+def _logprobs(found: object) -> Json | None:
+    return found if isinstance(found, Mapping) else None
 
 
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
@@ -452,6 +483,13 @@ def _usage(usage: object) -> Usage | None:
         cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=_detail(usage, "output_tokens_details", "reasoning_tokens"),
     )
+
+
+def _estimated(request: Request, text: str) -> Usage | None:
+    if not request.estimate_usage:
+        return None
+    given, made = (tokens.estimate(part, request.record.tokenizer) for part in (request.text, text))
+    return Usage(input_tokens=given, output_tokens=made, total_tokens=given + made, estimated=True)
 
 
 def _sum(given: int | None, made: int | None) -> int | None:

@@ -7,16 +7,14 @@ anything is sent. Body and headers follow the vendor's pages: ``model``, ``input
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from dashscope_oss import templates, tokens
-from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
-from dashscope_oss.messages import OPTION_NAMES, ROLES, Message, Options
+from dashscope_oss import templates
+from dashscope_oss.checks import check_messages, check_order, check_parameters, refuse
+from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.record import ModelInfo
 
 SERVICE_PATH = "services/aigc/{endpoint}/generation"
@@ -34,6 +32,7 @@ class Request:
         content: the body as bytes of UTF-8.
         stream: whether the caller wants the answer in pieces.
         prompt: the prompt as sent, ``None`` if messages were sent; an echo is compared with it.
+        estimate_usage: give an estimate, marked as one, where the service reports no usage.
     """
 
     record: ModelInfo
@@ -41,6 +40,7 @@ class Request:
     content: bytes
     stream: bool
     prompt: str | None = None
+    estimate_usage: bool = False
 
     @property
     def path(self) -> str:
@@ -58,6 +58,27 @@ class Request:
         found = self.body["parameters"]
         return found if isinstance(found, Mapping) else {}
 
+    @property
+    def own_stops(self) -> tuple[str, ...]:
+        """Texts at which to end the answer here, because the model's page promises no ``stop``."""
+        documented = self.record.documented_parameters
+        if documented is None or "stop" in documented:
+            return ()
+        given = self.parameters.get("stop")
+        stops = (
+            [given] if isinstance(given, str) else given if isinstance(given, list | tuple) else []
+        )
+        return tuple(stop for stop in stops if isinstance(stop, str) and stop)
+
+    @property
+    def text(self) -> str:
+        """All text of the input, for estimates."""
+        if self.prompt is not None:
+            return self.prompt
+        given = self.body["input"]
+        turns = given.get("messages") if isinstance(given, Mapping) else None
+        return "\n".join(_text_of(turn) for turn in turns or ())
+
 
 def chat(
     record: ModelInfo,
@@ -72,7 +93,7 @@ def chat(
         UnsupportedInputError: for what this model cannot carry.
         ContextLengthError: for an input that is surely over its limit.
     """
-    _check_messages(record, messages)
+    check_messages(record, messages)
     if record.takes_messages:
         return _request(record, _messages_input(record, messages), options, stream=stream)
     prompt = _template_of(record).render(messages)
@@ -102,7 +123,7 @@ def complete(
         ContextLengthError: for an input that is surely over the model's limit.
     """
     turn = Message("user", prompt)
-    _check_messages(record, [turn])
+    check_messages(record, [turn])
     if not record.takes_prompt:
         return chat(record, [turn], options, stream=stream)
     if not record.takes_messages and not _is_formatted(record, prompt, formatted):
@@ -148,6 +169,7 @@ def _request(
         content=_content(record, body, parameters),
         stream=stream,
         prompt=prompt,
+        estimate_usage=options.estimate_usage,
     )
 
 
@@ -156,7 +178,7 @@ def _content(record: ModelInfo, body: dict[str, object], parameters: Mapping[str
         return to_json(body)
     except (PydanticSerializationError, ValueError) as error:
         culprit = _culprit(parameters)
-        _refuse(record, f"{culprit or 'the input'} cannot be written as JSON: {error}")
+        refuse(record, f"{culprit or 'the input'} cannot be written as JSON: {error}")
 
 
 def _culprit(parameters: Mapping[str, object]) -> str | None:
@@ -175,18 +197,24 @@ def _must_stream(record: ModelInfo, parameters: Mapping[str, object]) -> bool:
 
 
 def _sampling(record: ModelInfo, options: Options) -> dict[str, object]:
-    _check_options(record, options)
     said = {name: getattr(options, name) for name in OPTION_NAMES}
     found = {name: value for name, value in said.items() if value is not None}
+    found.update({name: value for name, value in options.extra.items() if value is not None})
+    check_parameters(record, found, strict=options.strict)
     if record.thinking == "none":
         found.pop("enable_thinking", None)
     if isinstance(found.get("stop"), Sequence) and not found["stop"]:
         del found["stop"]
-    found.update({name: value for name, value in options.extra.items() if value is not None})
     if isinstance(found.get("tool_choice"), Mapping):
         found.update(_unthinking(record, found))
-    _check_numbers(record, found)
     return found
+
+
+def _text_of(turn: Mapping[str, object]) -> str:
+    content = turn.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    return str(content)
 
 
 def _unthinking(record: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
@@ -195,7 +223,7 @@ def _unthinking(record: ModelInfo, parameters: Mapping[str, object]) -> dict[str
     if not record.thinks(switch if isinstance(switch, bool) else None):
         return {}
     if record.thinking != "hybrid" or switch is not None:
-        _refuse(
+        refuse(
             record,
             "no tool can be forced while the model thinks; turn enable_thinking off, choose "
             "another model, or do not force a tool",
@@ -207,7 +235,7 @@ def _messages_input(record: ModelInfo, messages: Sequence[Message]) -> dict[str,
     turns = list(messages)
     if record.strict_turns:
         turns = templates.merged(turns)
-        _check_order(record, turns)
+        check_order(record, turns)
     return {"messages": [_wire_message(record, turn) for turn in turns]}
 
 
@@ -244,97 +272,5 @@ def _is_formatted(record: ModelInfo, prompt: str, formatted: bool | None) -> boo
 
 def _template_of(record: ModelInfo) -> templates.PromptTemplate:
     if record.template is None:
-        _refuse(record, "its record takes prompts only and names no template; give it one")
+        refuse(record, "its record takes prompts only and names no template; give it one")
     return record.template
-
-
-def _check_messages(record: ModelInfo, messages: Sequence[Message]) -> None:
-    if not messages:
-        _refuse(record, "the list of messages is empty; add a user message")
-    for message in messages:
-        _check_message(record, message)
-    _check_length(record, messages)
-    if not record.takes_messages:
-        turns = templates.merged(templates.folded(messages))
-        _check_order(record, turns)
-
-
-def _check_message(record: ModelInfo, message: Message) -> None:
-    if message.role not in ROLES:
-        _refuse(record, f"unknown role {message.role!r}; use one of {', '.join(ROLES)}")
-    if not isinstance(message.content, str):
-        _refuse(record, f"content must be text, not {type(message.content).__name__}")
-    if message.role == "user" and not message.content.strip():
-        _refuse(record, "the prompt or user message is empty; give it some text")
-    if _has_surrogate(message.content):
-        _refuse(
-            record,
-            "the text holds a lone surrogate, which UTF-8 cannot carry; decode the text anew",
-        )
-    if not record.tools and (message.role == "tool" or message.tool_calls):
-        _refuse(record, "this model knows no tools; put the tool's result into a user message")
-
-
-def _check_length(record: ModelInfo, messages: Iterable[Message]) -> None:
-    limit = record.input_limit
-    if limit is None:
-        return
-    least = sum(tokens.at_least(m.content, record.tokenizer) for m in messages)
-    if least > limit:
-        raise ContextLengthError(
-            f"the input is at least {least} tokens long, the model takes {limit}", model=record.id
-        )
-
-
-def _check_options(record: ModelInfo, options: Options) -> None:
-    if options.tools and not record.tools:
-        _refuse(
-            record,
-            "this model knows no tools; choose one that does, or say so in model_info",
-        )
-    if options.enable_thinking and record.thinking == "none":
-        _refuse(record, "this model cannot think; leave enable_thinking out")
-    if options.enable_thinking is False and record.thinking == "always":
-        _refuse(record, "this model always thinks; leave enable_thinking out")
-    if options.max_tokens is not None and options.max_tokens < 1:
-        _refuse(record, f"max_tokens must be at least 1, not {options.max_tokens}")
-    if options.max_tokens and record.max_output and options.max_tokens > record.max_output:
-        _refuse(
-            record,
-            f"max_tokens is {options.max_tokens}, the model gives at most {record.max_output}",
-        )
-
-
-def _check_numbers(record: ModelInfo, parameters: Mapping[str, object]) -> None:
-    for name, value in parameters.items():
-        if not _is_finite(value):
-            verb = "is" if isinstance(value, float) else "holds"
-            _refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
-
-
-def _refuse(record: ModelInfo, text: str) -> NoReturn:
-    raise UnsupportedInputError(text, model=record.id)
-
-
-def _check_order(record: ModelInfo, turns: Sequence[Message]) -> None:
-    try:
-        templates.check_order(turns)
-    except UnsupportedInputError as error:
-        error.model = record.id
-        raise
-
-
-def _has_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _is_finite(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)

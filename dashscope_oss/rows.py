@@ -249,7 +249,8 @@ _DEEPSEEK4 = replace(
     max_output=393_216,
     thinking_streams=False,
     source="capture; lists",
-    notes=("A captured call that did not stream thought all the same.", "top_k is not supported."),
+    unsupported_parameters=("top_k",),
+    notes=("A captured call that did not stream thought all the same.",),
 )
 _GLM5 = replace(
     _HOSTED,

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Message
+from dashscope_oss.stops import open_end
 
 Echo: TypeAlias = Literal["none", "spaced", "line"]
 
@@ -279,7 +280,7 @@ class AnswerFilter:
                 return ""
             text = text[end:]
             self._echo = None
-        keep = self._open_end(text)
+        keep = open_end(text, self._ends)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -289,14 +290,6 @@ class AnswerFilter:
         if self._echo is not None and self._echo.complete(text):
             return ""
         return next((text.removesuffix(m) for m in self._ends if text.endswith(m)), text)
-
-    def _open_end(self, text: str) -> int:
-        """Length of the tail of ``text`` that may yet prove to be an end mark."""
-        longest = max(map(len, self._ends), default=0)
-        for size in range(min(longest, len(text)), 0, -1):
-            if any(mark.startswith(text[-size:]) for mark in self._ends):
-                return size
-        return 0
 
 
 class _LineEcho:

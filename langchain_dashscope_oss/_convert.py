@@ -218,12 +218,14 @@ def _thoughts(part: Reply | Delta) -> Info:
 
 
 def _info(part: Reply | Delta) -> Info:
-    served_by = {"served_by": part.served_by} if part.served_by else {}
+    more: Info = {"served_by": part.served_by, "logprobs": part.logprobs}
+    if part.usage is not None and part.usage.estimated:
+        more["usage_estimated"] = True
     return {
         "finish_reason": part.finish_reason,
         "request_id": part.request_id,
         "token_usage": _token_usage(part.usage),
-        **served_by,
+        **{name: value for name, value in more.items() if value is not None},
     }
 
 
@@ -234,7 +236,8 @@ def _metadata(info: Info, model: str) -> Info:
 def _token_usage(usage: Usage | None) -> dict[str, int] | None:
     if usage is None:
         return None
-    return {name: count for name, count in asdict(usage).items() if count is not None}
+    counts = {name: count for name, count in asdict(usage).items() if name != "estimated"}
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _usage_metadata(usage: Usage | None) -> UsageMetadata | None:

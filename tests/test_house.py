@@ -20,9 +20,9 @@ FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
 # From the ground up; a package stands for all its modules, the core's own name for its facade.
 FLOORS = (
     ("messages", "errors", "sse", "_version"),
-    ("templates", "retry"),
+    ("stops", "templates", "retry"),
     ("record", "rows", "models"),
-    ("tokens", "request", "reply"),
+    ("tokens", "checks", "request", "reply"),
     ("endpoint", "client", "gateway"),
     (CORE,),
     ("cli", "__main__", "demo", "table", *ADAPTERS),

@@ -6,11 +6,11 @@ match on them. Where no text of the service is known, one is made in its manner.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from dashscope_oss import tokens
+from dashscope_oss.checks import RANGES
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.messages import ROLES, Message, ToolCall
@@ -21,10 +21,6 @@ MAX_BODY_BYTES = 32_000_000
 
 _EMPTY_CONTENT = "Role must be user or assistant and Content length must be greater than 0."
 _NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
-_STOP = (
-    'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
-    "and all elements within the list must be of the same type."
-)
 
 
 class Refusal(Exception):
@@ -230,59 +226,10 @@ def _check_turns(turns: tuple[Message, ...]) -> None:
 
 
 def _check_parameters(parameters: Mapping[str, object]) -> None:
-    for name, (accepts, text) in _RANGES.items():
+    for name, (accepts, text) in RANGES.items():
         value = parameters.get(name)
         if value is not None and not accepts(value):
             _invalid(text)
-
-
-def _number(value: object) -> float:
-    """``value`` as a number; not a number where it is none, which no range accepts."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return math.nan
-
-
-def _whole(value: object) -> float:
-    return _number(value) if isinstance(value, int) else math.nan
-
-
-def _is_stop(value: object) -> bool:
-    if isinstance(value, str):
-        return True
-    return isinstance(value, list) and any(
-        all(isinstance(item, kind) for item in value) for kind in (str, int, list)
-    )
-
-
-_RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "temperature": (lambda v: 0 <= _number(v) < 2, "Temperature should be in [0.0, 2.0)"),
-    "top_p": (lambda v: 0 < _number(v) <= 1, "Range of top_p should be (0.0, 1.0]"),
-    "top_k": (lambda v: _whole(v) >= 0, "Parameter top_k be greater than or equal to 0"),
-    "repetition_penalty": (
-        lambda v: _number(v) > 0,
-        "Repetition_penalty should be greater than 0.0",
-    ),
-    "presence_penalty": (
-        lambda v: -2 <= _number(v) <= 2,
-        "Presence_penalty should be in [-2.0, 2.0]",
-    ),
-    "n": (lambda v: 1 <= _whole(v) <= 4, "Range of n should be [1, 4]"),
-    "seed": (
-        lambda v: 0 <= _whole(v) <= 2**63 - 1,
-        "Range of seed should be [0, 9223372036854775807]",
-    ),
-    "max_tokens": (
-        lambda v: 1 <= _whole(v) <= 2**31 - 1,
-        "Range of max_tokens should be [1, 2147483647]",
-    ),
-    "stop": (_is_stop, _STOP),
-    "result_format": (
-        lambda v: v in ("text", "message"),
-        "Required parameter(result_format) missing or invalid, please check the request "
-        "parameters.",
-    ),
-}
 
 
 def _check_abilities(job: Job) -> None:

@@ -1,0 +1,192 @@
+"""What is refused before any request, because the record or the vendor's pages already know.
+
+Ranges are the vendor's, from its description of the native API; the texts are those of its error
+page, so that a refusal reads the same wherever it happens. The gateway uses the same table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NoReturn
+
+from dashscope_oss import templates, tokens
+from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
+from dashscope_oss.messages import ROLES, Message
+from dashscope_oss.record import ModelInfo
+
+
+def refuse(record: ModelInfo, text: str) -> NoReturn:
+    """Raise :class:`UnsupportedInputError` for this model."""
+    raise UnsupportedInputError(text, model=record.id)
+
+
+def check_messages(record: ModelInfo, messages: Sequence[Message]) -> None:
+    """Raise for messages that the model cannot carry, or that are surely too long for it."""
+    if not messages:
+        refuse(record, "the list of messages is empty; add a user message")
+    for message in messages:
+        _check_message(record, message)
+    _check_length(record, messages)
+    if not record.takes_messages:
+        turns = templates.merged(templates.folded(messages))
+        check_order(record, turns)
+
+
+def _check_message(record: ModelInfo, message: Message) -> None:
+    if message.role not in ROLES:
+        refuse(record, f"unknown role {message.role!r}; use one of {', '.join(ROLES)}")
+    if not isinstance(message.content, str):
+        refuse(record, f"content must be text, not {type(message.content).__name__}")
+    if message.role == "user" and not message.content.strip():
+        refuse(record, "the prompt or user message is empty; give it some text")
+    if _has_surrogate(message.content):
+        refuse(
+            record,
+            "the text holds a lone surrogate, which UTF-8 cannot carry; decode the text anew",
+        )
+    if not record.tools and (message.role == "tool" or message.tool_calls):
+        refuse(record, "this model knows no tools; put the tool's result into a user message")
+
+
+def _check_length(record: ModelInfo, messages: Iterable[Message]) -> None:
+    limit = record.input_limit
+    if limit is None:
+        return
+    least = sum(tokens.at_least(m.content, record.tokenizer) for m in messages)
+    if least > limit:
+        raise ContextLengthError(
+            f"the input is at least {least} tokens long, the model takes {limit}", model=record.id
+        )
+
+
+def check_parameters(
+    record: ModelInfo, parameters: Mapping[str, object], *, strict: bool = False
+) -> None:
+    """Raise for parameters that the model or the service refuses.
+
+    Args:
+        strict: refuse also what the vendor's page of the model does not document.
+    """
+    for name, value in parameters.items():
+        _check_parameter(record, name, value)
+    if parameters.get("tools") and not record.tools:
+        refuse(record, "this model knows no tools; choose one that does, or say so in model_info")
+    _check_thinking(record, parameters.get("enable_thinking"))
+    most = parameters.get("max_tokens")
+    if isinstance(most, int) and record.max_output and most > record.max_output:
+        refuse(record, f"max_tokens is {most}, the model gives at most {record.max_output}")
+    answers = parameters.get("n")
+    if isinstance(answers, int) and answers > 1:
+        refuse(record, "one call gives one answer; make several calls instead of setting n")
+    if strict:
+        _check_documented(record, parameters)
+
+
+def check_order(record: ModelInfo, turns: Sequence[Message]) -> None:
+    """Raise unless the turns go as strict models want them; the error names the model."""
+    try:
+        templates.check_order(turns)
+    except UnsupportedInputError as error:
+        error.model = record.id
+        raise
+
+
+def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
+    if not _is_finite(value):
+        verb = "is" if isinstance(value, float) else "holds"
+        refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
+    if name in record.unsupported_parameters:
+        refuse(record, f"the model does not support {name}; leave it out")
+    accepts, text = RANGES.get(name, (None, ""))
+    if accepts is not None and not accepts(value):
+        refuse(record, f"{name} is {value!r:.100}. {text}")
+
+
+def _check_thinking(record: ModelInfo, switch: object) -> None:
+    if switch and record.thinking == "none":
+        refuse(record, "this model cannot think; leave enable_thinking out")
+    if switch is False and record.thinking == "always":
+        refuse(record, "this model always thinks; leave enable_thinking out")
+
+
+def _check_documented(record: ModelInfo, parameters: Mapping[str, object]) -> None:
+    known = record.documented_parameters
+    strange = [name for name in parameters if known is not None and name not in known]
+    if strange:
+        refuse(
+            record,
+            f"its page documents no {', '.join(strange)}; leave it out, or turn off strict checks",
+        )
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+_STOP = (
+    'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
+    "and all elements within the list must be of the same type."
+)
+
+
+def _number(value: object) -> float:
+    """``value`` as a number; not a number where it is none, which no range accepts."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return math.nan
+
+
+def _whole(value: object) -> float:
+    return _number(value) if isinstance(value, int) else math.nan
+
+
+def _is_stop(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    return isinstance(value, list) and any(
+        all(isinstance(item, kind) for item in value) for kind in (str, int, list)
+    )
+
+
+RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "temperature": (lambda v: 0 <= _number(v) < 2, "Temperature should be in [0.0, 2.0)"),
+    "top_p": (lambda v: 0 < _number(v) <= 1, "Range of top_p should be (0.0, 1.0]"),
+    "top_k": (lambda v: _whole(v) >= 0, "Parameter top_k be greater than or equal to 0"),
+    "repetition_penalty": (
+        lambda v: _number(v) > 0,
+        "Repetition_penalty should be greater than 0.0",
+    ),
+    "presence_penalty": (
+        lambda v: -2 <= _number(v) <= 2,
+        "Presence_penalty should be in [-2.0, 2.0]",
+    ),
+    "n": (lambda v: 1 <= _whole(v) <= 4, "Range of n should be [1, 4]"),
+    "seed": (
+        lambda v: 0 <= _whole(v) <= 2**63 - 1,
+        "Range of seed should be [0, 9223372036854775807]",
+    ),
+    "max_tokens": (
+        lambda v: 1 <= _whole(v) <= 2**31 - 1,
+        "Range of max_tokens should be [1, 2147483647]",
+    ),
+    "stop": (_is_stop, _STOP),
+    "result_format": (
+        lambda v: v in ("text", "message"),
+        "Required parameter(result_format) missing or invalid, please check the request "
+        "parameters.",
+    ),
+}
+"""Parameter -> whether a value is in its range, and what the vendor says of one that is not."""
