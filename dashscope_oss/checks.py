@@ -93,7 +93,7 @@ def check_order(record: ModelInfo, turns: Sequence[Message]) -> None:
 
 
 def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
-    if not _is_finite(value):
+    if not _can_be_sent(record, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
     if name in record.unsupported_parameters:
@@ -101,6 +101,13 @@ def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
     accepts, text = RANGES.get(name, (None, ""))
     if accepts is not None and not accepts(value):
         refuse(record, f"{name} is {value!r:.100}. {text}")
+
+
+def _can_be_sent(record: ModelInfo, name: str, value: object) -> bool:
+    try:
+        return _is_finite(value)
+    except RecursionError:
+        refuse(record, f"{name} is nested too deeply to be sent")
 
 
 def _check_thinking(record: ModelInfo, switch: object) -> None:
@@ -144,9 +151,12 @@ _STOP = (
 
 def _number(value: object) -> float:
     """``value`` as a number; not a number where it is none, which no range accepts."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
         return float(value)
-    return math.nan
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _whole(value: object) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from dashscope_oss import models
 from dashscope_oss._version import __version__
 from dashscope_oss.client import Client
-from dashscope_oss.endpoint import REGIONS, Endpoint
+from dashscope_oss.endpoint import REGIONS, Endpoint, checked_key
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Message, Options, Usage
 from dashscope_oss.record import ModelInfo
@@ -25,7 +25,7 @@ from dashscope_oss.table import aligned
 from dashscope_oss.templates import PromptTemplate
 
 if TYPE_CHECKING:
-    from dashscope_oss.gateway import Engine, ScriptedEngine
+    from dashscope_oss.gateway import Engine
 
 Arguments: TypeAlias = argparse.Namespace
 
@@ -248,6 +248,7 @@ def _serve(arguments: Arguments) -> None:
 
     _log(verbose=arguments.verbose)
     key = os.environ.get(GATEWAY_KEY_VARIABLE, "").strip()
+    key = checked_key(key) if key else ""
     app = Gateway(_ENGINES[arguments.engine](arguments), api_keys=(key,) if key else ())
     run(app, host=arguments.host, port=arguments.port, on_ready=_say_ready)
 
@@ -279,10 +280,11 @@ def _openai(arguments: Arguments) -> Engine:
         raise ConfigurationError(
             "--engine openai needs --model ID=NAME (repeat for more), or --default-model NAME"
         )
+    key = os.environ.get(UPSTREAM_KEY_VARIABLE, "").strip()
     return OpenAIEngine(
         Upstream(
             url=arguments.upstream,
-            api_key=os.environ.get(UPSTREAM_KEY_VARIABLE) or None,
+            api_key=checked_key(key) if key else None,
             names=names,
             default=arguments.default_model,
             api=arguments.api,
@@ -298,20 +300,10 @@ def _names(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _scripted(arguments: Arguments) -> ScriptedEngine:
-    from dashscope_oss.gateway import Answer, Fault, ScriptedEngine  # noqa: PLC0415
+def _scripted(arguments: Arguments) -> Engine:
+    from dashscope_oss.gateway import ScriptedEngine, load_script  # noqa: PLC0415
 
-    if not arguments.script:
-        return ScriptedEngine()
-    try:
-        entries = json.loads(arguments.script.read_text(encoding="utf-8"))
-        script = [(Fault if "status" in entry else Answer)(**entry) for entry in entries]
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError(
-            f"cannot use the script {arguments.script}: {error}. It is a JSON list of answers "
-            '{"text": "…"} and faults {"status": 429, "code": "…", "message": "…"}.'
-        ) from error
-    return ScriptedEngine(script)
+    return ScriptedEngine(load_script(arguments.script) if arguments.script else ())
 
 
 _ENGINES: dict[str, Callable[[Arguments], Engine]] = {

@@ -20,6 +20,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import (
     closing,
@@ -35,8 +36,10 @@ import httpx
 from dashscope_oss import reply as replies
 from dashscope_oss import retry
 from dashscope_oss._version import __version__
+from dashscope_oss.deltas import Deltas
 from dashscope_oss.endpoint import Endpoint
 from dashscope_oss.errors import (
+    NO_REASON,
     APIConnectionError,
     APITimeoutError,
     DashScopeError,
@@ -44,10 +47,10 @@ from dashscope_oss.errors import (
     PermissionDeniedError,
     ProtocolError,
     RetiredModelWarning,
+    shortened,
 )
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.record import ModelInfo
-from dashscope_oss.reply import Deltas
 from dashscope_oss.request import Request, headers
 
 if TYPE_CHECKING:
@@ -65,6 +68,8 @@ OnRetry = Callable[[int, DashScopeError, float], None]
 
 _AGENT = f"dashscope-oss/{__version__}"
 _HIDDEN = "[key]"
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key")
+_UNSHARED = ("_http", "_lock", "_by_loop", "_at_end")
 _announced: set[str] = set()
 
 
@@ -154,6 +159,8 @@ class _Base:
         wait = retry.retry_after(response.headers, time.time())
         said = {"message": _unreadable(response, body)} if data is None else data
         error = replies.error_in(said, status_code=response.status_code, model=request.record.id)
+        if data is not None and error.message == NO_REASON:
+            error.message += f": {replies.shown(body)}"
         error.retry_after = wait
         error.request_id = error.request_id or response.headers.get("x-request-id")
         # Without its request, whose headers hold the key.
@@ -168,13 +175,15 @@ class _Base:
     @staticmethod
     def _begins(deltas: Deltas, response: httpx.Response) -> bool:
         """Whether the answer is a stream; take from its head what ``deltas`` must know."""
-        deltas.served_by = _served_by(response)
+        deltas.begin(_served_by(response), response.headers.get(replies.INCREMENTAL_HEADER))
         kind = response.headers.get("content-type", "")
         return response.is_success and "json" not in kind and "html" not in kind
 
     @contextmanager
-    def _translated(self, request: Request, deltas: Deltas | None = None) -> Iterator[None]:
-        """Turn httpx's errors into this package's, and finish its own: hints in, key out."""
+    def _translated(
+        self, request: Request, call: _Call, deltas: Deltas | None = None
+    ) -> Iterator[None]:
+        """Turn httpx's errors into this package's, and finish its own: hints in, secrets out."""
         try:
             yield
         except httpx.HTTPError as error:
@@ -182,20 +191,21 @@ class _Base:
                 return  # the answer was whole; that its connection then broke harms nobody
             ours = _network_error(error, request, self._timeout, deltas.so_far() if deltas else "")
             ours.__cause__ = error
-            raise self._finished(request, ours) from error
+            raise _finished(request, call, ours) from error
         except DashScopeError as error:
-            self._finished(request, error)
+            _finished(request, call, error)
             raise
 
-    def _finished(self, request: Request, error: DashScopeError) -> DashScopeError:
-        _redact(error, self.endpoint)
-        gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
-        if gone and request.record.status == "retired" and not error.hint:
-            error.hint = _retirement(request.record)
-        return error
-
     def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_http", "_lock", "_by_loop")}
+        return {k: v for k, v in self.__dict__.items() if k not in _UNSHARED}
+
+
+def _finished(request: Request, call: _Call, error: DashScopeError) -> DashScopeError:
+    _redact(error, _secrets(call["headers"]))
+    gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
+    if gone and request.record.status == "retired" and not error.hint:
+        error.hint = _retirement(request.record)
+    return error
 
 
 class Client(_Base):
@@ -272,10 +282,8 @@ class Client(_Base):
         while True:
             deltas = Deltas(request)
             try:
-                with (
-                    self._translated(request, deltas),
-                    self._open(request, stream=True) as response,
-                ):
+                call = self._call(request, stream=True)
+                with self._translated(request, call, deltas), self._open(call) as response:
                     if not self._begins(deltas, response):
                         yield self._whole(request, response, _bounded(response.iter_bytes()))
                         return
@@ -295,6 +303,7 @@ class Client(_Base):
         with self._lock:
             opened, self._http = self._http, None
         if opened is not None:
+            self._at_end.detach()
             _close(opened[1], opened[0])
 
     def __enter__(self) -> Self:
@@ -309,16 +318,16 @@ class Client(_Base):
         self.close()
 
     def _send_once(self, request: Request) -> Reply:
-        with self._translated(request):
-            with self._open(request, stream=False) as response:
+        call = self._call(request, stream=False)
+        with self._translated(request, call):
+            with self._open(call) as response:
                 body = _bounded(response.iter_bytes())
             return self._reply(request, response, body)
 
     @contextmanager
-    def _open(self, request: Request, *, stream: bool) -> Iterator[httpx.Response]:
+    def _open(self, call: _Call) -> Iterator[httpx.Response]:
         http = self._client()
-        call = http.build_request(**self._call(request, stream=stream))
-        response = http.send(call, stream=True, follow_redirects=False)
+        response = http.send(http.build_request(**call), stream=True, follow_redirects=False)
         with closing(response):
             yield response
 
@@ -328,7 +337,7 @@ class Client(_Base):
         with self._lock:
             if self._http is None or self._http[0] != os.getpid():
                 self._http = (os.getpid(), self._new())
-                finalize(self, _close, self._http[1], os.getpid())
+                self._at_end = finalize(self, _close, self._http[1], os.getpid())
             return self._http[1]
 
     def _new(self) -> httpx.Client:
@@ -392,8 +401,9 @@ class AsyncClient(_Base):
         while True:
             deltas = Deltas(request)
             try:
-                with self._translated(request, deltas):
-                    response = await self._open(request, stream=True)
+                call = self._call(request, stream=True)
+                with self._translated(request, call, deltas):
+                    response = await self._open(call)
                     try:
                         if not self._begins(deltas, response):
                             body = await _abounded(response.aiter_bytes())
@@ -432,18 +442,18 @@ class AsyncClient(_Base):
         await self.aclose()
 
     async def _send_once(self, request: Request) -> Reply:
-        with self._translated(request):
-            response = await self._open(request, stream=False)
+        call = self._call(request, stream=False)
+        with self._translated(request, call):
+            response = await self._open(call)
             try:
                 body = await _abounded(response.aiter_bytes())
             finally:
                 await response.aclose()
             return self._reply(request, response, body)
 
-    async def _open(self, request: Request, *, stream: bool) -> httpx.Response:
+    async def _open(self, call: _Call) -> httpx.Response:
         http = await self._client()
-        call = http.build_request(**self._call(request, stream=stream))
-        return await http.send(call, stream=True, follow_redirects=False)
+        return await http.send(http.build_request(**call), stream=True, follow_redirects=False)
 
     async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:
@@ -451,24 +461,32 @@ class AsyncClient(_Base):
         loop = _running_loop()
         opened = self._by_loop.get(loop)
         if opened is None:
+            self._forget_closed_loops()
             http = self._new()
-            keeper = _until_loop_ends(http, ref(self._by_loop), loop)
+            keeper = _until_loop_ends(http, ref(self._by_loop), ref(loop))
             opened = self._by_loop[loop] = (http, keeper)
             await anext(keeper)
         return opened[0]
+
+    def _forget_closed_loops(self) -> None:
+        # A loop that was closed without shutting its generators down left its clients here.
+        for loop in self._by_loop.copy():
+            if loop.is_closed():
+                self._by_loop.pop(loop, None)
 
     def _new(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
 
 
 async def _until_loop_ends(
-    http: httpx.AsyncClient, by_loop: ref[_ByLoop], loop: asyncio.AbstractEventLoop
+    http: httpx.AsyncClient, by_loop: ref[_ByLoop], of: ref[asyncio.AbstractEventLoop]
 ) -> AsyncGenerator[None, None]:
     """Close ``http`` when its loop shuts down its generators, or when nobody holds this one."""
     try:
         yield
     finally:
-        if (found := by_loop()) is not None:
+        found, loop = by_loop(), of()
+        if found is not None and loop is not None:
             found.pop(loop, None)
         await http.aclose()
 
@@ -514,23 +532,30 @@ def _retirement(record: ModelInfo) -> str:
     )
 
 
-def _redact(error: DashScopeError, endpoint: Endpoint) -> None:
-    """Take the key out of all that a server may have repeated, causes included."""
-    try:
-        key = endpoint.key()
-    except DashScopeError:
-        return
-    if not key:
-        return
+def _secrets(sent: Mapping[str, str]) -> list[str]:
+    """The secrets among the headers that were sent, longest first."""
+    found = {value for name, value in sent.items() if name.lower() in _SECRET_HEADERS}
+    found |= {value.removeprefix("Bearer ") for value in found}
+    return sorted(filter(None, found), key=len, reverse=True)
+
+
+def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
+    """Take secrets out of all that a server may have repeated, causes included."""
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
     for name in ("message", "code", "request_id", "partial_text"):
         if text := getattr(error, name):
-            setattr(error, name, text.replace(key, _HIDDEN))
+            setattr(error, name, clean(text))
+    error.message = shortened(error.message)
     if error.response is not None:
-        error.response = _without(key, error.response)
+        error.response = _cleaned(error.response, clean)
     for link in _chain(error):
-        link.args = tuple(
-            arg.replace(key, _HIDDEN) if isinstance(arg, str) else arg for arg in link.args
-        )
+        link.args = tuple(clean(arg) if isinstance(arg, str) else arg for arg in link.args)
+    error.args = (error.message,)
 
 
 def _plain(response: httpx.Response) -> list[tuple[str, str]]:
@@ -538,11 +563,13 @@ def _plain(response: httpx.Response) -> list[tuple[str, str]]:
     return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
 
 
-def _without(key: str, response: httpx.Response) -> httpx.Response:
+def _cleaned(response: httpx.Response, clean: Callable[[str], str]) -> httpx.Response:
     return httpx.Response(
         response.status_code,
-        headers=[(n, v.replace(key, _HIDDEN)) for n, v in _plain(response)],
-        content=response.content.replace(key.encode(), _HIDDEN.encode()),
+        headers=[(name, clean(value)) for name, value in _plain(response)],
+        content=clean(response.content.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        ),
     )
 
 
@@ -562,10 +589,10 @@ def _network_error(
 ) -> DashScopeError:
     model, partial = request.record.id, text or None
     if isinstance(error, httpx.TimeoutException):
-        connecting = isinstance(error, httpx.ConnectTimeout)
-        limit = min(timeout, CONNECT_TIMEOUT) if connecting else timeout
+        what, kind = _LIMITS.get(type(error), ("the call", ""))
+        limit = error.request.extensions.get("timeout", {}).get(kind, timeout)
         return APITimeoutError(
-            f"{_LIMITS.get(type(error), 'the call')} took longer than {limit:g} s",
+            f"{what} took longer than {limit:g} s",
             model=model,
             partial_text=partial,
             hint="Raise timeout, or stream.",
@@ -586,11 +613,11 @@ def _network_error(
     )
 
 
-_LIMITS: dict[type[Exception], str] = {
-    httpx.ConnectTimeout: "connecting",
-    httpx.ReadTimeout: "waiting for the next piece of the answer",
-    httpx.WriteTimeout: "sending the request",
-    httpx.PoolTimeout: "waiting for a free connection",
+_LIMITS: dict[type[Exception], tuple[str, str]] = {
+    httpx.ConnectTimeout: ("connecting", "connect"),
+    httpx.ReadTimeout: ("waiting for the next piece of the answer", "read"),
+    httpx.WriteTimeout: ("sending the request", "write"),
+    httpx.PoolTimeout: ("waiting for a free connection", "pool"),
 }
 
 
@@ -602,8 +629,9 @@ def _served_by(response: httpx.Response) -> str | None:
 def _unreadable(response: httpx.Response, body: bytes) -> str:
     if response.has_redirect_location:
         return f"redirected to {response.headers['location']}, which is not followed; set base_url"
-    shown = body[:200].decode("utf-8", "replace").strip()
-    return f"an answer that is not DashScope's: {shown!r}" if shown else "an answer without a body"
+    if not body.strip():
+        return "an answer without a body"
+    return f"an answer that is not DashScope's: {replies.shown(body.strip())}"
 
 
 def _bounded(chunks: Iterable[bytes]) -> bytes:

@@ -31,6 +31,7 @@ class Hidden(Protocol):
 ApiKey: TypeAlias = str | Hidden | Callable[[], str]
 
 _API = "/api/v1"
+_LAST_PORT = 65535
 _EXAMPLE = "https://HOST/api/v1 or http://127.0.0.1:8000/api/v1"
 _VENDOR = ".aliyuncs.com"
 _REGIONS = {
@@ -59,7 +60,7 @@ class Endpoint:
     base_url: str
     api_key: Callable[[], str] | None = field(default=None, repr=False)
     workspace: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def resolve(
@@ -87,9 +88,11 @@ class Endpoint:
             ConfigurationError: if the address or the key cannot be used, or the key is missing.
         """
         workspace = _checked_workspace(workspace)
-        url = base_url or _region_url(region, workspace) or os.environ.get(BASE_URL_VARIABLE)
+        url = _region_url(region, workspace) if base_url is None else base_url
+        if url is None:
+            url = os.environ.get(BASE_URL_VARIABLE) or f"https://{_REGIONS['beijing']}{_API}"
         endpoint = cls(
-            base_url=checked_url(url or f"https://{_REGIONS['beijing']}{_API}"),
+            base_url=checked_url(url),
             api_key=_kept(api_key),
             workspace=workspace,
             headers=_checked_headers(headers or {}),
@@ -116,7 +119,7 @@ class Endpoint:
         """
         found = self.api_key() if self.api_key is not None else _key_of_environment()
         if found is not None:
-            return _checked_key(found)
+            return checked_key(found)
         if _is_local(httpx.URL(self.base_url).host):
             return None
         raise ConfigurationError(
@@ -137,8 +140,8 @@ class _Key:
 
 def _kept(key: ApiKey | None) -> Callable[[], str] | None:
     if key is None or isinstance(key, str):
-        return None if key is None else _Key(_checked_key(key))
-    return key if callable(key) else _Key(_checked_key(key.get_secret_value()))
+        return None if key is None else _Key(checked_key(key))
+    return key if callable(key) else _Key(checked_key(key.get_secret_value()))
 
 
 def _key_of_environment() -> str | None:
@@ -152,7 +155,12 @@ def _key_of_environment() -> str | None:
         return None
 
 
-def _checked_key(key: str) -> str:
+def checked_key(key: str) -> str:
+    """Return ``key`` without outer white space.
+
+    Raises:
+        ConfigurationError: if it cannot stand in a header; the text does not show it.
+    """
     key = key.strip()
     if not key:
         raise ConfigurationError(f"api_key is empty; set {KEY_VARIABLE} or pass api_key")
@@ -216,6 +224,8 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
         raise refusal(str(error)) from None
     if url.scheme not in ("http", "https") or not url.host:
         raise refusal("it needs http:// or https:// and a host")
+    if (url.port or 0) > _LAST_PORT or not _is_name(url.host):
+        raise refusal("its host or port cannot exist")
     if url.userinfo or url.query or url.fragment:
         raise refusal("it may hold neither user name, query nor fragment; pass the key as api_key")
     if url.path.strip("/") in ("", "compatible-mode/v1") and like == _EXAMPLE:
@@ -236,6 +246,14 @@ def _warn_if_open(url: str) -> None:
 def _shown(text: object) -> str:
     # Neither a password before the host nor a key behind the path.
     return re.split(r"[?#]", str(text).rpartition("@")[2])[0][:200]
+
+
+def _is_name(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return ":" in host  # an IPv6 address
+    return True
 
 
 def _is_local(host: str) -> bool:

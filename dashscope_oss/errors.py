@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _MESSAGE_LIMIT = 2000
 _FACTS_LIMIT = 500
+_MODEL_LIMIT = 200
+NO_REASON = "the service gave no reason"
 
 
 class DashScopeError(Exception):
@@ -82,8 +84,8 @@ class DashScopeError(Exception):
         return " ".join(part for part in (self._what(), self._facts(), self._help()) if part)
 
     def _what(self) -> str:
-        where = f"{self.model}: " if self.model else ""
-        text = _shortened(self.message)
+        where = f"{shortened(self.model, _MODEL_LIMIT)}: " if self.model else ""
+        text = shortened(self.message)
         return where + text + ("" if text.endswith((".", "!", "?", "。", "！")) else ".")
 
     def _facts(self) -> str:
@@ -94,7 +96,7 @@ class DashScopeError(Exception):
             ("retry_after", self.retry_after),
         )
         said = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
-        return f"[{_shortened(said, _FACTS_LIMIT)}]" if said else ""
+        return f"[{shortened(said, _FACTS_LIMIT)}]" if said else ""
 
     def _help(self) -> str:
         return " ".join(part for part in (self.advice, self.hint) if part)
@@ -277,7 +279,7 @@ def from_response(
     model: str | None = None,
 ) -> DashScopeError:
     """Return the error for what the service answered: by code, then by status."""
-    text = message or "the service gave no reason"
+    text = message or NO_REASON
     return _class_of(status_code, code, text)(
         text,
         status_code=status_code,
@@ -313,7 +315,8 @@ def _class_of_status(status: int | None) -> type[DashScopeError]:
     return _BY_STATUS.get(status) or (InvalidRequestError if status < 500 else ServerError)
 
 
-def _shortened(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+def shortened(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+    """Return ``text``, cut if it is longer than ``limit`` characters."""
     return text if len(text) <= limit else text[:limit] + " … (cut)"
 
 

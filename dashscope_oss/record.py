@@ -14,7 +14,7 @@ Input: TypeAlias = Literal["prompt", "messages"]
 Incremental: TypeAlias = Literal["yes", "no", "forced", "unknown"]
 Thinking: TypeAlias = Literal["none", "hybrid", "always", "unknown"]
 Structured: TypeAlias = Literal["none", "json_object", "json_schema", "unknown"]
-Tokenizer: TypeAlias = Literal["llama2", "llama3", "baichuan", "qwen", "other"]
+Tokenizer: TypeAlias = Literal["llama2", "llama2-zh", "llama3", "baichuan", "qwen", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,8 @@ class ModelInfo:
         template: how its family writes a conversation into a prompt; used by the client for a
             prompt-only model, by the gateway for serving weights.
         strict_turns: user and assistant must alternate, one system message first.
-        text_reply: answers as ``output.text`` even to messages unless told otherwise, so
-            ``result_format`` is sent.
+        text_reply: answers as ``output.text`` unless ``result_format`` asks for a message; the
+            client asks for one whenever it sends messages.
         reports_usage: whether replies carry token counts.
         reports_finish: whether replies carry a finish reason.
         echo: how an answer to a prompt repeats the prompt, see ``templates.AnswerFilter``.

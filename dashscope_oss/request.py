@@ -116,7 +116,7 @@ def complete(
 
     Args:
         formatted: ``True``: it stands as the model expects it. ``False``: it is plain text.
-            ``None``: it is taken as formatted if the template's own parser can read all of it.
+            ``None``: it is taken as formatted if it begins and ends as the template does.
 
     Raises:
         UnsupportedInputError: for an empty prompt or one that is no text.
@@ -267,7 +267,7 @@ def _wire_message(record: ModelInfo, message: Message) -> dict[str, object]:
 def _is_formatted(record: ModelInfo, prompt: str, formatted: bool | None) -> bool:
     if formatted is not None:
         return formatted
-    return _template_of(record).parse(prompt) is not None
+    return _template_of(record).is_in(prompt)
 
 
 def _template_of(record: ModelInfo) -> templates.PromptTemplate:

@@ -78,6 +78,14 @@ class PromptTemplate:
         turns = self._parse_turns(rest)
         return system + turns if turns else None
 
+    def is_in(self, prompt: str) -> bool:
+        """Whether ``prompt`` is already written in this form, give or take white space at its end.
+
+        The exact form is that of :meth:`parse`; makers and users write variants of it.
+        """
+        opens = prompt.startswith(self.begin + self.user[0].rstrip())
+        return opens and prompt.rstrip().endswith(self.user[1].rstrip())
+
     def guarded(self, text: str) -> str:
         """Return ``text`` with every control string broken up by a space."""
         return re.sub(self.controls, _broken, text) if self.controls else text
@@ -143,7 +151,8 @@ def merged(messages: Sequence[Message]) -> list[Message]:
 
 def folded(messages: Sequence[Message]) -> list[Message]:
     """Turn system messages into text at the head of the user turn that follows."""
-    return [replace(m, role="user") if m.role == "system" else m for m in messages]
+    said = [m for m in messages if m.role != "system" or m.content.strip()]
+    return [replace(m, role="user") if m.role == "system" else m for m in said]
 
 
 def check_order(turns: Sequence[Message]) -> None:

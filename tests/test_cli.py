@@ -207,3 +207,48 @@ def test_the_demo_does_the_packages_real_work(small_model):
     assert len({model for model, *_ in counted} & set(SEED_IDS)) >= 5
     assert {framework.split()[0] for _, framework, *_ in counted} == {"LangChain", "LlamaIndex"}
     assert "Error" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "script",
+    ['{"text": "no list"}', '[{"text": 5}]', '[{"status": "429"}]', '[{"usage": {}}]', "[", "[3]"],
+)
+def test_a_script_that_cannot_be_played_is_refused_at_the_start(capsys, tmp_path, script):
+    """Not at each call."""
+    file = tmp_path / "script.json"
+    file.write_text(script)
+
+    status, _, complaint = run(capsys, "serve", "--engine", "scripted", "--script", str(file))
+
+    assert status == 2
+    assert "It is a JSON list of answers" in complaint
+
+
+def test_a_key_for_the_upstream_that_cannot_be_sent_is_refused_unseen(capsys, monkeypatch):
+    """The text names the trouble and never the key."""
+    monkeypatch.setenv("DASHSCOPE_OSS_UPSTREAM_KEY", "sk-ab\ncd")
+    given = ("--engine", "openai", "--upstream", "http://127.0.0.1:9/v1", "--default-model", "x")
+
+    status, _, complaint = run(capsys, "serve", *given)
+
+    assert status == 2
+    assert "line break" in complaint
+    assert "sk-ab" not in complaint
+
+
+def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway, monkeypatch, capsys):
+    """With DASHSCOPE_API_KEY set a hosted model answers at the address of the environment."""
+    from llama_index.core import Settings
+
+    engine = gateway(Answer("Hosted words.", usage=Usage(input_tokens=5, output_tokens=2)))
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-hosted")
+    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", engine.base_url)
+    monkeypatch.setattr(Settings, "_callback_manager", None)
+
+    assert main(["demo"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "the hosted service answers" in shown
+    assert shown.count("Hosted words.") == 2
+    assert {request.body["model"] for request in engine.requests} == {"deepseek-v4-flash"}
+    assert "sk-hosted" not in shown

@@ -22,7 +22,7 @@ FLOORS = (
     ("messages", "errors", "sse", "_version"),
     ("stops", "templates", "retry"),
     ("record", "rows", "models"),
-    ("tokens", "checks", "request", "reply"),
+    ("tokens", "checks", "request", "reply", "deltas"),
     ("endpoint", "client", "gateway"),
     (CORE,),
     ("cli", "__main__", "demo", "table", *ADAPTERS),

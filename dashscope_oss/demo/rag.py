@@ -71,6 +71,7 @@ def run(plan: Plan) -> Iterator[Outcome]:
     index = VectorStoreIndex.from_documents(documents, embed_model=SentenceEncoder())
     for number, model in enumerate(plan.rag_models):
         counter.reset_counts()
+        weights.served_by = "not said"
         _query(plan, index, model, _QUESTIONS[number % len(_QUESTIONS)])
         yield _outcome(model, counter, weights)
 

@@ -14,6 +14,7 @@ from dashscope_oss.gateway.embedded import EmbeddedEngine
 from dashscope_oss.gateway.job import Engine, Job, Received
 from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
 from dashscope_oss.gateway.refusals import Refusal
+from dashscope_oss.gateway.script import load_script
 from dashscope_oss.gateway.scripted import Answer, Fault, ScriptedEngine
 from dashscope_oss.gateway.serving import bound, run, serving
 
@@ -30,6 +31,7 @@ __all__ = [
     "ScriptedEngine",
     "Upstream",
     "bound",
+    "load_script",
     "run",
     "serving",
 ]

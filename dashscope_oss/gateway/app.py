@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import uuid
 from collections.abc import (
     AsyncIterator,
@@ -20,7 +21,6 @@ from urllib.parse import parse_qs
 
 from pydantic_core import to_json
 
-from dashscope_oss import models
 from dashscope_oss._version import __version__
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.frames import Frames, reply_body
@@ -28,7 +28,7 @@ from dashscope_oss.gateway.job import Cut, Engine, Job, Received
 from dashscope_oss.gateway.refusals import MAX_BODY_BYTES, Refusal, read_job
 from dashscope_oss.messages import Delta
 from dashscope_oss.record import Endpoint, ModelInfo
-from dashscope_oss.reply import SERVED_BY_HEADER, decode
+from dashscope_oss.reply import INCREMENTAL_HEADER, SERVED_BY_HEADER, decode
 from dashscope_oss.request import SERVICE_PATH
 
 # ASGI's own dictionaries hold anything.
@@ -41,6 +41,7 @@ _ENDPOINTS: dict[str, Endpoint] = {
     f"{BASE}/{SERVICE_PATH.format(endpoint=endpoint)}": endpoint
     for endpoint in ("text-generation", "multimodal-generation")
 }
+_PAGE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 _log = logging.getLogger("dashscope_oss.gateway")
 
 
@@ -149,11 +150,7 @@ class Gateway:
 
     def _models(self, call: _Call) -> dict[str, object]:
         wanted = call.query.get("model")
-        served = [
-            record
-            for record in models.all_models()
-            if wanted in (None, record.id) and self._engine.record_of(record.id)
-        ]
+        served = [record for record in self._engine.models() if wanted in (None, record.id)]
         number, size = _page(call.query)
         shown = served[(number - 1) * size : number * size]
         return {
@@ -217,10 +214,13 @@ class _Call:
         await self._start(status, "application/json", length)
         await self._send({"type": "http.response.body", "body": content})
 
-    async def start_events(self, frames: Frames) -> None:
-        """Begin an answer of events."""
-        self.frames = frames
-        await self._start(200, "text/event-stream;charset=UTF-8", [(b"cache-control", b"no-cache")])
+    async def start_events(self, job: Job) -> Frames:
+        """Begin an answer of events; it says whether they hold pieces or all the text so far."""
+        incremental = b"true" if job.incremental else b"false"
+        more = [(b"cache-control", b"no-cache"), (INCREMENTAL_HEADER.encode(), incremental)]
+        await self._start(200, "text/event-stream;charset=UTF-8", more)
+        self.frames = Frames(job)
+        return self.frames
 
     async def event(self, content: bytes, *, more: bool = True) -> None:
         """Send an event."""
@@ -269,8 +269,7 @@ class _Call:
 async def _stream(call: _Call, job: Job, deltas: AsyncIterator[Delta]) -> None:
     # What fails before the first piece is still answered with a status of its own.
     first = await anext(deltas)
-    frames = Frames(job)
-    await call.start_events(frames)
+    frames = await call.start_events(job)
     await call.event(frames.event(first))
     async for delta in deltas:
         await call.event(frames.event(delta))
@@ -284,7 +283,7 @@ def _check_method(method: str, wanted: str) -> None:
 
 def _page(query: Mapping[str, str]) -> tuple[int, int]:
     number, size = query.get("page_no", "1"), query.get("page_size", "10")
-    if not (number.isdecimal() and size.isdecimal() and int(number) and int(size)):
+    if not (_PAGE.fullmatch(number) and _PAGE.fullmatch(size)):
         raise Refusal(
             400,
             "InvalidParameter",

@@ -11,6 +11,7 @@ import asyncio
 import os
 import secrets
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from dashscope_oss import models
@@ -22,7 +23,7 @@ from dashscope_oss.messages import Message
 from dashscope_oss.record import ModelInfo
 
 CONTEXT = 8192
-SLOTS = 2
+"""Tokens of the stand-in, for input and output together."""
 _DEFAULT_ANSWER = 512
 
 
@@ -44,7 +45,7 @@ class EmbeddedEngine(OpenAIEngine):
 
     async def start(self) -> None:
         """Fetch the weights if need be, load them and answer one question to warm up."""
-        file = weights.checked(self._gguf) if self._gguf else weights.fetched()
+        file = await asyncio.to_thread(self._file)
         key = secrets.token_hex(16)
         self._server, url = await asyncio.to_thread(_load, file, self._threads, key)
         self._upstream = Upstream(url=f"{url}/v1", api_key=key, default=self._name)
@@ -53,6 +54,9 @@ class EmbeddedEngine(OpenAIEngine):
         job = Job(record=warm_up, prompt="Hi", parameters={"max_tokens": 1})
         async for _ in self.generate(job):
             pass
+
+    def _file(self) -> Path:
+        return weights.checked(self._gguf) if self._gguf else weights.fetched()
 
     async def aclose(self) -> None:
         """Free the model."""
@@ -70,12 +74,13 @@ class EmbeddedEngine(OpenAIEngine):
     def _completes(self, job: Job) -> bool:
         return False
 
-    def _messages(self, job: Job) -> tuple[Message, ...]:
-        template = job.record.template
-        if job.prompt is None or template is None:
-            return super()._messages(job)
-        turns = template.parse(job.prompt) or [Message("user", job.prompt)]
-        return tuple(Message(turn.role, turn.content.strip()) for turn in turns)
+    def models(self) -> list[ModelInfo]:
+        """Return every model in the registry."""
+        return models.all_models()
+
+    def _messages(self, job: Job) -> list[Message]:
+        # Marks of a family leave white space around turns that means nothing to a stranger.
+        return [replace(turn, content=turn.content.strip()) for turn in super()._messages(job)]
 
     def _common(self, job: Job) -> dict[str, object]:
         found = super()._common(job)
@@ -96,7 +101,8 @@ def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
     settings = xllamacpp.CommonParams()
     settings.model.path = str(file)
     settings.n_ctx = CONTEXT
-    settings.n_parallel = SLOTS
+    # A second slot would halve the context and make nothing faster on a small machine.
+    settings.n_parallel = 1
     settings.hostnames = ["127.0.0.1"]
     settings.port = _free_port()
     settings.api_keys = [key]

@@ -34,11 +34,13 @@ class Job:
     def incremental(self) -> bool:
         """Whether events hold new pieces rather than the whole text so far."""
         asked = self.parameters.get("incremental_output")
-        return self.record.incremental == "forced" if asked is None else bool(asked)
+        return self.record.incremental == "forced" if asked is None else asked is True
 
     @property
     def as_message(self) -> bool:
         """Whether the reply has the shape of messages rather than of text."""
+        if self.parameters.get("tools"):
+            return True  # a call of a tool has no place in text
         asked = self.parameters.get("result_format")
         return asked == "message" if asked is not None else not self.record.text_reply
 
@@ -54,6 +56,9 @@ class Engine(Protocol):
 
     def record_of(self, model: str) -> ModelInfo | None:
         """Return the record under which ``model`` is served, or ``None`` if it is not."""
+
+    def models(self) -> list[ModelInfo]:
+        """Return the records that are listed as served."""
 
     def weights_of(self, record: ModelInfo) -> str:
         """Name the weights that really answer for ``record``."""

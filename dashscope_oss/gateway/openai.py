@@ -15,12 +15,12 @@ import httpx
 
 from dashscope_oss import models, tokens
 from dashscope_oss.endpoint import checked_url
-from dashscope_oss.errors import ProtocolError
+from dashscope_oss.errors import ProtocolError, UnsupportedInputError
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
 from dashscope_oss.messages import Delta, Message, ToolCall, Usage
 from dashscope_oss.record import ModelInfo
-from dashscope_oss.reply import decode, error_body
+from dashscope_oss.reply import decode, error_body, error_in
 from dashscope_oss.sse import Decoder
 
 Api: TypeAlias = Literal["auto", "chat", "completions"]
@@ -33,15 +33,29 @@ _SAME_NAMES = (
     "presence_penalty",
     "repetition_penalty",
     "max_tokens",
+    "max_completion_tokens",
+    "reasoning_effort",
     "stop",
     "response_format",
     "tools",
     "tool_choice",
     "parallel_tool_calls",
-    "logprobs",
-    "top_logprobs",
 )
-_FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
+# Reasons of servers -> the service's. Any other is no regular end.
+_FINISH = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+}
+_TOO_LONG = ("context length", "context size", "context window", "maximum context")
+_BLOCKED = (
+    "DataInspectionFailed",
+    "Output data may contain inappropriate content.",
+)
 _log = logging.getLogger("dashscope_oss.gateway")
 
 
@@ -93,10 +107,14 @@ class OpenAIEngine:
         """Return the record of ``model`` if it is served; a conservative one for a new id."""
         if self._upstream.default is None and model not in self._upstream.names:
             return None
-        known = models.known_model(model)
-        if known is None and model in self._upstream.names:
-            return ModelInfo(id=model, family="unknown", maker="unknown", tools=True)
-        return known
+        return models.known_model(model) or _new(model)
+
+    def models(self) -> list[ModelInfo]:
+        """Return what is served by name; with a default, any other id is served too."""
+        named = [models.known_model(id) or _new(id) for id in self._upstream.names]
+        if self._upstream.default is None:
+            return named
+        return [*models.all_models(), *(r for r in named if models.known_model(r.id) is None)]
 
     def weights_of(self, record: ModelInfo) -> str:
         """Return the server's name for the weights."""
@@ -117,7 +135,7 @@ class OpenAIEngine:
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
-            _log.error("no answer from %s: %r", self._upstream.url, error)
+            _log.error("no answer from %s: %s", self._upstream.url, type(error).__name__)
             raise Refusal(*UNAVAILABLE) from error
         yield answer.end()
 
@@ -137,7 +155,10 @@ class OpenAIEngine:
         """Return path and body for ``job``."""
         common = self._common(job)
         if self._completes(job):
-            return "completions", {**common, **_completion(job)}
+            try:
+                return "completions", {**common, **_completion(job)}
+            except UnsupportedInputError as error:
+                raise Refusal(400, "InvalidParameter", error.message) from error
         return "chat/completions", {
             **common,
             "messages": [_wire_message(message) for message in self._messages(job)],
@@ -148,8 +169,13 @@ class OpenAIEngine:
             return not job.record.takes_messages
         return self._upstream.api == "completions"
 
-    def _messages(self, job: Job) -> tuple[Message, ...]:
-        return job.messages or (Message("user", job.prompt or ""),)
+    def _messages(self, job: Job) -> list[Message]:
+        """The turns of the job; a prompt in its family's form is turned back into turns."""
+        if job.messages is not None or job.prompt is None:
+            return list(job.messages or ())
+        template = job.record.template
+        turns = template.parse(job.prompt) if template is not None else None
+        return turns or [Message("user", job.prompt)]
 
     def _common(self, job: Job) -> dict[str, object]:
         given = {name: job.parameters[name] for name in _SAME_NAMES if name in job.parameters}
@@ -162,9 +188,17 @@ class OpenAIEngine:
         }
 
 
+def _new(id: str) -> ModelInfo:
+    """The record of an id that the registry lacks: the server behind it decides what it can."""
+    return ModelInfo(
+        id=id, family="unknown", maker="unknown", tools=True, thinking="unknown", source="--model"
+    )
+
+
 def _thinking(job: Job) -> dict[str, object]:
-    switch = job.parameters.get("enable_thinking")
-    return {} if switch is None else {"chat_template_kwargs": {"enable_thinking": switch}}
+    names = ("enable_thinking", "thinking_budget")
+    said = {name: job.parameters[name] for name in names if job.parameters.get(name) is not None}
+    return {"chat_template_kwargs": said} if said else {}
 
 
 def _completion(job: Job) -> dict[str, object]:
@@ -172,7 +206,9 @@ def _completion(job: Job) -> dict[str, object]:
     prompt = job.prompt
     if prompt is None:
         if template is None:
-            raise Refusal(400, "InvalidParameter", "The model only supports messages input.")
+            raise Refusal(
+                400, "InvalidParameter", "No template is known to write messages for this model."
+            )
         # The engine's tokenizer opens the text with this mark by itself.
         prompt = template.render(job.messages or ()).removeprefix(template.bos)
     asked = job.parameters.get("stop")
@@ -253,7 +289,11 @@ class _Answer:
         """Return the last delta; an answer without a finish reason was cut off."""
         if self._reason is None:
             raise Refusal(500, "InternalError", "The engine broke off its answer.")
-        reason = _FINISH.get(self._reason, "stop")
+        if self._reason == "content_filter":
+            raise Refusal(400, *_BLOCKED)
+        reason = _FINISH.get(self._reason)
+        if reason is None:
+            raise Refusal(500, "InternalError", f"The engine ended with {self._reason:.50}.")
         return Delta(finish_reason=reason, usage=self._usage, last=True)
 
     def _delta(self, choice: Mapping[str, object]) -> Delta | None:
@@ -308,9 +348,7 @@ def _whole(value: object) -> int:
 def _refusal(response: httpx.Response, body: bytes) -> Refusal:
     status = response.status_code
     data = error_body(body) or {}
-    inner = data.get("error")
-    said = inner.get("message") if isinstance(inner, Mapping) else data.get("message")
-    text = str(said or "the engine gave no reason")
+    text = error_in(data, status_code=status).message
     _log.error("the engine refused a call with status %s: %s", status, text)
     if status == 429:
         return Refusal(
@@ -320,6 +358,8 @@ def _refusal(response: httpx.Response, body: bytes) -> Refusal:
         return Refusal(*UNAVAILABLE)
     if status == 404:
         return Refusal(404, "ModelNotFound", "Model can not be found.")
+    if status in (400, 413, 422) and any(part in text.lower() for part in _TOO_LONG):
+        return Refusal(400, "InvalidParameter", f"Range of input length should be [1, N]. {text}")
     if status in (400, 422):
         return Refusal(
             400, "InvalidParameter", f"<400> InternalError.Algo.InvalidParameter: {text}"

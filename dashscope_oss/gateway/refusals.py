@@ -148,11 +148,15 @@ def _prompt_input(
 
 def _history(history: object) -> list[Message]:
     """The turns of the older ``input.history``: a list of ``{"user": …, "bot": …}``."""
+    if history is None:
+        return []
+    rounds = history if isinstance(history, list) else [history]
     turns: list[Message] = []
-    for round_ in history if isinstance(history, list) else []:
-        if isinstance(round_, Mapping):
-            turns.append(Message("user", str(round_.get("user", ""))))
-            turns.append(Message("assistant", str(round_.get("bot", ""))))
+    for round_ in rounds:
+        user, bot = (round_.get("user"), round_.get("bot")) if isinstance(round_, dict) else (0, 0)
+        if not isinstance(user, str) or not isinstance(bot, str):
+            _invalid('Input should be a list of {"user": str, "bot": str}: input.history')
+        turns += [Message("user", user), Message("assistant", bot)]
     return turns
 
 
@@ -166,6 +170,8 @@ def _message(record: ModelInfo, message: object) -> Message:
     content = _content(record, message, optional=bool(calls))
     if role == "user" and not content:
         raise Refusal(400, "InvalidParameter", _EMPTY_CONTENT)
+    if message.get("partial"):
+        _invalid("Partial mode is not supported by this gateway.")
     call_id = message.get("tool_call_id")
     return Message(
         role,
@@ -234,6 +240,15 @@ def _check_parameters(parameters: Mapping[str, object]) -> None:
 
 def _check_abilities(job: Job) -> None:
     record, given = job.record, job.parameters
+    for name in ("enable_thinking", "incremental_output", "logprobs"):
+        if not isinstance(given.get(name, False), bool):
+            _invalid(f"Input should be a valid boolean: parameters.{name}")
+    if not isinstance(given.get("tools", []), list):
+        _invalid("Input should be a valid list: parameters.tools")
+    if given.get("logprobs"):
+        _invalid("logprobs is not supported by this gateway.")
+    if given.get("n", 1) != 1:
+        _invalid("This gateway gives one answer a call: Range of n should be [1, 1]")
     if given.get("tools") and not record.tools:
         _invalid("The tool call is not supported.")
     most = record.max_output

@@ -95,6 +95,10 @@ class ScriptedEngine:
         """Every model in the registry is served."""
         return models.known_model(model)
 
+    def models(self) -> list[ModelInfo]:
+        """Return every model in the registry."""
+        return models.all_models()
+
     def weights_of(self, record: ModelInfo) -> str:
         """There are none."""
         return "none (scripted)"

@@ -116,4 +116,7 @@ def _unpack(folder: Path, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(fetched())  # noqa: T201 - the answer to whoever asked
+    try:
+        print(fetched())  # noqa: T201 - the answer to whoever asked
+    except (ConfigurationError, OSError) as error:
+        sys.exit(f"dashscope-oss: {error}")

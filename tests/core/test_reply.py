@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,8 @@ from dashscope_oss import (
     complete,
     find_model,
 )
-from dashscope_oss.reply import Deltas, decode, error_body, joined, merged_calls, parse, whole
+from dashscope_oss.deltas import Deltas
+from dashscope_oss.reply import decode, error_body, error_in, joined, merged_calls, parse, whole
 from dashscope_oss.request import Request
 
 HOSTED = find_model("glm-5")
@@ -118,8 +120,47 @@ def test_content_in_every_form(content, text):
     assert parse(asked(), chat_body(content)).text == text
 
 
-def test_a_choice_without_a_message_or_with_unknown_fields_is_read():
-    assert parse(asked(), {"output": {"choices": [{"finish_reason": "stop"}]}}).text == ""
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"choices": [{"finish_reason": "stop"}]},
+        {"choices": [{"message": None}]},
+        {"choices": [{"message": {"role": "assistant"}}]},
+        {"choices": [{"message": {"content": {"text": "hi"}}}]},
+        {"choices": [{"index": 1, "message": {"content": "hi"}}]},
+        {"text": 42, "finish_reason": "stop"},
+        {"text": None, "finish_reason": "stop"},
+    ],
+)
+def test_a_reply_without_text_is_no_empty_answer(output):
+    with pytest.raises(ProtocolError):
+        parse(asked(), {"output": output})
+    deltas = Deltas(asked())
+    event = b"data:" + json.dumps({"output": output}).encode() + b"\n\n"
+    with pytest.raises(ProtocolError):
+        list(chain(deltas.feed(event), deltas.close()))
+
+
+@pytest.mark.parametrize("output", [{"text": ""}, {"choices": [{"message": {"content": ""}}]}])
+def test_a_code_beside_an_empty_text_is_an_error(output):
+    body = {"code": "DataInspectionFailed", "message": "no", "output": output}
+    with pytest.raises(ContentBlockedError):
+        parse(asked(), body)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "no route"}, "no route"),
+        ({"error": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["x"]}]}, "loc"),
+    ],
+)
+def test_the_words_of_a_proxy_are_kept(body, words):
+    assert words in error_in(body, status_code=404).message
+
+
+def test_a_choice_with_unknown_fields_is_read():
     choice = {"message": {"content": "hi", "color": 1}, "logprobs": {}, "finish_reason": "stop"}
     assert parse(asked(), {"output": {"choices": [choice], "new": 2}, "newer": 3}).text == "hi"
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from dashscope_oss import Client, Endpoint, Message, Usage, chat, complete, find_model
-from dashscope_oss.reply import Deltas, joined, parse
+from dashscope_oss.deltas import Deltas
+from dashscope_oss.reply import joined, parse
 from dashscope_oss.request import Request
 
 QUESTION = "介绍下故宫"

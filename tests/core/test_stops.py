@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashscope_oss import Message, Options, UnsupportedInputError, chat, find_model
-from dashscope_oss.reply import Deltas, parse
+from dashscope_oss.deltas import Deltas
+from dashscope_oss.reply import parse
 from dashscope_oss.stops import StopCut
 
 TURNS = [Message("user", "Count.")]

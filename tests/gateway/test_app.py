@@ -183,6 +183,19 @@ MESSAGES = BODY["input"]["messages"]
             {"model": "ziya-llama-13b-v1", "input": {"prompt": "字" * 3000}},
             refused(INVALID, "Range of input length should be [1, 2048]"),
         ),
+        (
+            {"model": "ziya-llama-13b-v1", "input": {"prompt": "a", "history": [{"bot": None}]}},
+            refused(INVALID, "input.history"),
+        ),
+        (
+            {
+                "model": "deepseek-v4-pro",
+                "input": {
+                    "messages": [*MESSAGES, {"role": "assistant", "content": "x", "partial": True}]
+                },
+            },
+            refused(INVALID, "Partial mode"),
+        ),
         ({**BODY, "model": "qwen3.6-27b"}, refused(INVALID, "url error, please check url！")),
     ],
 )
@@ -208,6 +221,11 @@ def test_refuses_what_the_service_refuses(gateway, body, expected):
         ({"repetition_penalty": 0}, "Repetition_penalty should be greater than 0.0"),
         ({"presence_penalty": 3}, "Presence_penalty should be in [-2.0, 2.0]"),
         ({"n": 9}, "Range of n should be [1, 4]"),
+        ({"n": 2}, "one answer a call"),
+        ({"max_tokens": 10**400}, "Range of max_tokens"),
+        ({"tools": 5}, "valid list: parameters.tools"),
+        ({"incremental_output": "no"}, "valid boolean: parameters.incremental_output"),
+        ({"logprobs": True}, "logprobs is not supported"),
         ({"seed": -1}, "Range of seed should be [0, 9223372036854775807]"),
         ({"max_tokens": 0}, "Range of max_tokens should be [1, "),
         ({"max_tokens": 1501}, "Range of max_tokens should be [1, 1500]"),
@@ -265,7 +283,8 @@ def test_lists_its_models_with_the_weights_that_answer(gateway):
     assert (page["page_no"], len(page["models"])) == (2, 3)
     assert one["total_count"] == 1
     assert one["models"][0]["served_by"] == "none (scripted)"
-    assert httpx.get(engine.base_url + "/models?page_no=x").status_code == 400
+    for page_no in ("x", "0", "9" * 5000):
+        assert httpx.get(f"{engine.base_url}/models?page_no={page_no}").status_code == 400
 
 
 def test_asks_for_its_key_if_it_has_one():

@@ -9,6 +9,8 @@ import pytest
 from dashscope_oss import (
     Client,
     ConfigurationError,
+    ContentBlockedError,
+    ContextLengthError,
     Endpoint,
     InvalidRequestError,
     Message,
@@ -361,3 +363,48 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch, small_mode
     gateway = serving(Gateway(EmbeddedEngine()))
     with pytest.raises(ConfigurationError, match=r"dashscope-oss\[local\]"), gateway:
         pass
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("content_filter", ContentBlockedError), ("abort", ServerError), ("error", ServerError)],
+)
+def test_an_irregular_end_is_no_stop(through, reason, error):
+    """What the server's filter or a fault ended is an error, not a short answer."""
+    with pytest.raises(error):
+        through(FakeServer(chunk(content=""), chunk(reason)), question("llama3-8b-instruct"))
+
+
+def test_too_long_for_the_server_is_told_as_that(through):
+    """The vendor's text for a long input, so that the client raises ContextLengthError."""
+    said = {"error": {"message": "This model's maximum context length is 2048 tokens."}}
+
+    with pytest.raises(ContextLengthError, match="2048"):
+        through(FakeServer(said, status=400), question("llama3-8b-instruct"))
+
+
+def test_turns_that_a_template_cannot_write_are_a_400(through):
+    """Not a fault of the server, and not tried again."""
+    turns = [Message("user", "a"), Message("system", "late"), Message("user", "b")]
+    record = replace(find_model("llama2-7b-chat-v2"), strict_turns=False)
+
+    with pytest.raises(InvalidRequestError, match="system message must come first"):
+        through(FakeServer(*ANSWER), chat(record, turns), api="completions")
+
+
+def test_a_default_serves_ids_that_no_registry_has(through):
+    """--default-model is for every other id, known or not."""
+    record = replace(find_model("llama3-8b-instruct"), id="brand-new")
+
+    assert through(FakeServer(*ANSWER), chat(record, [Message("user", "hi")])).text == "Hangzhou"
+
+
+def test_a_written_prompt_is_turned_back_into_turns_for_chat(through):
+    """With --api chat the server's own template writes the marks, not the family's twice."""
+    server = FakeServer(*ANSWER)
+
+    through(server, question("ziya-llama-13b-v1"), api="chat")
+
+    assert server.calls[0][1]["messages"] == [
+        {"role": "user", "content": "Be brief.\n\nThe capital?"}
+    ]
