@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## the package's real work, over a local gateway and a small
 # No test fetches anything: the file of the embedded model must be there before. That coverage
 # follows the workers and what tests start is set in pyproject.toml (patch).
 test: $(VENV)/.dev ## every test
-	@$(PY) -m dashscope_oss.gateway.weights >/dev/null
+	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 ifdef COVERAGE
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest -n $(JOBS) $(ARGS)
@@ -75,12 +75,12 @@ clean: ## remove .venv and whatever else can be made again
 # Stamps: an installation is repeated only when what it was made from has changed. Demo and tests
 # share one environment, because the tests need all that the demo needs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
-	@echo "Installing what the demo needs into $(VENV) ..."
+	@echo "Installing what the demo needs into $(VENV) (some 460 MB; a few minutes) ..."
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
-	@echo "Installing what development needs into $(VENV) ..."
+	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
 	@$(PIP) --editable '.[demo]' --group dev
 	@touch $@ $(VENV)/.demo
 

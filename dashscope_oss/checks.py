@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import NoReturn
 
 from dashscope_oss import templates, tokens
 from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
-from dashscope_oss.messages import ROLES, Message
+from dashscope_oss.messages import OPTION_NAMES, ROLES, Message
 from dashscope_oss.record import ModelInfo
 
 
@@ -23,6 +24,10 @@ def refuse(record: ModelInfo, text: str) -> NoReturn:
 
 def check_messages(record: ModelInfo, messages: Sequence[Message]) -> None:
     """Raise for messages that the model cannot carry, or that are surely too long for it."""
+    if not isinstance(record, ModelInfo):
+        raise TypeError(f"pass a record: find_model({record!r:.100})")
+    if not all(isinstance(message, Message) for message in messages):
+        raise TypeError("pass a list of Message, for instance [Message('user', 'Hello')]")
     if not messages:
         refuse(record, "the list of messages is empty; add a user message")
     for message in messages:
@@ -96,6 +101,10 @@ def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(record, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
+    if name not in PARAMETERS and (near := get_close_matches(name, PARAMETERS, 1, _SLIP)):
+        refuse(record, f"there is no parameter {name!r}; did you mean {near[0]!r}?")
+    if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
+        refuse(record, "stop holds an empty text, which ends every answer at once; leave it out")
     if name in record.unsupported_parameters:
         refuse(record, f"the model does not support {name}; leave it out")
     accepts, text = RANGES.get(name, (None, ""))
@@ -142,6 +151,26 @@ def _is_finite(value: object) -> bool:
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 
+
+PARAMETERS = (
+    *OPTION_NAMES,
+    "result_format",
+    "incremental_output",
+    "n",
+    "logprobs",
+    "top_logprobs",
+    "max_completion_tokens",
+    "max_length",
+    "reasoning_effort",
+    "preserve_thinking",
+    "clear_thinking",
+    "enable_search",
+    "search_options",
+    "frequency_penalty",
+)
+"""Names of parameters; one that is almost one of these is a slip of the pen."""
+
+_SLIP = 0.85
 
 _STOP = (
     'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '

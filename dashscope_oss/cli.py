@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -36,6 +37,7 @@ UPSTREAM_KEY_VARIABLE = "DASHSCOPE_OSS_UPSTREAM_KEY"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 well, 1 the service failed, 2 wrong use."""
     arguments = _parser().parse_args(argv)
+    warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only
     try:
         arguments.run(arguments)
     except BrokenPipeError:
@@ -50,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"dashscope-oss: warning: {message}", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dashscope-oss", description="DashScope's open-weight language models."
@@ -59,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_ask(commands)
     _add_serve(commands)
+    _add_fetch(commands)
     _add_demo(commands)
     return parser
 
@@ -117,13 +124,17 @@ def _add_serve(commands: _Commands) -> None:
     parser.add_argument(
         "--api",
         choices=("auto", "chat", "completions"),
-        default="auto",
         help="openai: call chat completions, or raw completions with the family's template "
         "(auto: raw for prompt-only models)",
     )
     parser.add_argument("--script", type=Path, help="scripted: a JSON file, a list of answers")
     parser.add_argument("--verbose", action="store_true", help="log what goes on")
     parser.set_defaults(run=_serve)
+
+
+def _add_fetch(commands: _Commands) -> None:
+    parser = commands.add_parser("fetch", help="fetch the embedded model's file ahead (93 MB)")
+    parser.set_defaults(run=_fetch)
 
 
 def _add_demo(commands: _Commands) -> None:
@@ -147,8 +158,7 @@ def _models(arguments: Arguments) -> None:
 
 
 def _unknown(id: str) -> str:
-    near = [row.id for row in models.all_models() if id.lower() in row.id.lower()]
-    hint = f"; did you mean {', '.join(near[:5])}?" if near else ""
+    hint = models.did_you_mean(id) or "."
     return f"no record of the model {id!r}{hint} `dashscope-oss models` lists all."
 
 
@@ -246,11 +256,29 @@ def _tokens(usage: Usage | None) -> str:
 def _serve(arguments: Arguments) -> None:
     from dashscope_oss.gateway import Gateway, run  # noqa: PLC0415 - only with the extra
 
+    _check_engine_options(arguments)
     _log(verbose=arguments.verbose)
     key = os.environ.get(GATEWAY_KEY_VARIABLE, "").strip()
     key = checked_key(key) if key else ""
     app = Gateway(_ENGINES[arguments.engine](arguments), api_keys=(key,) if key else ())
     run(app, host=arguments.host, port=arguments.port, on_ready=_say_ready)
+
+
+_ENGINE_OPTIONS = {
+    "embedded": ("gguf", "threads"),
+    "openai": ("upstream", "model", "default_model", "api"),
+    "scripted": ("script",),
+}
+
+
+def _check_engine_options(arguments: Arguments) -> None:
+    for engine, names in _ENGINE_OPTIONS.items():
+        given = [name for name in names if getattr(arguments, name) not in (None, [])]
+        if given and engine != arguments.engine:
+            option = "--" + given[0].replace("_", "-")
+            raise ConfigurationError(f"{option} is for --engine {engine}: add that or leave it out")
+    if arguments.threads is not None and arguments.threads < 1:
+        raise ConfigurationError("--threads must be at least 1")
 
 
 def _log(*, verbose: bool) -> None:
@@ -287,7 +315,7 @@ def _openai(arguments: Arguments) -> Engine:
             api_key=checked_key(key) if key else None,
             names=names,
             default=arguments.default_model,
-            api=arguments.api,
+            api=arguments.api or "auto",
         )
     )
 
@@ -311,6 +339,12 @@ _ENGINES: dict[str, Callable[[Arguments], Engine]] = {
     "openai": _openai,
     "scripted": _scripted,
 }
+
+
+def _fetch(_: Arguments) -> None:
+    from dashscope_oss.gateway import weights  # noqa: PLC0415
+
+    print(weights.fetched())
 
 
 def _demo(_: Arguments) -> None:

@@ -37,7 +37,7 @@ from dashscope_oss import reply as replies
 from dashscope_oss import retry
 from dashscope_oss._version import __version__
 from dashscope_oss.deltas import Deltas
-from dashscope_oss.endpoint import Endpoint
+from dashscope_oss.endpoint import Endpoint, is_vendor
 from dashscope_oss.errors import (
     NO_REASON,
     APIConnectionError,
@@ -203,7 +203,7 @@ class _Base:
 def _finished(request: Request, call: _Call, error: DashScopeError) -> DashScopeError:
     _redact(error, _secrets(call["headers"]))
     gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
-    if gone and request.record.status == "retired" and not error.hint:
+    if gone and request.record.status == "retired" and is_vendor(call["url"]):
         error.hint = _retirement(request.record)
     return error
 
@@ -606,10 +606,13 @@ def _network_error(
             model=model,
             partial_text=partial,
         )
+    url = error.request.url
     return APIConnectionError(
-        f"no answer from {error.request.url.host}: {why}",
+        f"no answer from {url.netloc.decode()}: {why}",
         model=model,
-        hint="Check base_url, the network, and whether the gateway runs.",
+        hint="Check base_url and the network."
+        if is_vendor(str(url))
+        else "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`).",
     )
 
 

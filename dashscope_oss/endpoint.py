@@ -105,7 +105,7 @@ class Endpoint:
     @property
     def is_vendor(self) -> bool:
         """Whether this is one of the vendor's own hosts."""
-        return httpx.URL(self.base_url).host.endswith(_VENDOR)
+        return is_vendor(self.base_url)
 
     def url(self, path: str) -> str:
         """Return the address of ``path`` below the base."""
@@ -136,6 +136,11 @@ class _Key:
 
     def __call__(self) -> str:
         return self.text
+
+
+def is_vendor(url: str) -> bool:
+    """Whether ``url`` is on one of the vendor's own hosts."""
+    return httpx.URL(url).host.endswith(_VENDOR)
 
 
 def _kept(key: ApiKey | None) -> Callable[[], str] | None:
@@ -228,8 +233,11 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
         raise refusal("its host or port cannot exist")
     if url.userinfo or url.query or url.fragment:
         raise refusal("it may hold neither user name, query nor fragment; pass the key as api_key")
-    if url.path.strip("/") in ("", "compatible-mode/v1") and like == _EXAMPLE:
-        raise refusal(f"the native protocol is below {_API}, not {url.path!r}")
+    if like == _EXAMPLE:
+        if url.path.strip("/") in ("", "v1", "compatible-mode/v1"):
+            raise refusal(f"the native protocol is below {_API}, not {url.path!r}")
+        if "/services/" in url.path:
+            raise refusal("leave /services/ and what follows off")
     return str(url).rstrip("/")
 
 

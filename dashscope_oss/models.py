@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from difflib import get_close_matches
 
 from dashscope_oss.errors import ConfigurationError, UnknownModelWarning
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.rows import ROWS
 
-__all__ = ["ModelInfo", "all_models", "find_model", "known_model", "register_model"]
+__all__ = ["ModelInfo", "all_models", "did_you_mean", "find_model", "known_model", "register_model"]
 
 _registry: dict[str, ModelInfo] = {row.id: row for row in ROWS}
 _warned: set[str] = set()
@@ -44,6 +45,14 @@ def register_model(info: ModelInfo) -> ModelInfo:
     return info
 
 
+def did_you_mean(id: str) -> str:
+    """Return ``"; did you mean …?"`` with ids that look like ``id``, or nothing."""
+    ids = {row.lower(): row for row in _registry}
+    inside = [row for name, row in ids.items() if id.lower() in name]
+    near = inside or [ids[name] for name in get_close_matches(id.lower(), ids)]
+    return f"; did you mean {', '.join(near[:5])}?" if near else ""
+
+
 def all_models() -> list[ModelInfo]:
     """Return every record, in the order of the registry."""
     return list(_registry.values())
@@ -53,7 +62,8 @@ def _unknown(id: str) -> ModelInfo:
     if id not in _warned:
         _warned.add(id)
         warnings.warn(
-            f"no record of the model {id!r}: it is taken for a chat model without tools. "
+            f"no record of the model {id!r}{did_you_mean(id)}: it is taken for a chat model "
+            "without tools. "
             "`dashscope-oss models` lists the known ids; register_model() adds one.",
             UnknownModelWarning,
             stacklevel=3,

@@ -128,9 +128,9 @@ class DashScopeOSS(FunctionCallingLLM):
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
-    timeout: float | None = None
-    max_retries: int = DEFAULT_RETRIES
-    max_connections: int = DEFAULT_CONNECTIONS
+    timeout: float | None = Field(None, gt=0)
+    max_retries: int = Field(DEFAULT_RETRIES, ge=0)
+    max_connections: int = Field(DEFAULT_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)
     http_client: httpx.Client | None = Field(None, exclude=True, repr=False)
     http_async_client: httpx.AsyncClient | None = Field(None, exclude=True, repr=False)

@@ -64,6 +64,7 @@ def test_an_unknown_model_gets_a_hint(capsys):
 
     assert status == 2
     assert "did you mean ziya-llama-13b-v1?" in complaint
+    assert "did you mean ziya-llama-13b-v1," in run(capsys, "models", "ziya-llama13b-v1")[2]
 
 
 def test_ask_streams_the_answer_and_says_who_gave_it(capsys, gateway):
@@ -102,8 +103,11 @@ def test_ask_makes_no_usage_up(capsys, gateway):
         (
             ("ask", "llama3-8b-instruct", "hi", "--base-url", "http://127.0.0.1:9/api/v1"),
             1,
-            "Check base_url, the network, and whether the gateway runs.",
+            "127.0.0.1:9: [Errno 111] Connection refused. Check base_url, the network, and whether",
         ),
+        (("serve", "--upstream", "http://127.0.0.1:9/v1"), 2, "--upstream is for --engine openai"),
+        (("serve", "--script", "x.json"), 2, "--script is for --engine scripted"),
+        (("serve", "--threads", "0"), 2, "--threads must be at least 1"),
         (("serve", "--engine", "openai"), 2, "--upstream"),
         (("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1"), 2, "--model ID"),
         (

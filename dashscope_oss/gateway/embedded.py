@@ -19,6 +19,7 @@ from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import weights
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
+from dashscope_oss.gateway.refusals import Refusal
 from dashscope_oss.messages import Message
 from dashscope_oss.record import ModelInfo
 
@@ -35,6 +36,8 @@ class EmbeddedEngine(OpenAIEngine):
         threads: CPU threads; by default one on two cores or fewer, else one less than there are.
             On a busy small machine a second thread makes it many times slower.
     """
+
+    context = CONTEXT
 
     def __init__(self, gguf: Path | None = None, *, threads: int | None = None) -> None:
         self._gguf = gguf
@@ -83,6 +86,13 @@ class EmbeddedEngine(OpenAIEngine):
         return [replace(turn, content=turn.content.strip()) for turn in super()._messages(job)]
 
     def _common(self, job: Job) -> dict[str, object]:
+        if job.parameters.get("tools"):
+            raise Refusal(
+                400,
+                "InvalidParameter",
+                "The tool call is not supported. (The embedded stand-in knows no tools; serve real "
+                "weights with --engine openai.)",
+            )
         found = super()._common(job)
         found["timings_per_token"] = True
         found.setdefault("max_tokens", _DEFAULT_ANSWER)

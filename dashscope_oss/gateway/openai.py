@@ -81,7 +81,13 @@ class Upstream:
 
 
 class OpenAIEngine:
-    """Passes jobs on to an OpenAI-compatible server."""
+    """Passes jobs on to an OpenAI-compatible server.
+
+    Attributes:
+        context: tokens that the weights take, if this engine knows.
+    """
+
+    context: int | None = None
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -128,7 +134,7 @@ class OpenAIEngine:
             response = await self._open(path, body)
             try:
                 if response.is_error:
-                    raise _refusal(response, await response.aread())
+                    raise _refusal(response, await response.aread(), self.context)
                 async for data in _objects(response.aiter_bytes()):
                     if delta := answer.push(data):
                         yield delta
@@ -345,7 +351,7 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _refusal(response: httpx.Response, body: bytes) -> Refusal:
+def _refusal(response: httpx.Response, body: bytes, context: int | None) -> Refusal:
     status = response.status_code
     data = error_body(body) or {}
     text = error_in(data, status_code=status).message
@@ -359,7 +365,8 @@ def _refusal(response: httpx.Response, body: bytes) -> Refusal:
     if status == 404:
         return Refusal(404, "ModelNotFound", "Model can not be found.")
     if status in (400, 413, 422) and any(part in text.lower() for part in _TOO_LONG):
-        return Refusal(400, "InvalidParameter", f"Range of input length should be [1, N]. {text}")
+        said = f"{context}], the stand-in's limit" if context else f"N]. {text}"
+        return Refusal(400, "InvalidParameter", f"Range of input length should be [1, {said}")
     if status in (400, 422):
         return Refusal(
             400, "InvalidParameter", f"<400> InternalError.Algo.InvalidParameter: {text}"

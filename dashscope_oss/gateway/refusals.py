@@ -20,6 +20,7 @@ from dashscope_oss.reply import decode
 MAX_BODY_BYTES = 32_000_000
 
 _EMPTY_CONTENT = "Role must be user or assistant and Content length must be greater than 0."
+_NOT_SERVED = "Model can not be found. GET /api/v1/models lists what this gateway serves."
 _NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
 
 
@@ -93,7 +94,7 @@ def _record(data: Mapping[str, object], record_of: Callable[[str], ModelInfo | N
         )
     record = record_of(model)
     if record is None:
-        raise Refusal(404, "ModelNotFound", "Model can not be found.")
+        raise Refusal(404, "ModelNotFound", _NOT_SERVED)
     return record
 
 

@@ -81,7 +81,13 @@ def digest(file: Path) -> str:
 
 
 def _fetch(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the cache folder {file.parent}: {error.strerror}; name another one in "
+            f"the environment variable {CACHE_VARIABLE}"
+        ) from error
     print(  # noqa: T201 - the user waits for 93 MB
         f"fetching the small model {NAME} (93 MB, once) into {file.parent}", file=sys.stderr
     )
@@ -113,10 +119,3 @@ def _unpack(folder: Path, file: Path) -> None:
             shutil.copyfileobj(source, target, 1 << 20)
     # Moved last, so that a broken-off start leaves no half file behind.
     whole.replace(file)
-
-
-if __name__ == "__main__":
-    try:
-        print(fetched())  # noqa: T201 - the answer to whoever asked
-    except (ConfigurationError, OSError) as error:
-        sys.exit(f"dashscope-oss: {error}")

@@ -406,3 +406,21 @@ def test_a_forced_tool_turns_thinking_off_where_that_can_be():
         options = Options(tool_choice=forced, enable_thinking=switch)
         with pytest.raises(UnsupportedInputError, match="while the model thinks"):
             chat(find_model(model), turns, options)
+
+
+def test_a_slip_of_the_pen_in_a_parameter_is_told():
+    """A name that is almost a parameter is refused; others go through as they are."""
+    turns = [Message("user", "hi")]
+    with pytest.raises(UnsupportedInputError, match="did you mean 'temperature'"):
+        chat(find_model("glm-5"), turns, Options(extra={"temprature": 1}))
+    with pytest.raises(UnsupportedInputError, match="stop holds an empty text"):
+        chat(find_model("glm-5"), turns, Options(stop=["a", ""]))
+    assert chat(find_model("glm-5"), turns, Options(extra={"brand_new": 1})).body["parameters"]
+
+
+def test_what_is_no_record_or_no_message_is_told():
+    """The error names what to pass."""
+    with pytest.raises(TypeError, match=r"find_model\('glm-5'\)"):
+        chat("glm-5", [Message("user", "hi")])
+    with pytest.raises(TypeError, match="list of Message"):
+        chat(find_model("glm-5"), "hi")

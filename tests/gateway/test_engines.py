@@ -319,7 +319,7 @@ def test_too_long_for_the_stand_in_is_an_error(embedded):
     request = chat(
         record, [Message("user", "word " * 9000)], Options(enable_thinking=False, max_tokens=1)
     )
-    refused = pytest.raises(InvalidRequestError, match="exceed")
+    refused = pytest.raises(ContextLengthError, match=r"\[1, 8192\], the stand-in's limit")
     with Client(Endpoint.resolve(base_url=embedded)) as client, refused:
         client.send(request)
 

@@ -7,6 +7,7 @@ the answers of the vendor pages.
 
 import json
 import os
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -54,6 +55,22 @@ SAMPLES = {
 }
 
 
+def as_the_service_says_it(record):
+    """The sample's answer with the echo and the marks that the page shows around it."""
+    sample = SAMPLES[record.family]
+
+    def ziya(job):
+        prompt = job.prompt.replace("<human>:", "<human> :").replace("<bot>:", "<bot> :")
+        return replace(sample, text=f"<s>{prompt} {sample.text}</s>")
+
+    def line(job):
+        return replace(sample, text=f"{job.prompt}\n{sample.text}")
+
+    return {"spaced": ziya, "line": line if record.id == "baichuan-7b-v1" else sample}.get(
+        record.echo, sample
+    )
+
+
 def names():
     return [f"{model}-{framework}" for model in MODELS for framework in FRAMEWORKS]
 
@@ -75,7 +92,7 @@ def service(record_mode, gateway, request):
         where = BASE_URL or "the hosted service"
         found = {"base_url": BASE_URL, "api_key": KEY}
         return found, f"recorded from {where} on {date.today()}"  # noqa: DTZ011 - a plain day
-    engine = gateway(SAMPLES[find_model(model).family])
+    engine = gateway(as_the_service_says_it(find_model(model)))
     return (
         {"base_url": engine.base_url, "api_key": "sk-dummy"},
         "recorded from this project's gateway, scripted with the vendor page's sample, shortened"
