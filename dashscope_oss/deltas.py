@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import DashScopeError, ProtocolError
-from dashscope_oss.messages import Delta, Json, ToolCall, Usage
+from dashscope_oss.messages import Delta, Json, ToolCall
 from dashscope_oss.reply import (
     Part,
     answer_filter,
@@ -54,7 +54,7 @@ class Deltas:
         self._cut = StopCut(request.own_stops)
         self._pieces: list[str] = []
         self._calls: set[int] = set()
-        self._usage: Usage | None = None
+        self._usage: object = None
         self._request_id: str | None = None
         self._raw: Mapping[str, object] = {}
         self._owes_finish = request.record.reports_finish
@@ -132,7 +132,7 @@ class Deltas:
         self._began = self._began or part.says_something
         self._raw = data
         self._owes_finish = self._owes_finish or part.says_finish
-        self._usage = usage_in(data.get("usage")) or self._usage
+        self._usage = data.get("usage") or self._usage
         self._request_id = text_in(data.get("request_id")) or self._request_id
 
     def _end(self) -> Delta:
@@ -194,7 +194,7 @@ class Deltas:
             text=delta.text + held,
             reasoning=delta.reasoning + self._reasoning.end(),
             finish_reason=finish_reason,
-            usage=self._usage or estimated(self._request, "".join(self._pieces)),
+            usage=usage_in(self._usage) or estimated(self._request, "".join(self._pieces)),
             last=True,
         )
 

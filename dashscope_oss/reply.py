@@ -71,7 +71,7 @@ def error_in(
 ) -> DashScopeError:
     """Return the error in a body, of the native or the OpenAI-compatible form."""
     inner = data.get("error")
-    body = inner if isinstance(inner, Mapping) else data
+    body = inner if isinstance(inner, dict) else data
     stated = data.get("status_code")
     return from_response(
         status_code=stated if status_code is None and isinstance(stated, int) else status_code,
@@ -202,10 +202,10 @@ def read(data: Mapping[str, object]) -> Part | None:
         ProtocolError: if text is no text.
     """
     output = data.get("output")
-    if not isinstance(output, Mapping):
+    if not isinstance(output, dict):
         return None
     choices = output.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         choice = choices[0]
         return _read_choice(choice, output) if not choice.get("index") else None
     if "text" in output or output.get("finish_reason"):
@@ -216,7 +216,7 @@ def read(data: Mapping[str, object]) -> Part | None:
 
 def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> Part:
     message = choice.get("message")
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         message = {}
     reasoning = _content(message.get("reasoning_content"))
     calls = _tool_calls(message.get("tool_calls"))
@@ -238,25 +238,25 @@ def _finish(holder: Mapping[str, object]) -> tuple[str | None, bool]:
 
 def _content(content: object) -> str:
     if isinstance(content, list):
-        return "".join(text_in(part.get("text")) for part in content if isinstance(part, Mapping))
+        return "".join(text_in(part.get("text")) for part in content if isinstance(part, dict))
     if content is not None and not isinstance(content, str):
         raise ProtocolError(f"the answer's text is no text: {content!r:.100}")
     return content or ""
 
 
 def _logprobs(found: object) -> Json | None:
-    return found if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else None
 
 
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
     if not isinstance(calls, list):
         return ()
-    return tuple(_tool_call(call) for call in calls if isinstance(call, Mapping))
+    return tuple(_tool_call(call) for call in calls if isinstance(call, dict))
 
 
 def _tool_call(call: Mapping[str, object]) -> ToolCall:
     function = call.get("function")
-    if not isinstance(function, Mapping):
+    if not isinstance(function, dict):
         function = {}
     index = call.get("index")
     return ToolCall(
@@ -269,7 +269,7 @@ def _tool_call(call: Mapping[str, object]) -> ToolCall:
 
 def usage_in(usage: object) -> Usage | None:
     """Counts as reported. Nought in and nought out is the vendor's filler for "not counted"."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     given, made = _count(usage.get("input_tokens")), _count(usage.get("output_tokens"))
     if not given and not made:
@@ -298,7 +298,7 @@ def _sum(given: int | None, made: int | None) -> int | None:
 
 def _detail(usage: Mapping[str, object], group: str, name: str) -> int | None:
     details = usage.get(group)
-    return _count(details.get(name)) if isinstance(details, Mapping) else None
+    return _count(details.get(name)) if isinstance(details, dict) else None
 
 
 def _count(value: object) -> int | None:
