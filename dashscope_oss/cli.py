@@ -158,8 +158,9 @@ def _models(arguments: Arguments) -> None:
 
 
 def _unknown(id: str) -> str:
-    hint = models.did_you_mean(id) or "."
-    return f"no record of the model {id!r}{hint} `dashscope-oss models` lists all."
+    return (
+        f"no record of the model {id!r}.{models.did_you_mean(id)} `dashscope-oss models` lists all."
+    )
 
 
 def markdown() -> str:

@@ -10,7 +10,6 @@ import os
 import ssl
 import threading
 import time
-import warnings
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -48,6 +47,7 @@ from dashscope_oss.errors import (
     ProtocolError,
     RetiredModelWarning,
     shortened,
+    warn,
 )
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.record import ModelInfo
@@ -519,7 +519,7 @@ def _announce(record: ModelInfo, endpoint: Endpoint) -> None:
     """Warn once of a retired model that is asked of the vendor; the call is made all the same."""
     if record.status == "retired" and endpoint.is_vendor and record.id not in _announced:
         _announced.add(record.id)
-        warnings.warn(f"{record.id}: {_retirement(record)}", RetiredModelWarning, stacklevel=2)
+        warn(f"{record.id}: {_retirement(record)}", RetiredModelWarning)
 
 
 def _retirement(record: ModelInfo) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -13,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 import httpx
 
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 
 KEY_VARIABLE = "DASHSCOPE_API_KEY"
 KEY_FILE_VARIABLE = "DASHSCOPE_API_KEY_FILE_PATH"
@@ -244,10 +243,9 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
 def _warn_if_open(url: str) -> None:
     parsed = httpx.URL(url)
     if parsed.scheme == "http" and not _is_local(parsed.host):
-        warnings.warn(
+        warn(
             f"key and prompts go to {parsed.host} unencrypted; use https",
             DashScopeWarning,
-            stacklevel=4,
         )
 
 

@@ -28,6 +28,8 @@ bad request). Codes: the vendor's pages "返回状态码说明" and its English 
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class DashScopeError(Exception):
     def _what(self) -> str:
         where = f"{shortened(self.model, _MODEL_LIMIT)}: " if self.model else ""
         text = shortened(self.message)
-        return where + text + ("" if text.endswith((".", "!", "?", "。", "！")) else ".")
+        return where + text + ("" if text.endswith((".", ".)", "!", "?", "。", "！")) else ".")
 
     def _facts(self) -> str:
         facts = (
@@ -324,3 +326,22 @@ def _rebuilt(cls: type[DashScopeError], state: dict[str, object]) -> DashScopeEr
     error = cls.__new__(cls, state["message"])
     error.__dict__.update(state)
     return error
+
+
+def warn(text: str, category: type[DashScopeWarning]) -> None:
+    """Warn at the line of the caller's own code, past this package and the frameworks."""
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001 - warnings has no other way before 3.12
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
+
+
+_INSIDE = (
+    "dashscope_oss",
+    "langchain_dashscope_oss",
+    "llama_index_dashscope_oss",
+    "contextlib",
+    "langchain_core",
+    "llama_index",
+    "pydantic",
+)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from difflib import get_close_matches
 
-from dashscope_oss.errors import ConfigurationError, UnknownModelWarning
+from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.rows import ROWS
 
@@ -46,11 +45,11 @@ def register_model(info: ModelInfo) -> ModelInfo:
 
 
 def did_you_mean(id: str) -> str:
-    """Return ``"; did you mean …?"`` with ids that look like ``id``, or nothing."""
+    """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
     ids = {row.lower(): row for row in _registry}
     inside = [row for name, row in ids.items() if id.lower() in name]
     near = inside or [ids[name] for name in get_close_matches(id.lower(), ids)]
-    return f"; did you mean {', '.join(near[:5])}?" if near else ""
+    return f" Did you mean {' or '.join(near[:5])}?" if near else ""
 
 
 def all_models() -> list[ModelInfo]:
@@ -61,12 +60,11 @@ def all_models() -> list[ModelInfo]:
 def _unknown(id: str) -> ModelInfo:
     if id not in _warned:
         _warned.add(id)
-        warnings.warn(
-            f"no record of the model {id!r}{did_you_mean(id)}: it is taken for a chat model "
-            "without tools. "
-            "`dashscope-oss models` lists the known ids; register_model() adds one.",
+        warn(
+            f"no record of the model {id!r}: it is taken for a chat model without tools."
+            f"{did_you_mean(id)} `dashscope-oss models` lists the known ids; register_model() "
+            "adds one.",
             UnknownModelWarning,
-            stacklevel=3,
         )
     return ModelInfo(
         id=id,

@@ -63,8 +63,8 @@ def test_an_unknown_model_gets_a_hint(capsys):
     status, _, complaint = run(capsys, "models", "ziya")
 
     assert status == 2
-    assert "did you mean ziya-llama-13b-v1?" in complaint
-    assert "did you mean ziya-llama-13b-v1," in run(capsys, "models", "ziya-llama13b-v1")[2]
+    assert "Did you mean ziya-llama-13b-v1?" in complaint
+    assert "Did you mean ziya-llama-13b-v1 or" in run(capsys, "models", "ziya-llama13b-v1")[2]
 
 
 def test_ask_streams_the_answer_and_says_who_gave_it(capsys, gateway):
@@ -176,7 +176,7 @@ def serving(*arguments, **environment):
 
 
 def test_serve_announces_itself_answers_and_stops(capsys, tmp_path):
-    """One line when it is ready, a script's answers, its key asked for, a clean end on Ctrl-C."""
+    """Row 37: One line when ready, a script's answers, its key asked for, an end on Ctrl-C."""
     script = tmp_path / "script.json"
     script.write_text('[{"text": "canned"}, {"status": 400, "code": "Arrearage", "message": "x"}]')
     with serving(

@@ -11,6 +11,8 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +22,17 @@ from dashscope_oss.gateway import weights
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
 from dashscope_oss.gateway.refusals import Refusal
-from dashscope_oss.messages import Message
+from dashscope_oss.messages import Delta, Message, ToolCall
 from dashscope_oss.record import ModelInfo
+from dashscope_oss.reply import joined
 
 CONTEXT = 8192
 """Tokens of the stand-in, for input and output together."""
 _DEFAULT_ANSWER = 512
+_NO_TOOLS = (
+    "The tool call is not supported. (The embedded stand-in fills in a tool that tool_choice "
+    "forces, but chooses none by itself; serve real weights with --engine openai.)"
+)
 
 
 class EmbeddedEngine(OpenAIEngine):
@@ -74,6 +81,20 @@ class EmbeddedEngine(OpenAIEngine):
         """Name the stand-in, never the model asked."""
         return f"{self._name} (stand-in for {record.id})"
 
+    async def generate(self, job: Job) -> AsyncGenerator[Delta, None]:
+        """Yield the stand-in's answer; a forced tool is answered through its schema."""
+        if not job.parameters.get("tools"):
+            async with aclosing(super().generate(job)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            return
+        name, forced = _forced(job)
+        async with aclosing(super().generate(forced)) as deltas:
+            parts = [delta async for delta in deltas]
+        call = ToolCall(f"call_{secrets.token_hex(8)}", name, joined(parts).text, 0)
+        yield Delta(tool_calls=(call,), usage=parts[-1].usage)
+        yield Delta(finish_reason="tool_calls", usage=parts[-1].usage, last=True)
+
     def _completes(self, job: Job) -> bool:
         return False
 
@@ -86,19 +107,27 @@ class EmbeddedEngine(OpenAIEngine):
         return [replace(turn, content=turn.content.strip()) for turn in super()._messages(job)]
 
     def _common(self, job: Job) -> dict[str, object]:
-        if job.parameters.get("tools"):
-            raise Refusal(
-                400,
-                "InvalidParameter",
-                "The tool call is not supported. (The embedded stand-in knows no tools; serve real "
-                "weights with --engine openai.)",
-            )
         found = super()._common(job)
         found["timings_per_token"] = True
         found.setdefault("max_tokens", _DEFAULT_ANSWER)
         if "repetition_penalty" in found:
             found["repeat_penalty"] = found.pop("repetition_penalty")
         return found
+
+
+def _forced(job: Job) -> tuple[str, Job]:
+    """Return the function that must be called, and the job that asks for its arguments as JSON."""
+    choice = job.parameters.get("tool_choice")
+    wanted = choice["function"]["name"] if isinstance(choice, dict) else None
+    tools = job.parameters["tools"]
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function", {})
+        if wanted is not None and function.get("name") == wanted:
+            schema = {"name": wanted, "schema": function.get("parameters") or {"type": "object"}}
+            kept = {k: v for k, v in job.parameters.items() if not k.startswith("tool")}
+            kept["response_format"] = {"type": "json_schema", "json_schema": schema}
+            return wanted, replace(job, parameters=kept)
+    raise Refusal(400, "InvalidParameter", _NO_TOOLS)
 
 
 def _load(file: Path, threads: int, key: str) -> tuple[object, str]:

@@ -252,6 +252,7 @@ def test_an_error_that_waiting_could_cure_is_not_tried_again_in_the_middle(strea
 
 @pytest.mark.parametrize("end", [Cut, Close])
 def test_a_cut_stream_is_an_error_with_the_text_so_far(streaming: Caller, end):
+    """Row 10: a stream that breaks off is never a short answer."""
     seen = threading.Event()
     script = [SSE_HEAD, chunk(frame("hel")), seen, end()]
     _noting(streaming, seen)

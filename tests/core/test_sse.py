@@ -259,6 +259,7 @@ def _streams(draw) -> tuple[bytes, list[bytes]]:
 
 @given(_streams(), st.lists(st.integers(0, 300), max_size=12))
 def test_any_framing_cut_anywhere_gives_the_same_events(made, places):
+    """Row 10: line ends, comments, several data lines and characters, cut at every place."""
     data, bodies = made
     events = decoded(data, places)
     assert [event.data for event in events] == bodies

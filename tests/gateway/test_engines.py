@@ -25,6 +25,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serving, weights
 from dashscope_oss.gateway.serving import serving as serve_app
+from dashscope_oss.reply import joined
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
@@ -311,6 +312,42 @@ def test_the_embedded_model_counts_truly(embedded):
     seen = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
     assert seen == sorted(seen)
     assert len(set(seen)) > 1
+
+
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+            "required": ["a", "b"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_stand_in_fills_in_a_tool_that_is_forced(embedded, stream):
+    """Its answer is held to the schema; which tool to call it cannot decide."""
+    options = Options(
+        tools=[ADD], tool_choice={"type": "function", "function": {"name": "add"}}, max_tokens=60
+    )
+    request = chat(find_model("glm-5"), [Message("user", "3 + 4?")], options, stream=stream)
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        reply = joined(list(client.stream(request))) if stream else client.send(request)
+        with pytest.raises(InvalidRequestError, match="chooses none by itself"):
+            client.send(
+                chat(
+                    find_model("glm-5"),
+                    [Message("user", "hi")],
+                    Options(tools=[ADD], enable_thinking=False),
+                )
+            )
+
+    assert reply.finish_reason == "tool_calls"
+    assert reply.tool_calls[0].name == "add"
+    assert set(json.loads(reply.tool_calls[0].arguments)) == {"a", "b"}
 
 
 def test_too_long_for_the_stand_in_is_an_error(embedded):
