@@ -19,7 +19,6 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import (
     closing,
@@ -36,21 +35,10 @@ from dashscope_oss import reply as replies
 from dashscope_oss import retry
 from dashscope_oss._version import __version__
 from dashscope_oss.deltas import Deltas
-from dashscope_oss.endpoint import Endpoint, is_vendor
-from dashscope_oss.errors import (
-    NO_REASON,
-    APIConnectionError,
-    APITimeoutError,
-    DashScopeError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-    ProtocolError,
-    RetiredModelWarning,
-    shortened,
-    warn,
-)
+from dashscope_oss.endpoint import Endpoint
+from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
+from dashscope_oss.failures import announce, finished, network_error, plain_headers, unreadable
 from dashscope_oss.messages import Delta, Reply
-from dashscope_oss.record import ModelInfo
 from dashscope_oss.request import Request, headers
 
 if TYPE_CHECKING:
@@ -67,10 +55,7 @@ OnRetry = Callable[[int, DashScopeError, float], None]
 """Called with the number of the failed try, its error and the seconds until the next."""
 
 _AGENT = f"dashscope-oss/{__version__}"
-_HIDDEN = "[key]"
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key")
 _UNSHARED = ("_http", "_lock", "_by_loop", "_at_end")
-_announced: set[str] = set()
 
 
 _Opened: TypeAlias = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
@@ -103,7 +88,7 @@ class _Base:
         self._on_retry = on_retry
 
     def _call(self, request: Request, *, stream: bool) -> _Call:
-        _announce(request.record, self.endpoint)
+        announce(request.record, self.endpoint)
         return {
             "method": "POST",
             "url": self.endpoint.url(request.path),
@@ -157,7 +142,7 @@ class _Base:
     def _refusal(self, request: Request, response: httpx.Response, body: bytes) -> DashScopeError:
         data = replies.error_body(body)
         wait = retry.retry_after(response.headers, time.time())
-        said = {"message": _unreadable(response, body)} if data is None else data
+        said = {"message": unreadable(response, body)} if data is None else data
         error = replies.error_in(said, status_code=response.status_code, model=request.record.id)
         if data is not None and error.message == NO_REASON:
             error.message += f": {replies.shown(body)}"
@@ -165,7 +150,7 @@ class _Base:
         error.request_id = error.request_id or response.headers.get("x-request-id")
         # Without its request, whose headers hold the key.
         error.response = httpx.Response(
-            response.status_code, headers=_plain(response), content=body
+            response.status_code, headers=plain_headers(response), content=body
         )
         return error
 
@@ -189,23 +174,16 @@ class _Base:
         except httpx.HTTPError as error:
             if deltas and deltas.finished:
                 return  # the answer was whole; that its connection then broke harms nobody
-            ours = _network_error(error, request, self._timeout, deltas.so_far() if deltas else "")
+            said = deltas.so_far() if deltas else ""
+            ours = network_error(error, request.record.id, self._timeout, said)
             ours.__cause__ = error
-            raise _finished(request, call, ours) from error
+            raise finished(ours, request.record, call["url"], call["headers"]) from error
         except DashScopeError as error:
-            _finished(request, call, error)
+            finished(error, request.record, call["url"], call["headers"])
             raise
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k not in _UNSHARED}
-
-
-def _finished(request: Request, call: _Call, error: DashScopeError) -> DashScopeError:
-    _redact(error, _secrets(call["headers"]))
-    gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
-    if gone and request.record.status == "retired" and is_vendor(call["url"]):
-        error.hint = _retirement(request.record)
-    return error
 
 
 class Client(_Base):
@@ -515,126 +493,9 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _announce(record: ModelInfo, endpoint: Endpoint) -> None:
-    """Warn once of a retired model that is asked of the vendor; the call is made all the same."""
-    if record.status == "retired" and endpoint.is_vendor and record.id not in _announced:
-        _announced.add(record.id)
-        warn(f"{record.id}: {_retirement(record)}", RetiredModelWarning)
-
-
-def _retirement(record: ModelInfo) -> str:
-    named = (
-        f" The vendor names {', '.join(record.successors)} instead." if record.successors else ""
-    )
-    return (
-        f"The hosted service retired this model on {record.retired_on}.{named} To keep it, serve "
-        "its open weights with `dashscope-oss serve` and pass that base_url."
-    )
-
-
-def _secrets(sent: Mapping[str, str]) -> list[str]:
-    """The secrets among the headers that were sent, longest first."""
-    found = {value for name, value in sent.items() if name.lower() in _SECRET_HEADERS}
-    found |= {value.removeprefix("Bearer ") for value in found}
-    return sorted(filter(None, found), key=len, reverse=True)
-
-
-def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
-    """Take secrets out of all that a server may have repeated, causes included."""
-
-    def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, _HIDDEN)
-        return text
-
-    for name in ("message", "code", "request_id", "partial_text"):
-        if text := getattr(error, name):
-            setattr(error, name, clean(text))
-    error.message = shortened(error.message)
-    if error.response is not None:
-        error.response = _cleaned(error.response, clean)
-    for link in _chain(error):
-        link.args = tuple(clean(arg) if isinstance(arg, str) else arg for arg in link.args)
-    error.args = (error.message,)
-
-
-def _plain(response: httpx.Response) -> list[tuple[str, str]]:
-    coded = ("content-encoding", "content-length", "transfer-encoding")
-    return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
-
-
-def _cleaned(response: httpx.Response, clean: Callable[[str], str]) -> httpx.Response:
-    return httpx.Response(
-        response.status_code,
-        headers=[(name, clean(value)) for name, value in _plain(response)],
-        content=clean(response.content.decode("utf-8", "surrogateescape")).encode(
-            "utf-8", "surrogateescape"
-        ),
-    )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    ahead: list[BaseException | None] = [error]
-    while ahead:
-        link = ahead.pop()
-        if link is not None and link not in seen:
-            seen.append(link)
-            yield link
-            ahead += [link.__cause__, link.__context__]
-
-
-def _network_error(
-    error: httpx.HTTPError, request: Request, timeout: float, text: str
-) -> DashScopeError:
-    model, partial = request.record.id, text or None
-    if isinstance(error, httpx.TimeoutException):
-        what, kind = _LIMITS.get(type(error), ("the call", ""))
-        limit = error.request.extensions.get("timeout", {}).get(kind, timeout)
-        return APITimeoutError(
-            f"{what} took longer than {limit:g} s",
-            model=model,
-            partial_text=partial,
-            hint="Raise timeout, or stream.",
-        )
-    why = error or type(error).__name__
-    if isinstance(error, httpx.DecodingError):
-        return ProtocolError(f"the answer cannot be decompressed: {why}", model=model)
-    if text:
-        return APIConnectionError(
-            f"the connection broke in the middle of the answer: {why}",
-            model=model,
-            partial_text=partial,
-        )
-    url = error.request.url
-    return APIConnectionError(
-        f"no answer from {url.netloc.decode()}: {why}",
-        model=model,
-        hint="Check base_url and the network."
-        if is_vendor(str(url))
-        else "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`).",
-    )
-
-
-_LIMITS: dict[type[Exception], tuple[str, str]] = {
-    httpx.ConnectTimeout: ("connecting", "connect"),
-    httpx.ReadTimeout: ("waiting for the next piece of the answer", "read"),
-    httpx.WriteTimeout: ("sending the request", "write"),
-    httpx.PoolTimeout: ("waiting for a free connection", "pool"),
-}
-
-
 def _served_by(response: httpx.Response) -> str | None:
     named: str | None = response.headers.get(replies.SERVED_BY_HEADER)
     return named
-
-
-def _unreadable(response: httpx.Response, body: bytes) -> str:
-    if response.has_redirect_location:
-        return f"redirected to {response.headers['location']}, which is not followed; set base_url"
-    if not body.strip():
-        return "an answer without a body"
-    return f"an answer that is not DashScope's: {replies.shown(body.strip())}"
 
 
 def _bounded(chunks: Iterable[bytes]) -> bytes:

@@ -52,15 +52,23 @@ _CALL_BLOCKS = ("tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call")
 _THOUGHT_BLOCKS = ("reasoning", "thinking")
 
 
-def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
+def to_messages(
+    messages: Sequence[BaseMessage], model: str, *, reasoning: bool = False
+) -> list[Message]:
     """Return ``messages`` as neutral ones for ``model``.
 
-    Text and tool calls are carried. Thoughts of earlier answers are not sent again.
+    Text and tool calls are carried. A message's ``name`` is not: the protocol has no place for
+    it, so it stays LangChain's own label; who speaks must stand in the text.
+
+    Args:
+        messages: the conversation.
+        model: named in errors.
+        reasoning: carry the thoughts of earlier answers too.
 
     Raises:
         UnsupportedInputError: for a role or a block of content that is neither.
     """
-    return [_to_message(message, model) for message in messages]
+    return [_to_message(message, model, reasoning=reasoning) for message in messages]
 
 
 def to_chat_result(reply: Reply, model: str) -> ChatResult:
@@ -117,14 +125,31 @@ def llm_output(infos: Iterable[Mapping[str, Any] | None], model: str | None) -> 
     return {"token_usage": _summed(reported), "model_name": model}
 
 
-def _to_message(message: BaseMessage, model: str) -> Message:
+def _to_message(message: BaseMessage, model: str, *, reasoning: bool) -> Message:
     return Message(
         role=_role(message, model),
         content=_text(message, model),
         tool_calls=_calls(message) if isinstance(message, AIMessage) else (),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        reasoning=_reasoning(message) if reasoning else None,
         partial=bool(message.additional_kwargs.get("partial")),
     )
+
+
+def _reasoning(message: BaseMessage) -> str | None:
+    """Return what an earlier answer's model thought, in whichever form LangChain keeps it."""
+    if not isinstance(message, AIMessage):
+        return None
+    said = message.additional_kwargs.get("reasoning_content")
+    if isinstance(said, str):
+        return said or None
+    blocks = message.content if isinstance(message.content, list) else ()
+    thoughts = (
+        str(block.get("reasoning") or block.get("thinking") or "")
+        for block in blocks
+        if isinstance(block, dict) and block.get("type") in _THOUGHT_BLOCKS
+    )
+    return "".join(thoughts) or None
 
 
 def _role(message: BaseMessage, model: str) -> Role:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
 import httpx
 from langchain_core.load.serializable import Serializable
+from langchain_core.messages import BaseMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, InstanceOf, SecretStr
 
+from dashscope_oss import tokens
 from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, AsyncClient, Client
 from dashscope_oss.endpoint import KEY_VARIABLE, Endpoint
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning
-from dashscope_oss.messages import OPTION_NAMES, Options
+from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.models import ModelInfo, find_model
+from langchain_dashscope_oss._convert import to_messages
 from langchain_dashscope_oss._errors import translated
 
 _CONNECTION = (
@@ -31,6 +36,8 @@ _CONNECTION = (
     "http_client",
     "http_async_client",
 )
+_SWITCHES = ("estimate_usage", "strict_params", "send_reasoning")
+_MARKS = 4
 _CACHES = ("_endpoint", "_client", "_async_client", "_serialized")
 
 
@@ -62,9 +69,13 @@ class Settings(Serializable):
             nor serialised.
         http_client: an httpx client of yours for sync calls; never closed here.
         http_async_client: the same for async calls.
-        model_kwargs: further parameters, sent as they are.
+        model_kwargs: further parameters, sent as they are; ``extra_body`` is another name.
         model_info: a record to use for ``model`` instead of the registry's.
         streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
+        estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
+            off); answers then say ``usage_estimated`` beside ``token_usage``.
+        strict_params: refuse parameters that the vendor's page of the model does not document.
+        custom_get_token_ids: your tokenizer; token counts are exact then.
     """
 
     model: str = Field(validation_alias="model_name")
@@ -95,6 +106,9 @@ class Settings(Serializable):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     model_info: InstanceOf[ModelInfo] | None = Field(default=None, repr=False)
     streaming: bool = False
+    estimate_usage: bool = False
+    strict_params: bool = False
+    custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
 
     # A pydantic error shows its input, and the input may hold the key.
     model_config = ConfigDict(
@@ -117,6 +131,53 @@ class Settings(Serializable):
     def lc_secrets(self) -> dict[str, str]:
         """Where a serialised model finds its key again."""
         return {"api_key": KEY_VARIABLE}
+
+    @property
+    def model_name(self) -> str:
+        """The model's id, by the name that other integrations give it."""
+        return self.model
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return about how many tokens ``text`` is, offline.
+
+        Chinese, Japanese and Korean characters are counted at the rate of the model's tokenizer
+        family, all others at another. Expect errors of some 20 per cent, more for code, rare
+        scripts and short texts; with ``custom_get_token_ids`` it is exact.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return tokens.estimate(text, self._record().tokenizer)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Return about how many tokens ``messages`` and ``tools`` are, offline.
+
+        Text and tool calls count as in ``get_num_tokens``, each message 4 more for its marks,
+        each tool as the JSON that is sent.
+
+        Raises:
+            UnsupportedInputError: for content that is not text.
+        """
+        with translated():
+            texts = [_counted(turn) for turn in to_messages(messages, self.model)]
+        texts += [json.dumps(convert_to_openai_tool(tool)) for tool in tools or ()]
+        return sum(map(self.get_num_tokens, texts)) + _MARKS * len(messages)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids that ``custom_get_token_ids`` gives.
+
+        Raises:
+            ConfigurationError: if it is not set; no tokenizer is shipped, and ids cannot be
+                estimated.
+        """
+        if self.custom_get_token_ids is None:
+            with translated():
+                raise ConfigurationError(
+                    "token ids need the model's own tokenizer: pass custom_get_token_ids; "
+                    "get_num_tokens estimates without it"
+                )
+        return self.custom_get_token_ids(text)
 
     def close(self) -> None:
         """Close the connections of sync calls; the next call opens new ones."""
@@ -158,7 +219,7 @@ class Settings(Serializable):
 
     @property
     def _defaults(self) -> Options:
-        return Options.of(self).merged(self.model_kwargs)
+        return Options.of(self).merged({"strict": self.strict_params, **self.model_kwargs})
 
     def _record(self, model: str | None = None) -> ModelInfo:
         """Return the record of ``model``, which a call may name, else of this object's model."""
@@ -168,7 +229,7 @@ class Settings(Serializable):
 
     def _call(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[ModelInfo, Options]:
         """Return what a call with these keyword arguments asks: of which model, how."""
-        said = _renamed(type(self), given)
+        said = _flat(renamed(type(self), given))
         record = self._record(said.pop("model", None))
         said.pop("stream", None)  # LangChain's own switch
         _refuse_settings(type(self), said)
@@ -178,17 +239,20 @@ class Settings(Serializable):
 
     def _identity(self) -> dict[str, Any]:
         """Return all that decides an answer, for caches and traces; never the key."""
-        said = {name: getattr(self._defaults, name) for name in OPTION_NAMES}
+        defaults = self._defaults
+        said = {name: getattr(defaults, name) for name in OPTION_NAMES}
         # LangChain writes the stop of the call over "stop", which would hide this object's.
         said["stop_sequences"] = said.pop("stop")
         info = {"model_info": repr(self.model_info)} if self.model_info else {}
+        switches = {name: True for name in _SWITCHES if getattr(self, name, False)}
         return {
             "model": self.model,
             "base_url": self._endpoint.base_url,
             "workspace": self._endpoint.workspace,
             **{name: value for name, value in said.items() if value is not None},
-            **self._defaults.extra,
+            **defaults.extra,
             **info,
+            **switches,
         }
 
     def _stops(self, stop: list[str] | None) -> list[str] | None:
@@ -217,7 +281,8 @@ def _forget(settings: Settings, names: Iterable[str]) -> None:
         settings.__dict__.pop(name, None)
 
 
-def _renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+def renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments under their fields' names."""
     names = {
         field.validation_alias: name
         for name, field in cls.model_fields.items()
@@ -234,7 +299,8 @@ def _renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments under their fields' names; unknown ones go to ``model_kwargs``."""
-    found = _renamed(cls, given)
+    found = _flat(renamed(cls, given), "model_kwargs")
+    _refuse_strangers(cls, found)
     unknown = {name: found.pop(name) for name in list(found) if name not in cls.model_fields}
     extra = found.get("model_kwargs") or {}
     if unknown:
@@ -245,8 +311,38 @@ def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
             stacklevel=3,
         )
         found["model_kwargs"] = {**extra, **unknown}
-    _refuse_settings(cls, _renamed(cls, extra))
+    _refuse_settings(cls, renamed(cls, extra))
     return found
+
+
+_STRANGERS = {
+    "client": "the SDK is not used; leave it out",
+    "proxy": "pass http_client=httpx.Client(proxy=...) and http_async_client for async calls",
+    "proxies": "pass http_client=httpx.Client(mounts=...) and http_async_client for async calls",
+    "stream": "call stream(), or say streaming=True",
+    "prefix_messages": "put the messages before those of the call",
+}
+"""What other integrations take, and what to do here."""
+
+
+def _refuse_strangers(cls: type[Settings], given: dict[str, Any]) -> None:
+    for name in _STRANGERS.keys() & given.keys():
+        if given.pop(name) is not None:
+            raise ConfigurationError(f"{cls.__name__} takes no {name}: {_STRANGERS[name]}")
+
+
+def _flat(given: dict[str, Any], into: str | None = None) -> dict[str, Any]:
+    """Return the arguments with those of ``extra_body`` among them, or in the dict ``into``."""
+    found = dict(given)
+    more = found.pop("extra_body", None) or {}
+    if into is None:
+        return {**found, **more}
+    return {**found, into: {**(found.get(into) or {}), **more}} if more else found
+
+
+def _counted(turn: Message) -> str:
+    calls = (f"{call.name}{call.arguments}" for call in turn.tool_calls)
+    return "".join((turn.content, turn.reasoning or "", *calls))
 
 
 def _refuse_settings(cls: type[Settings], parameters: Mapping[str, Any]) -> None:

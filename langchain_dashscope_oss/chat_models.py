@@ -17,9 +17,9 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
@@ -28,6 +28,7 @@ from dashscope_oss import __version__, chat
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError
 from dashscope_oss.models import ModelInfo
 from dashscope_oss.request import Request
+from langchain_dashscope_oss import _blocks
 from langchain_dashscope_oss._convert import (
     PROVIDER,
     llm_output,
@@ -36,7 +37,20 @@ from langchain_dashscope_oss._convert import (
     to_messages,
 )
 from langchain_dashscope_oss._errors import translated
+from langchain_dashscope_oss._objects import Schema
+from langchain_dashscope_oss._retries import atold, listening, note, told
 from langchain_dashscope_oss._settings import Settings
+from langchain_dashscope_oss._structured import (
+    Asking,
+    Method,
+    ObjectOutput,
+    check,
+    choose,
+    parameters,
+    reader,
+)
+
+_blocks.register()
 
 
 class ChatDashScopeOSS(Settings, BaseChatModel):
@@ -51,12 +65,20 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
 
     Token counts are in ``usage_metadata``, which is ``None`` where the service reports none;
     ``response_metadata`` has ``request_id``, ``finish_reason`` and, behind a gateway,
-    ``served_by``. Thoughts are in ``additional_kwargs["reasoning_content"]``.
+    ``served_by``. Thoughts are in ``additional_kwargs["reasoning_content"]`` and among
+    ``content_blocks``. The protocol has no names: a message's ``name`` is not sent.
+
+    Attributes:
+        send_reasoning: send the thoughts of earlier answers along with them, as
+            ``reasoning_content``. Some models read them only with
+            ``model_kwargs={"preserve_thinking": True}``.
 
     Raises:
         DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too. What a
             model cannot carry is an ``UnsupportedInputError`` before anything is sent.
     """
+
+    send_reasoning: bool = False
 
     @property
     def _llm_type(self) -> str:
@@ -104,6 +126,71 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         bound = {name: value for name, value in said.items() if value is not None}
         return self.bind(tools=made, **{**bound, **kwargs})
 
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a runnable that answers with an object of ``schema``; this model stays as it is.
+
+        Its stream hands on the object as it grows. A pydantic class gives its objects, checked;
+        any other schema gives dicts that have the required names.
+
+        Args:
+            schema: a pydantic class, a TypedDict, a function, a JSON schema or a tool in OpenAI's
+                form. ``None`` is any object, with ``json_mode`` and ``prompt``.
+            method: ``function_calling`` (a tool is forced), ``json_mode`` and ``json_schema``
+                (the service's ``response_format``), ``prompt`` (the schema goes into the prompt;
+                an answer that cannot be read is asked for once more). ``None`` takes the surest
+                that the model has; while it thinks that is ``prompt``, for then the service
+                forces nothing. What it lacks falls back with a warning. To ``json_mode`` the
+                schema is added if no message speaks of JSON, which the service demands.
+            include_raw: answer with ``raw``, ``parsed`` and ``parsing_error``; nothing is raised
+                for an answer that cannot be read.
+            strict: the service holds arguments, or a ``json_schema`` answer, to the schema; the
+                other methods have no such promise.
+            tools: further tools that the model may call instead; needs ``include_raw``.
+            **kwargs: bound as they are.
+
+        Raises:
+            ConfigurationError: for what cannot be combined.
+            UnsupportedInputError: for ``tools`` with a model that knows none.
+        """
+        with translated():
+            record = self._record(kwargs.get("model"))
+            thinking = self._defaults.merged(kwargs).enable_thinking
+            way = choose(record, method, thinking)
+            check(schema, way, tools, include_raw=include_raw)
+            said = {**parameters(record, schema, way, strict, thinking), **kwargs}
+        model = self._with_tools(schema, way, strict, tools, said)
+        return ObjectOutput(
+            model,
+            Asking.by(way, schema, self._turns, asked=method),
+            reader(way, schema, optional=bool(tools)),
+            include_raw=include_raw,
+            repairs=way == "prompt",
+        )
+
+    def _with_tools(
+        self,
+        schema: Schema | None,
+        way: Method,
+        strict: bool | None,
+        tools: Sequence[Any] | None,
+        said: dict[str, Any],
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with the tools that a structured answer needs, and all that is said."""
+        own: list[Any] = [schema] if way == "function_calling" else []
+        if tools:
+            said = {**said, "tool_choice": None}
+        found = [*own, *(tools or ())]
+        return self.bind_tools(found, strict=strict, **said) if found else self.bind(**said)
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -113,7 +200,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> ChatResult:
         with translated():
             request = self._request(messages, stop, kwargs)
-            reply = self._client.send(request)
+            reply = self._client.send(request, on_retry=told(run_manager))
         return to_chat_result(reply, request.record.id)
 
     async def _agenerate(
@@ -125,7 +212,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> ChatResult:
         with translated():
             request = self._request(messages, stop, kwargs)
-            reply = await self._async_client.send(request)
+            reply = await self._async_client.send(request, on_retry=atold(run_manager))
         return to_chat_result(reply, request.record.id)
 
     def _stream(
@@ -137,7 +224,8 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
-            with closing(self._client.stream(request)) as deltas:
+            pieces = self._client.stream(request, on_retry=told(run_manager))
+            with closing(pieces) as deltas:
                 for delta in deltas:
                     chunk = to_chat_chunk(delta, request.record.id)
                     if run_manager:
@@ -153,7 +241,8 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
-            async with aclosing(self._async_client.stream(request)) as deltas:
+            pieces = self._async_client.stream(request, on_retry=atold(run_manager))
+            async with aclosing(pieces) as deltas:
                 async for delta in deltas:
                     chunk = to_chat_chunk(delta, request.record.id)
                     if run_manager:
@@ -169,7 +258,44 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         stream: bool = False,
     ) -> Request:
         record, options = self._call(stop, given)
-        return chat(record, to_messages(messages, record.id), options, stream=stream)
+        turns = to_messages(messages, record.id, reasoning=self.send_reasoning)
+        return chat(record, turns, options, stream=stream)
+
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> Iterator[AIMessageChunk]:
+        """Hand on the answer in pieces."""
+        return super().stream(input, listening(config, self.callbacks), stop=stop, **kwargs)
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Hand on the answer in pieces."""
+        return super().astream(input, listening(config, self.callbacks), stop=stop, **kwargs)
+
+    def _should_stream(
+        self,
+        *,
+        async_api: bool,
+        run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> bool:
+        # The last place before _stream at which LangChain says which run it is about.
+        note(run_manager)
+        return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
+
+    def _turns(self, given: LanguageModelInput) -> list[BaseMessage]:
+        return self._convert_input(given).to_messages()
 
     def _tool_record(self, model: str | None) -> ModelInfo:
         record = self._record(model)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any, Self
@@ -12,10 +13,13 @@ from typing import Any, Self
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
+    Callbacks,
 )
-from langchain_core.language_models import BaseLLM, LangSmithParams
+from langchain_core.language_models import BaseLLM, LangSmithParams, LanguageModelInput
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
-from pydantic import model_validator
+from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.runnables import Runnable, RunnableConfig
+from pydantic import Field, model_validator
 
 from dashscope_oss import __version__, complete
 from dashscope_oss.errors import UnsupportedInputError
@@ -27,7 +31,11 @@ from langchain_dashscope_oss._convert import (
     to_generation_chunk,
 )
 from langchain_dashscope_oss._errors import translated
-from langchain_dashscope_oss._settings import Settings
+from langchain_dashscope_oss._retries import atold, told
+from langchain_dashscope_oss._settings import Settings, renamed
+
+_said: ContextVar[Mapping[str, Any] | None] = ContextVar("_said", default=None)
+_OF_A_RUN = ("tags", "metadata", "run_name", "run_id")
 
 
 class DashScopeOSSLLM(Settings, BaseLLM):
@@ -46,12 +54,17 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     Attributes:
         formatted: ``True``: the prompt stands as the model expects it. ``False``: it is plain
             text. ``None``: it is taken as formatted if it can be read as such.
+        rate_limiter: asked before every prompt, as chat models do.
+
+    ``batch`` and ``abatch`` make a call of its own for each prompt, at once or
+    ``max_concurrency`` at a time; with ``return_exceptions`` only what failed is an exception.
 
     Raises:
         DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too.
     """
 
     formatted: bool | None = None
+    rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
 
     @property
     def _llm_type(self) -> str:
@@ -59,12 +72,59 @@ class DashScopeOSSLLM(Settings, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self._identity(), "formatted": self.formatted}
+        return {**self._identity(), "formatted": self.formatted, **(_said.get() or {})}
 
     @model_validator(mode="after")
     def _set_dashscope_oss_version(self) -> Self:
         self._add_version("dashscope-oss", __version__)
         return self
+
+    def generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> LLMResult:
+        """Return the answers to several prompts, with their usage summed."""
+        with self._saying(kwargs):
+            return super().generate(prompts, stop, callbacks, **kwargs)
+
+    async def agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        callbacks: Callbacks | list[Callbacks] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> LLMResult:
+        """Return the answers to several prompts, with their usage summed."""
+        with self._saying(kwargs):
+            return await super().agenerate(prompts, stop, callbacks, **kwargs)
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> list[str]:
+        """Return the answers in order, asked for at once in threads."""
+        # BaseLLM's own makes one run of all, which fails as a whole.
+        return Runnable.batch(self, inputs, config, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,  # noqa: ANN401 - as the base class has it
+    ) -> list[str]:
+        """Return the answers in order, asked for at once."""
+        return await Runnable.abatch(
+            self, inputs, config, return_exceptions=return_exceptions, **kwargs
+        )
 
     def _generate(
         self,
@@ -101,7 +161,10 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         with translated():
             request = self._request(prompt, stop, kwargs, stream=True)
-            with closing(self._client.stream(request)) as deltas:
+            if self.rate_limiter:
+                self.rate_limiter.acquire(blocking=True)
+            pieces = self._client.stream(request, on_retry=told(run_manager))
+            with closing(pieces) as deltas:
                 for delta in deltas:
                     chunk = to_generation_chunk(delta, request.record.id)
                     if run_manager:
@@ -117,12 +180,25 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         with translated():
             request = self._request(prompt, stop, kwargs, stream=True)
-            async with aclosing(self._async_client.stream(request)) as deltas:
+            if self.rate_limiter:
+                await self.rate_limiter.aacquire(blocking=True)
+            pieces = self._async_client.stream(request, on_retry=atold(run_manager))
+            async with aclosing(pieces) as deltas:
                 async for delta in deltas:
                     chunk = to_generation_chunk(delta, request.record.id)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+
+    @contextmanager
+    def _saying(self, given: Mapping[str, Any]) -> Iterator[None]:
+        """Make what a call says part of its question: BaseLLM's cache knows the object's only."""
+        said = {name: value for name, value in given.items() if name not in _OF_A_RUN}
+        token = _said.set(renamed(type(self), said))
+        try:
+            yield
+        finally:
+            _said.reset(token)
 
     def _answer(
         self,
@@ -135,7 +211,10 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             return reduce(add, self._stream(prompt, stop, run_manager, **given))
         with translated():
             request = self._request(prompt, stop, given)
-            return to_generation(self._client.send(request), request.record.id)
+            if self.rate_limiter:
+                self.rate_limiter.acquire(blocking=True)
+            reply = self._client.send(request, on_retry=told(run_manager))
+            return to_generation(reply, request.record.id)
 
     async def _aanswer(
         self,
@@ -149,7 +228,10 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             return reduce(add, [chunk async for chunk in chunks])
         with translated():
             request = self._request(prompt, stop, given)
-            return to_generation(await self._async_client.send(request), request.record.id)
+            if self.rate_limiter:
+                await self.rate_limiter.aacquire(blocking=True)
+            reply = await self._async_client.send(request, on_retry=atold(run_manager))
+            return to_generation(reply, request.record.id)
 
     def _request(
         self,

@@ -23,7 +23,7 @@ FLOORS = (
     ("stops", "templates", "retry"),
     ("record", "rows", "models"),
     ("tokens", "checks", "request", "reply", "deltas"),
-    ("endpoint", "client", "gateway"),
+    ("endpoint", "failures", "client", "gateway"),
     (CORE,),
     ("cli", "__main__", "demo", "table", *ADAPTERS),
 )

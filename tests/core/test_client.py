@@ -40,6 +40,7 @@ from dashscope_oss import (
     UnsupportedInputError,
     chat,
     client,
+    failures,
     find_model,
 )
 from dashscope_oss.request import Request
@@ -658,7 +659,7 @@ def _vendor(status: int = 200, body: dict | None = None) -> Callable[[Request], 
 
 @pytest.fixture
 def _nothing_announced(monkeypatch):
-    monkeypatch.setattr(client, "_announced", set())
+    monkeypatch.setattr(failures, "_announced", set())
 
 
 @pytest.mark.usefixtures("_nothing_announced")

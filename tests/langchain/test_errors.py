@@ -54,7 +54,7 @@ PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_class_has_a_twin(kind):
-    """It is both, keeps the name, agrees on retrying, and can be pickled with all it knows."""
+    """Row 12: It is both, keeps the name, agrees on retrying, and is pickled with all it knows."""
     twin = TWINS[kind]
     assert issubclass(twin, kind)
     assert issubclass(twin, lc.ModelError)
@@ -89,7 +89,7 @@ def test_every_class_has_a_twin(kind):
 )
 @PATHS
 async def test_what_the_service_answers(either, path, status, code, message, theirs):
-    """Each is caught by LangChain's class, and has the service's words and ids."""
+    """Row 12: Each is caught by LangChain's class, and has the service's words and ids."""
     fault = Fault(status=status, code=code, message=message or "No.")
     llm, _ = either(fault, max_retries=0)
     with pytest.raises(theirs) as caught:
@@ -103,7 +103,7 @@ async def test_what_the_service_answers(either, path, status, code, message, the
 
 @PATHS
 async def test_a_full_service_is_asked_again(either, path, monkeypatch):
-    """429 first, then an answer: two requests, no error."""
+    """Row 13: 429 first, then an answer: two requests, no error."""
     monkeypatch.setattr("dashscope_oss.retry.FIRST_WAIT", 0.001)
     llm, engine = either(Fault(), Answer("at last"))
     assert "".join(await answered(llm, path)) == "at last"
@@ -112,7 +112,7 @@ async def test_a_full_service_is_asked_again(either, path, monkeypatch):
 
 @PATHS
 async def test_a_wrong_key_is_not_asked_again(either, path):
-    """One request, one error."""
+    """Row 13: One request, one error."""
     llm, engine = either(Fault(status=401, code="InvalidApiKey"))
     with pytest.raises(dashscope_oss.AuthenticationError):
         await answered(llm, path)

@@ -76,7 +76,7 @@ async def test_every_model_answers_on_every_path(text, model, path):
 
 
 async def test_usage_is_summed_over_prompts(text):
-    """And stays None where nothing was reported."""
+    """Row 7: And stays None where nothing was reported."""
     llm, _ = text(HELLO)
     assert llm.generate(["a", "b"]).llm_output["token_usage"] == TWICE
     assert (await llm.agenerate(["a", "b"])).llm_output["token_usage"] == TWICE
@@ -145,7 +145,7 @@ async def test_streaming_true_streams_inside(text, path):
     ],
 )
 async def test_how_a_prompt_is_sent(text, model, formatted, prompt, given):
-    """By the record; formatted can be set for the object or for a call."""
+    """Row 3: By the record; formatted can be set for the object or for a call."""
     llm, engine = text(HELLO, model=model, formatted=formatted)
     llm.invoke(prompt)
     assert engine.requests[-1].body["input"] == given
@@ -209,7 +209,7 @@ async def test_models_do_not_share_cached_answers(text, other):
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")
 def test_serialised_without_the_key(monkeypatch):
-    """And loaded with the one of the environment."""
+    """Row 16: And loaded with the one of the environment."""
     key = "sk-0123456789abcdef"
     llm = DashScopeOSSLLM(
         model_name="ziya-llama-13b-v1",
@@ -230,7 +230,7 @@ def test_serialised_without_the_key(monkeypatch):
 
 
 def test_traces_name_the_service():
-    """Provider, model and the versions that took part."""
+    """Row 29: Provider, model and the versions that took part."""
     llm = DashScopeOSSLLM(
         model="ziya-llama-13b-v1", base_url="http://127.0.0.1:1/api/v1", stop="x", temperature=0.5
     )
@@ -241,4 +241,4 @@ def test_traces_name_the_service():
         "ls_temperature": 0.5,
         "ls_stop": ["x"],
     }
-    assert set(llm.metadata["lc_versions"]) == {"langchain-core", "dashscope-oss"}
+    assert set(llm.metadata["lc_versions"]) >= {"langchain-core", "dashscope-oss"}

@@ -1,100 +1,228 @@
-"""LangChain's standard tests, for a model with tools and one without, over a scripted gateway."""
+"""LangChain's standard tests over a scripted gateway, for one model of every kind.
+
+Row 36: the unit and the integration suite for models with tools, without, without messages and
+without usage; the only expected failure is test_serdes, whose reason lies upstream (a loaded
+copy is tested in test_chat.py).
+"""
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+from pathlib import Path
+
 import pytest
+import vcr as recording
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from dashscope_oss import Usage
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss import find_model
+from dashscope_oss.gateway import Gateway, ScriptedEngine, serving
 from langchain_dashscope_oss import ChatDashScopeOSS
+from tests.wire import cassette
+
+from .standard_gateway import reply
 
 NOWHERE = "http://127.0.0.1:1/api/v1"
 WHY_NOT_LOADED = "langchain_core.load refuses classes of other packages unless they are named"
+PROVENANCE = "recorded from this project's gateway, answers by tests/langchain/standard_gateway.py"
+
+# The suites ask every model for everything; what a model lacks is said in a warning.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*cannot force a call of any of several tools"),
+    pytest.mark.filterwarnings("ignore:.*does not know method="),
+    # Only while recording.
+    pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"),
+]
 
 
-class Unit(ChatModelUnitTests):
-    """What both have in common."""
+class Kind:
+    """What the suites must know of a model; the registry's record says most of it."""
+
+    model_id = ""
+    other = ""
+    address = NOWHERE
 
     @property
     def chat_model_class(self):
         return ChatDashScopeOSS
 
     @property
+    def chat_model_params(self):
+        return {"model": self.model_id, "base_url": self.address}
+
+    @property
+    def has_tool_calling(self):
+        return find_model(self.model_id).tools
+
+    @property
+    def has_tool_choice(self):
+        return find_model(self.model_id).tools
+
+    @property
+    def has_structured_output(self):
+        return True
+
+    @property
     def supports_json_mode(self):
-        return False
+        return find_model(self.model_id).structured == "json_object"
+
+    @property
+    def returns_usage_metadata(self):
+        return find_model(self.model_id).reports_usage
+
+    @property
+    def supported_usage_metadata_details(self):
+        details = ["cache_read_input"] if self.returns_usage_metadata else []
+        if find_model(self.model_id).thinks(None):
+            details.append("reasoning_output")
+        return {"invoke": details, "stream": details}
+
+    @property
+    def model_override_value(self):
+        return self.other
+
+    @property
+    def enable_vcr_tests(self):
+        return True
+
+
+class DeepSeek(Kind):
+    """Messages, tools, thoughts on every path."""
+
+    model_id, other = "deepseek-v4-pro", "deepseek-v4-flash"
+
+
+class GLM(Kind):
+    """Messages, tools, thoughts in streams only: invoke streams inside."""
+
+    model_id, other = "glm-5", "glm-5.1"
+
+
+class Llama3(Kind):
+    """Messages, no tools."""
+
+    model_id, other = "llama3-8b-instruct", "llama3-70b-instruct"
+
+
+class Ziya(Kind):
+    """One prompt, no tools, no usage."""
+
+    model_id, other = "ziya-llama-13b-v1", "baichuan2-7b-chat-v1"
+
+
+class Belle(Kind):
+    """One prompt, no tools, no usage, no finish reason."""
+
+    model_id, other = "belle-llama-13b-2m-v1", "billa-7b-sft-v1"
+
+
+class Unit(ChatModelUnitTests):
+    """The suite that sends nothing."""
 
     @property
     def init_from_env_params(self):
-        env = {"DASHSCOPE_API_KEY": "sk-of-the-environment"}
-        return env, self.chat_model_params, {"model": self.chat_model_params["model"]}
+        env = {
+            "DASHSCOPE_API_KEY": "sk-of-the-environment",
+            "DASHSCOPE_HTTP_BASE_URL": NOWHERE,
+            "DASHSCOPE_WORKSPACE": "ws",
+        }
+        return env, {"model": self.model_id}, {"model": self.model_id}
 
     @pytest.mark.xfail(reason=WHY_NOT_LOADED, raises=ValueError)
     def test_serdes(self, model, snapshot):
         super().test_serdes(model, snapshot)
 
 
-class TestLlama3Unit(Unit):
-    """Messages, no tools."""
-
-    @property
-    def chat_model_params(self):
-        return {"model": "llama3-8b-instruct", "base_url": NOWHERE}
-
-    @property
-    def has_tool_calling(self):
-        return False
-
-    @property
-    def has_structured_output(self):
-        return False
+class TestDeepSeekUnit(DeepSeek, Unit):
+    pass
 
 
-@pytest.mark.filterwarnings("ignore:.*cannot force a call of any of several tools")
-class TestDeepSeekUnit(Unit):
-    """Messages and tools."""
+class TestGLMUnit(GLM, Unit):
+    pass
 
-    @property
-    def chat_model_params(self):
-        return {"model": "deepseek-v4-pro", "base_url": NOWHERE}
+
+class TestLlama3Unit(Llama3, Unit):
+    pass
+
+
+class TestZiyaUnit(Ziya, Unit):
+    pass
+
+
+class TestBelleUnit(Belle, Unit):
+    pass
 
 
 @pytest.fixture(scope="module")
 def address():
-    """A gateway for all tests of a class: their model objects are made without fixtures."""
-    engine = ScriptedEngine([Answer("Hello, how are you?", usage=Usage(7, 5, 12))])
-    with serving(Gateway(engine)) as url:
+    """A gateway for all suites: they make their model objects without fixtures."""
+    with serving(Gateway(ScriptedEngine([reply]))) as url:
         yield url
 
 
-class TestLlama3(ChatModelIntegrationTests):
-    """Messages, no tools, against a real socket."""
+@pytest.fixture
+def vcr(request, vcr_markers, vcr_cassette_dir, default_cassette_name, record_mode):
+    """Play the cassette of a test that is marked so; it may be played many times.
+
+    ``pytest tests/langchain/test_standard.py -k stream_time --record-mode=rewrite`` makes them
+    anew.
+    """
+    if not vcr_markers:
+        yield None
+        return
+    path = Path(vcr_cassette_dir, f"{default_cassette_name}.json")
+    if record_mode != "none":
+        path.unlink(missing_ok=True)
+    recorder = recording.VCR(
+        record_mode="none" if record_mode == "none" else "all",
+        match_on=["method", "path", "json", "sse"],
+        before_record_request=cassette._clean_request,
+        before_record_response=cassette._clean_response,
+    )
+    recorder.register_serializer("readable", cassette.Readable(PROVENANCE))
+    recorder.register_matcher("json", cassette._same_json)
+    recorder.register_matcher("sse", cassette._same_mode)
+    with recorder.use_cassette(
+        str(path), serializer="readable", allow_playback_repeats=True
+    ) as tape:
+        yield tape
+
+
+class Integration(ChatModelIntegrationTests):
+    """The suite that calls, over a real socket; test_stream_time plays a cassette."""
 
     @pytest.fixture(autouse=True)
-    def _address(self, address):
-        self.address = address
+    def _address(self, address, vcr):
+        # Who plays a cassette needs no server: the address would refuse the connection.
+        self.address = NOWHERE if vcr and vcr.responses else address
 
-    @property
-    def chat_model_class(self):
-        return ChatDashScopeOSS
+    def invoke_with_reasoning_output(self, *, stream=False):
+        return self._answer(stream=stream)
 
-    @property
-    def chat_model_params(self):
-        return {"model": "llama3-8b-instruct", "base_url": self.address}
+    def invoke_with_cache_read_input(self, *, stream=False):
+        return self._answer(stream=stream)
 
-    @property
-    def has_tool_calling(self):
-        return False
+    def _answer(self, *, stream):
+        llm = self.chat_model_class(**self.chat_model_params)
+        return reduce(add, llm.stream("Hello")) if stream else llm.invoke("Hello")
 
-    @property
-    def has_structured_output(self):
-        return False
 
-    @property
-    def supports_json_mode(self):
-        return False
+class TestDeepSeek(DeepSeek, Integration):
+    pass
 
-    @property
-    def model_override_value(self):
-        return "llama3-70b-instruct"
+
+class TestGLM(GLM, Integration):
+    pass
+
+
+class TestLlama3(Llama3, Integration):
+    pass
+
+
+class TestZiya(Ziya, Integration):
+    pass
+
+
+class TestBelle(Belle, Integration):
+    pass

@@ -1,0 +1,159 @@
+"""From what went wrong on the network to this package's errors. No I/O.
+
+Texts name what happened and what to do; whatever a server repeats of the secrets that were sent
+to it is taken out, in causes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import httpx
+
+from dashscope_oss.endpoint import Endpoint, is_vendor
+from dashscope_oss.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    DashScopeError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RetiredModelWarning,
+    shortened,
+    warn,
+)
+from dashscope_oss.record import ModelInfo
+from dashscope_oss.reply import shown
+
+_HIDDEN = "[key]"
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key")
+_announced: set[str] = set()
+
+
+def finished(
+    error: DashScopeError, record: ModelInfo, url: str, sent: Mapping[str, str]
+) -> DashScopeError:
+    """Complete an error: hints in, and the secrets among the headers that were sent out."""
+    _redact(error, _secrets(sent))
+    gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
+    if gone and record.status == "retired" and is_vendor(url):
+        error.hint = _retirement(record)
+    return error
+
+
+def announce(record: ModelInfo, endpoint: Endpoint) -> None:
+    """Warn once of a retired model that is asked of the vendor; the call is made all the same."""
+    if record.status == "retired" and endpoint.is_vendor and record.id not in _announced:
+        _announced.add(record.id)
+        warn(f"{record.id}: {_retirement(record)}", RetiredModelWarning)
+
+
+def _retirement(record: ModelInfo) -> str:
+    named = (
+        f" The vendor names {', '.join(record.successors)} instead." if record.successors else ""
+    )
+    return (
+        f"The hosted service retired this model on {record.retired_on}.{named} To keep it, serve "
+        "its open weights with `dashscope-oss serve` and pass that base_url."
+    )
+
+
+def _secrets(sent: Mapping[str, str]) -> list[str]:
+    """The secrets among the headers that were sent, longest first."""
+    found = {value for name, value in sent.items() if name.lower() in _SECRET_HEADERS}
+    found |= {value.removeprefix("Bearer ") for value in found}
+    return sorted(filter(None, found), key=len, reverse=True)
+
+
+def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
+    """Take secrets out of all that a server may have repeated, causes included."""
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+    for name in ("message", "code", "request_id", "partial_text"):
+        if text := getattr(error, name):
+            setattr(error, name, clean(text))
+    error.message = shortened(error.message)
+    if error.response is not None:
+        error.response = _cleaned(error.response, clean)
+    for link in _chain(error):
+        link.args = tuple(clean(arg) if isinstance(arg, str) else arg for arg in link.args)
+    error.args = (error.message,)
+
+
+def plain_headers(response: httpx.Response) -> list[tuple[str, str]]:
+    """Return the headers but those that say how the body was coded."""
+    coded = ("content-encoding", "content-length", "transfer-encoding")
+    return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
+
+
+def _cleaned(response: httpx.Response, clean: Callable[[str], str]) -> httpx.Response:
+    return httpx.Response(
+        response.status_code,
+        headers=[(name, clean(value)) for name, value in plain_headers(response)],
+        content=clean(response.content.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        ),
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is not None and link not in seen:
+            seen.append(link)
+            yield link
+            ahead += [link.__cause__, link.__context__]
+
+
+def network_error(error: httpx.HTTPError, model: str, timeout: float, text: str) -> DashScopeError:
+    """Return the error for what httpx says; ``text`` is what had arrived."""
+    partial = text or None
+    if isinstance(error, httpx.TimeoutException):
+        what, kind = _LIMITS.get(type(error), ("the call", ""))
+        limit = error.request.extensions.get("timeout", {}).get(kind, timeout)
+        return APITimeoutError(
+            f"{what} took longer than {limit:g} s",
+            model=model,
+            partial_text=partial,
+            hint="Raise timeout, or stream.",
+        )
+    why = error or type(error).__name__
+    if isinstance(error, httpx.DecodingError):
+        return ProtocolError(f"the answer cannot be decompressed: {why}", model=model)
+    if text:
+        return APIConnectionError(
+            f"the connection broke in the middle of the answer: {why}",
+            model=model,
+            partial_text=partial,
+        )
+    url = error.request.url
+    return APIConnectionError(
+        f"no answer from {url.netloc.decode()}: {why}",
+        model=model,
+        hint="Check base_url and the network."
+        if is_vendor(str(url))
+        else "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`).",
+    )
+
+
+_LIMITS: dict[type[Exception], tuple[str, str]] = {
+    httpx.ConnectTimeout: ("connecting", "connect"),
+    httpx.ReadTimeout: ("waiting for the next piece of the answer", "read"),
+    httpx.WriteTimeout: ("sending the request", "write"),
+    httpx.PoolTimeout: ("waiting for a free connection", "pool"),
+}
+
+
+def unreadable(response: httpx.Response, body: bytes) -> str:
+    """Say what an answer is that no service of this protocol gives."""
+    if response.has_redirect_location:
+        return f"redirected to {response.headers['location']}, which is not followed; set base_url"
+    if not body.strip():
+        return "an answer without a body"
+    return f"an answer that is not DashScope's: {shown(body.strip())}"

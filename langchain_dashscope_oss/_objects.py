@@ -1,0 +1,168 @@
+"""From an answer to the object in it: the arguments of a tool call, or JSON in a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.output_parsers.openai_tools import (
+    JsonOutputKeyToolsParser,
+    PydanticToolsParser,
+)
+from langchain_core.outputs import ChatGeneration
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.json import parse_partial_json
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+Schema: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any]"
+_FENCE = "```"
+
+
+class Reader(Protocol):
+    """Makes an object of an answer."""
+
+    def __call__(self, message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+        """Return the object; of a part of an answer also ``None``.
+
+        Raises:
+            OutputParserException: if the whole answer holds none.
+        """
+        ...
+
+
+def tool_reader(schema: Schema, *, optional: bool) -> Reader:
+    """Return what reads the arguments of the call of ``schema``.
+
+    Args:
+        schema: what the tool was made of.
+        optional: other tools may be called in its place; the object is ``None`` then.
+    """
+    name = str(tool_of(schema)["name"])
+    parser: JsonOutputKeyToolsParser | PydanticToolsParser
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        parser = PydanticToolsParser(tools=[schema], first_tool_only=True)
+    else:
+        parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+
+    def read(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+        calls = [call for call in message.tool_calls if call["name"] == name]
+        if not partial:
+            _check_calls(message, name, found=bool(calls), optional=optional)
+        only = message.model_copy(update={"tool_calls": calls})
+        try:
+            return parser.parse_result([ChatGeneration(message=only)], partial=partial)
+        except ValueError as error:
+            raise _unreadable(str(error), message.text) from error
+
+    return read
+
+
+def text_reader(schema: Schema | None) -> Reader:
+    """Return what reads the JSON object in a text; fences and words around it are passed over.
+
+    A pydantic class checks all of it; of any other schema only the required names are.
+    """
+    form = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+    required = () if schema is None else json_schema(schema).get("required", ())
+
+    def read(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+        if partial:
+            return _begun(message.text, form)
+        found = _object_in(message.text)
+        missing = [name for name in required if name not in found]
+        if missing and form is None:
+            raise _unreadable(f"the object lacks {', '.join(missing)}", message.text)
+        return _validated(form, found, message.text)
+
+    return read
+
+
+def json_schema(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return ``schema`` as a JSON schema."""
+    return convert_to_json_schema(schema, strict=strict)  # type: ignore[arg-type]
+
+
+def tool_of(schema: Schema | None) -> dict[str, Any]:
+    """Return ``schema`` as the function that a tool is made of."""
+    found: dict[str, Any] = convert_to_openai_tool(schema)["function"]  # type: ignore[arg-type]
+    return found
+
+
+def _check_calls(message: AIMessage, name: str, *, found: bool, optional: bool) -> None:
+    """Raise if the call is missing or its arguments broke off, which LangChain passes over."""
+    broken = [c for c in message.invalid_tool_calls if c["name"] == name]
+    if isinstance(message, AIMessageChunk):
+        broken += [c for c in message.tool_call_chunks if not _is_json(c["args"])]  # type: ignore[misc]
+    if broken:
+        raise _unreadable(f"the arguments of {name} are no JSON", str(broken[0]["args"]))
+    if not found and not (optional and message.tool_calls):
+        raise _unreadable(f"the model did not call {name}", message.text)
+
+
+def _is_json(text: str | None) -> bool:
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        return False
+    return True
+
+
+def _object_in(text: str) -> dict[str, Any]:
+    """Return the first JSON object in ``text``."""
+    decoder = json.JSONDecoder(strict=False)
+    for start in _starts(text):
+        try:
+            found, _ = decoder.raw_decode(text, start)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    raise _unreadable("the answer holds no whole JSON object", text)
+
+
+def _begun(text: str, form: type | None) -> Any:  # noqa: ANN401 - the schema's
+    """Return the object as far as it has come, or ``None``."""
+    start = next(_starts(text), -1)
+    if start < 0:
+        return None
+    try:
+        found = parse_partial_json(text[start:].partition(_FENCE)[0])
+        return _validated(form, found, text) if isinstance(found, dict) else None
+    except ValueError:
+        return None
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Yield where an object may begin, never inside of another; at last, where a fence does."""
+    yield from _outer_braces(text, 0)
+    before, fence, _ = text.partition(_FENCE)
+    if fence:
+        yield from _outer_braces(text, len(before))
+
+
+def _outer_braces(text: str, start: int) -> Iterator[int]:
+    depth = 0
+    for at in range(start, len(text)):
+        if text[at] == "{":
+            if depth == 0:
+                yield at
+            depth += 1
+        elif text[at] == "}":
+            depth = max(0, depth - 1)
+
+
+def _validated(form: type | None, found: dict[str, Any], text: str) -> Any:  # noqa: ANN401
+    if form is None:
+        return found
+    make = getattr(form, "model_validate", None) or form.parse_obj  # type: ignore[attr-defined]
+    try:
+        return make(found)
+    except ValueError as error:
+        raise _unreadable(str(error), text) from error
+
+
+def _unreadable(why: str, text: str) -> OutputParserException:
+    return OutputParserException(why, llm_output=text)
