@@ -5,16 +5,19 @@
 # JOBS=2        tests that run at a time
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
+# CORES="..."   versions of langchain-core that make matrix runs on
+# SAVE=1        make notebooks writes the outputs into the notebooks
 
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 JOBS ?= 2
+CORES ?= 1.6.0 pinned 1.8.1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test format lint types notebooks wheel record constraints clean
+.PHONY: help demo test matrix format lint types notebooks wheel record constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -35,6 +38,23 @@ else
 	@$(PY) -m pytest -n $(JOBS) $(ARGS)
 endif
 
+# The pinned langchain-core is in .venv. Each other one stands in a folder before it on the path; its
+# dependencies stay those of .venv, since not every index has what the newest one asks for.
+matrix: $(VENV)/.dev ## LangChain's tests on the oldest langchain-core, the pinned and the newest
+	@failed=; \
+	for core in $(CORES); do \
+	  folder=; \
+	  if [ $$core != pinned ]; then \
+	    folder=$(VENV)/langchain-core-$$core; \
+	    $(PY) -m pip install -qq --no-deps --upgrade --target $$folder langchain-core==$$core \
+	      || exit 1; \
+	  fi; \
+	  echo "=== langchain-core $$core"; \
+	  PYTHONPATH=$$folder $(PY) -m pytest -n $(JOBS) -q tests/langchain $(ARGS) \
+	    || failed="$$failed $$core"; \
+	done; \
+	[ -z "$$failed" ] || { echo "Failed on langchain-core$$failed" >&2; exit 1; }
+
 format: $(VENV)/.dev ## write the code in its one form
 	@$(PY) -m ruff format $(if $(CHECK),--diff,--quiet) .
 
@@ -44,12 +64,10 @@ lint: $(VENV)/.dev ## ruff's rules
 types: $(VENV)/.dev ## mypy --strict
 	@$(PY) -m mypy
 
-notebooks: $(VENV)/.dev ## run every notebook
-ifeq ($(wildcard notebooks/*.ipynb),)
-	@echo "There are no notebooks yet: nothing was run."
-else
-	@$(PY) -m pytest --nbmake notebooks
-endif
+# As with the tests, the file of the embedded model must be there before.
+notebooks: $(VENV)/.dev ## run every notebook from scratch; SAVE=1 keeps what comes out
+	@$(VENV)/bin/dashscope-oss fetch >/dev/null
+	@$(PY) notebooks/execute.py $(if $(SAVE),--save)
 
 wheel: $(VENV)/.dev ## build the wheel, from the source archive, into dist/
 	@rm -rf dist

@@ -12,8 +12,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTI
 
 
 def test_there_are_examples():
-    """The README shows both frameworks, the core, the registry and the gateway."""
-    assert len(BLOCKS) == 5
+    """The README shows both frameworks, moving over, the core, the registry and the gateway."""
+    assert len(BLOCKS) == 6
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[-2][:40])
