@@ -26,7 +26,7 @@ from contextlib import (
 )
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NotRequired, Self, TypeAlias, TypedDict
 from weakref import WeakKeyDictionary, finalize, ref
 
 import httpx
@@ -67,6 +67,7 @@ class _Call(TypedDict):
     url: str
     content: bytes
     headers: dict[str, str]
+    timeout: NotRequired[httpx.Timeout]
 
 
 class _Base:
@@ -83,13 +84,14 @@ class _Base:
     ) -> None:
         self.endpoint = endpoint
         self.max_retries = max_retries
+        self._says_timeout = timeout is not None
         self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
         self._connections = max_connections
         self._on_retry = on_retry
 
     def _call(self, request: Request, *, stream: bool) -> _Call:
         announce(request.record, self.endpoint)
-        return {
+        call: _Call = {
             "method": "POST",
             "url": self.endpoint.url(request.path),
             "content": request.content,
@@ -101,6 +103,9 @@ class _Base:
                 agent=_AGENT,
             ),
         }
+        if self._says_timeout:
+            call["timeout"] = self._timeouts()  # over that of a client which was handed in
+        return call
 
     def _limits(self) -> httpx.Limits:
         # As many kept as allowed: httpx closes every idle connection once there are more.

@@ -25,6 +25,7 @@ from dashscope_oss.reply import (
 from dashscope_oss.request import Request
 from dashscope_oss.sse import Decoder, Event
 from dashscope_oss.stops import StopCut
+from dashscope_oss.thoughts import ThinkSplit
 
 MAX_TEXT = 100_000_000
 """Most characters of one answer."""
@@ -52,6 +53,7 @@ class Deltas:
         self._read_as(_regime_of(request))
         self._trim = answer_filter(request)
         self._cut = StopCut(request.own_stops)
+        self._split = ThinkSplit() if request.split_think else None
         self._pieces: list[str] = []
         self._calls: set[int] = set()
         self._usage: object = None
@@ -73,7 +75,7 @@ class Deltas:
 
     def so_far(self) -> str:
         """Return the text of a stream that is over: what was handed on and what was held back."""
-        return "".join(self._pieces) + self._held()
+        return "".join(self._pieces) + self._held()[0]
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """Take the next bytes; yield what each completed event added.
@@ -113,8 +115,9 @@ class Deltas:
             part = read(data)
             if part is None:
                 return None
-            text = self._cut.push(self._trim.push(self._text.push(part.text)))
-            reasoning = self._reasoning.push(part.reasoning)
+            text, thought = self._told_apart(self._trim.push(self._text.push(part.text)))
+            reasoning = self._reasoning.push(part.reasoning) + thought
+            text = self._cut.push(text)
         except ProtocolError as error:
             raise self._broken(error.message) from None
         self._note(data, part)
@@ -186,21 +189,25 @@ class Deltas:
 
     def _last(self, delta: Delta, finish_reason: str | None) -> Delta:
         self.finished = True
-        held = self._held()
+        held, thought = self._held()
         if held:
             self._pieces.append(held)
         return replace(
             delta,
             text=delta.text + held,
-            reasoning=delta.reasoning + self._reasoning.end(),
+            reasoning=delta.reasoning + self._reasoning.end() + thought,
             finish_reason=finish_reason,
             usage=usage_in(self._usage) or estimated(self._request, "".join(self._pieces)),
             last=True,
         )
 
-    def _held(self) -> str:
-        text = self._trim.push(self._text.end()) + self._trim.end()
-        return self._cut.push(text) + self._cut.end()
+    def _told_apart(self, text: str) -> tuple[str, str]:
+        return self._split.push(text) if self._split else (text, "")
+
+    def _held(self) -> tuple[str, str]:
+        text, thought = self._told_apart(self._trim.push(self._text.end()) + self._trim.end())
+        more, further = self._split.end() if self._split else ("", "")
+        return self._cut.push(text + more) + self._cut.end(), thought + further
 
     def _broken(self, text: str) -> ProtocolError:
         return ProtocolError(

@@ -82,6 +82,8 @@ class Options:
         response_format: ``{"type": "json_object"}`` and the like.
         extra: merged into ``parameters`` as it is; wins over the fields above.
         strict: refuse parameters that the vendor's page of the model does not document. Not sent.
+        split_think: take thoughts that the model writes between ``<think>`` and ``</think>`` for
+            reasoning, not for text. Not sent.
         estimate_usage: where the service reports no usage, give an estimate, marked as one. Not
             sent.
     """
@@ -103,6 +105,7 @@ class Options:
     extra: Json = field(default_factory=dict)
     strict: bool = False
     estimate_usage: bool = False
+    split_think: bool = False
 
     @classmethod
     def of(cls, settings: object) -> Options:
@@ -118,7 +121,7 @@ class Options:
         return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
 
 
-_SWITCHES = ("strict", "estimate_usage")
+_SWITCHES = ("strict", "estimate_usage", "split_think")
 OPTION_NAMES: tuple[str, ...] = tuple(
     f.name for f in fields(Options) if f.name not in ("extra", *_SWITCHES)
 )

@@ -19,6 +19,7 @@ from dashscope_oss.request import Request
 from dashscope_oss.sse import Decoder
 from dashscope_oss.stops import StopCut
 from dashscope_oss.templates import AnswerFilter
+from dashscope_oss.thoughts import ThinkSplit
 
 SERVED_BY_HEADER = "x-dashscope-oss-served-by"
 INCREMENTAL_HEADER = "x-dashscope-oss-incremental"
@@ -82,6 +83,16 @@ def error_in(
     )
 
 
+def split(request: Request, text: str) -> tuple[str, str]:
+    """Return text and thoughts of a whole answer."""
+    if not request.split_think:
+        return text, ""
+    splitter = ThinkSplit()
+    answer, thought = splitter.push(text)
+    more, further = splitter.end()
+    return answer + more, thought + further
+
+
 def _reason(body: Mapping[str, object]) -> str:
     """The words of an error: the vendor's ``message``, else whatever a proxy calls it."""
     for name in ("message", "detail", "error"):
@@ -103,11 +114,12 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
     if part is None or not part.says_something:
         raise ProtocolError("the answer holds neither text nor choices", model=request.record.id)
     trim, cut = answer_filter(request), StopCut(request.own_stops)
-    text = cut.push(trim.push(part.text) + trim.end()) + cut.end()
+    answer, thought = split(request, trim.push(part.text) + trim.end())
+    text = cut.push(answer) + cut.end()
     usage = usage_in(data.get("usage"))
     return Reply(
         text=text,
-        reasoning=part.reasoning,
+        reasoning=part.reasoning + thought,
         tool_calls=part.tool_calls,
         finish_reason="stop" if cut.hit else part.finish_reason,
         usage=usage or estimated(request, text),

@@ -32,6 +32,7 @@ class Request:
         content: the body as bytes of UTF-8.
         stream: whether the caller wants the answer in pieces.
         prompt: the prompt as sent, ``None`` if messages were sent; an echo is compared with it.
+        split_think: tell thoughts between tags from the text.
         estimate_usage: give an estimate, marked as one, where the service reports no usage.
     """
 
@@ -41,6 +42,7 @@ class Request:
     stream: bool
     prompt: str | None = None
     estimate_usage: bool = False
+    split_think: bool = False
 
     @property
     def path(self) -> str:
@@ -170,6 +172,7 @@ def _request(
         stream=stream,
         prompt=prompt,
         estimate_usage=options.estimate_usage,
+        split_think=options.split_think,
     )
 
 

@@ -36,7 +36,7 @@ _CONNECTION = (
     "http_client",
     "http_async_client",
 )
-_SWITCHES = ("estimate_usage", "strict_params", "send_reasoning")
+_SWITCHES = ("estimate_usage", "split_think", "strict_params", "send_reasoning")
 _MARKS = 4
 _CACHES = ("_endpoint", "_client", "_async_client", "_serialized")
 
@@ -74,6 +74,8 @@ class Settings(Serializable):
         streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
         estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
             off); answers then say ``usage_estimated`` beside ``token_usage``.
+        split_think: take what the model writes between ``<think>`` and ``</think>`` at the
+            beginning of an answer for its reasoning.
         strict_params: refuse parameters that the vendor's page of the model does not document.
         custom_get_token_ids: your tokenizer; token counts are exact then.
     """
@@ -107,6 +109,7 @@ class Settings(Serializable):
     model_info: InstanceOf[ModelInfo] | None = Field(default=None, repr=False)
     streaming: bool = False
     estimate_usage: bool = False
+    split_think: bool = False
     strict_params: bool = False
     custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
 

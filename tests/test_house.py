@@ -20,7 +20,7 @@ FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
 # From the ground up; a package stands for all its modules, the core's own name for its facade.
 FLOORS = (
     ("messages", "errors", "sse", "_version"),
-    ("stops", "templates", "retry"),
+    ("stops", "thoughts", "templates", "retry"),
     ("record", "rows", "models"),
     ("tokens", "checks", "request", "reply", "deltas"),
     ("endpoint", "failures", "client", "gateway"),

@@ -154,5 +154,5 @@ def _question(job: Job) -> str:
 
 def _estimated(job: Job, answer: Answer) -> Usage:
     given = job.prompt or "".join(m.content for m in job.messages or ())
-    counts = [tokens.estimate(t, job.record.tokenizer) for t in (given, answer.text)]
+    counts = [tokens.estimate(t, job.record.tokenizer) for t in (given, "".join(answer.parts))]
     return Usage(input_tokens=counts[0], output_tokens=counts[1], total_tokens=sum(counts))

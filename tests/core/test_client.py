@@ -908,3 +908,20 @@ def test_two_clients_of_two_addresses_never_mix():
     ):
         texts = [caller.send(asked()).text for caller in (first, second, first)]
     assert texts == ["one", "two", "one"]
+
+
+@pytest.mark.filterwarnings("ignore::dashscope_oss.RetiredModelWarning")
+def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
+    """The given client's limit applies only where none was asked for."""
+    seen = []
+
+    def note(request):
+        seen.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"output": {"text": "hi"}})
+
+    with httpx.Client(transport=httpx.MockTransport(note), timeout=5) as http:
+        for timeout in (7, None):
+            found = Client(Endpoint.resolve(api_key="k"), http_client=http, timeout=timeout)
+            found.send(chat(find_model("llama3.1-8b-instruct"), [Message("user", "hi")]))
+
+    assert seen == [7, 5]

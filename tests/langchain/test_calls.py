@@ -331,3 +331,20 @@ def test_a_retired_model_at_the_vendor(cls, monkeypatch):
         ):
             llm.invoke("Hi")
     assert isinstance(caught.value, DashScopeError)
+
+
+def test_tagged_thoughts_are_reasoning_if_wished(gateway):
+    """Row 26: split_think tells thoughts in tags from the text, whole and streamed."""
+    engine = gateway(Answer("<think>Hm.</think>\n\nSeven."))
+    llm = ChatDashScopeOSS(model="llama3-8b-instruct", base_url=engine.base_url, split_think=True)
+
+    whole = llm.invoke("3 + 4?")
+    chunks = list(llm.stream("3 + 4?"))
+    streamed = chunks[0]
+    for chunk in chunks[1:]:
+        streamed += chunk
+
+    for message in (whole, streamed):
+        assert message.text == "Seven."
+        assert message.additional_kwargs["reasoning_content"] == "Hm."
+    llm.close()
