@@ -6,6 +6,7 @@
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
 # CORES="..."   versions of langchain-core that make matrix runs on
+# INDEX_CORES="..."  versions of llama-index-core that make matrixindex runs on
 # SAVE=1        make notebooks writes the outputs into the notebooks
 
 VENV := .venv
@@ -13,11 +14,12 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 JOBS ?= 2
 CORES ?= 1.6.0 pinned 1.8.1
+INDEX_CORES ?= 0.13.0 0.14.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test matrix format lint types notebooks wheel record constraints clean
+.PHONY: help demo test matrix matrixindex format lint types notebooks wheel record constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -54,6 +56,18 @@ matrix: $(VENV)/.dev ## LangChain's tests on the oldest langchain-core, the pinn
 	    || failed="$$failed $$core"; \
 	done; \
 	[ -z "$$failed" ] || { echo "Failed on langchain-core$$failed" >&2; exit 1; }
+
+# Old cores warn at import under today's pydantic, and today's nltk refuses their own data folder.
+matrixindex: $(VENV)/.dev ## LlamaIndex's tests on older llama-index-core
+	@for core in $(INDEX_CORES); do \
+	  folder=$(CURDIR)/$(VENV)/llama-index-core-$$core; \
+	  more=; [ $$core != 0.13.0 ] || more='llama-index-workflows>=1.0.1,<2'; \
+	  $(PY) -m pip install -qq --no-deps --upgrade --target $$folder \
+	    llama-index-core==$$core $${more:+"$$more"} || exit 1; \
+	  echo "=== llama-index-core $$core"; \
+	  NLTK_DATA=$$folder/llama_index/core/_static/nltk_cache PYTHONPATH=$$folder \
+	    $(PY) -m pytest -n $(JOBS) -q -W default tests/llama_index $(ARGS) || exit 1; \
+	done
 
 format: $(VENV)/.dev ## write the code in its one form
 	@$(PY) -m ruff format $(if $(CHECK),--diff,--quiet) .

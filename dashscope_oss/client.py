@@ -6,6 +6,7 @@ between calls, never shared between processes or event loops, and closed by ``cl
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import threading
@@ -54,6 +55,7 @@ DEFAULT_CONNECTIONS = 100
 OnRetry = Callable[[int, DashScopeError, float], None]
 """Called with the number of the failed try, its error and the seconds until the next."""
 
+_log = logging.getLogger("dashscope_oss")
 _AGENT = f"dashscope-oss/{__version__}"
 _UNSHARED = ("_http", "_lock", "_by_loop", "_at_end")
 
@@ -135,6 +137,7 @@ class _Base:
         return wait
 
     def _reply(self, request: Request, response: httpx.Response, body: bytes) -> Reply:
+        _note(request, response)
         if not response.is_success:
             raise self._refusal(request, response, body)
         if "event-stream" in response.headers.get("content-type", ""):
@@ -165,6 +168,7 @@ class _Base:
     @staticmethod
     def _begins(deltas: Deltas, response: httpx.Response) -> bool:
         """Whether the answer is a stream; take from its head what ``deltas`` must know."""
+        _note(deltas.request, response)
         deltas.begin(_served_by(response), response.headers.get(replies.INCREMENTAL_HEADER))
         kind = response.headers.get("content-type", "")
         return response.is_success and "json" not in kind and "html" not in kind
@@ -496,6 +500,12 @@ def _close(http: httpx.Client, process: int) -> None:
 def _tls() -> ssl.SSLContext:
     # Loading the authorities costs tens of milliseconds; once a process is enough.
     return httpx.create_ssl_context()
+
+
+def _note(request: Request, response: httpx.Response) -> None:
+    """Log what the vendor's support asks for; never what was asked or answered."""
+    found = (request.record.id, response.status_code, response.headers.get("x-request-id"))
+    _log.debug("model %s: status %s, request id %s", *found)
 
 
 def _served_by(response: httpx.Response) -> str | None:

@@ -40,6 +40,7 @@ class Deltas:
     Attributes:
         served_by: the weights that answer, if the gateway's header named them.
         finished: whether the answer is whole.
+        request: the call that is answered.
         handed_on: whether anything has been yielded yet.
     """
 
@@ -47,7 +48,7 @@ class Deltas:
         self.served_by: str | None = None
         self.finished = False
         self.handed_on = False
-        self._request = request
+        self.request = request
         self._decoder = Decoder()
         self._size = 0
         self._read_as(_regime_of(request))
@@ -146,7 +147,7 @@ class Deltas:
         return self._last(self._delta("", "", (), None), None)
 
     def _checked(self, event: Event) -> dict[str, object]:
-        model = self._request.record.id
+        model = self.request.record.id
         try:
             data = decode(event.data, model)
             failed = event.kind == "error" or (event.status or 0) >= 400
@@ -197,7 +198,7 @@ class Deltas:
             text=delta.text + held,
             reasoning=delta.reasoning + self._reasoning.end() + thought,
             finish_reason=finish_reason,
-            usage=usage_in(self._usage) or estimated(self._request, "".join(self._pieces)),
+            usage=usage_in(self._usage) or estimated(self.request, "".join(self._pieces)),
             last=True,
         )
 
@@ -212,7 +213,7 @@ class Deltas:
     def _broken(self, text: str) -> ProtocolError:
         return ProtocolError(
             text,
-            model=self._request.record.id,
+            model=self.request.record.id,
             request_id=self._request_id,
             partial_text=self.so_far(),
         )

@@ -157,8 +157,20 @@ def joined(parts: Sequence[Delta]) -> Reply:
         usage=last.usage,
         request_id=last.request_id,
         served_by=last.served_by,
+        logprobs=_joined_logprobs(parts),
         raw=last.raw,
     )
+
+
+def _joined_logprobs(parts: Sequence[Delta]) -> Json | None:
+    """The lists of all pieces, one behind the other."""
+    found: dict[str, object] = {}
+    for part in parts:
+        for name, value in (part.logprobs or {}).items():
+            earlier = found.get(name)
+            both = isinstance(earlier, list) and isinstance(value, list)
+            found[name] = [*earlier, *value] if both else value  # type: ignore[misc]
+    return found or None
 
 
 def longer(reply: Reply, delta: Delta) -> Reply:

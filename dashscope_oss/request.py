@@ -208,7 +208,9 @@ def _sampling(record: ModelInfo, options: Options) -> dict[str, object]:
         found.pop("enable_thinking", None)
     if isinstance(found.get("stop"), Sequence) and not found["stop"]:
         del found["stop"]
-    if isinstance(found.get("tool_choice"), Mapping):
+    if found.get("tools") == []:
+        del found["tools"]
+    if _forces(found):
         found.update(_unthinking(record, found))
     return found
 
@@ -220,16 +222,23 @@ def _text_of(turn: Mapping[str, object]) -> str:
     return str(content)
 
 
+def _forces(parameters: Mapping[str, object]) -> bool:
+    """Whether a tool or a JSON form is forced on the answer."""
+    form = parameters.get("response_format")
+    json = isinstance(form, Mapping) and form.get("type") not in (None, "text")
+    return json or isinstance(parameters.get("tool_choice"), Mapping)
+
+
 def _unthinking(record: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
-    """What makes forcing a tool possible: the service forces none while a model thinks."""
+    """What makes forcing possible: the service forces nothing while a model thinks."""
     switch = parameters.get("enable_thinking")
     if not record.thinks(switch if isinstance(switch, bool) else None):
         return {}
     if record.thinking != "hybrid" or switch is not None:
         refuse(
             record,
-            "no tool can be forced while the model thinks; turn enable_thinking off, choose "
-            "another model, or do not force a tool",
+            "neither a tool nor JSON can be forced while the model thinks; turn enable_thinking "
+            "off, choose another model, or do not force it",
         )
     return {"enable_thinking": False}
 

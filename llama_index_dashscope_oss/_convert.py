@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core.base.llms import types
@@ -27,14 +27,23 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from dashscope_oss import Delta, Message, Reply, ToolCall, UnsupportedInputError
+from dashscope_oss import (
+    DashScopeWarning,
+    Delta,
+    Message,
+    Reply,
+    ToolCall,
+    UnsupportedInputError,
+)
+from dashscope_oss.errors import warn
 from dashscope_oss.messages import Role
 from dashscope_oss.reply import longer
+from dashscope_oss.request import Request
 from dashscope_oss.templates import PromptTemplate
 
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
-Convert: TypeAlias = Callable[[Reply, Delta | None], Response]
-"""From the answer so far, and what the last event added to it (``None``: it came whole)."""
+Convert: TypeAlias = Callable[[Request, Reply, Delta | None], Response]
+"""From the call, the answer so far, and what the last event added (``None``: it came whole)."""
 
 _ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -59,8 +68,9 @@ def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
     return [_to_message(message, model) for message in messages]
 
 
-def chat_response(reply: Reply, delta: Delta | None = None) -> ChatResponse:
+def chat_response(request: Request, reply: Reply, delta: Delta | None = None) -> ChatResponse:
     """Return the response for an answer, or for what there is of it while it streams."""
+    reply, delta = _answered(request, reply, delta)
     return ChatResponse(
         message=ChatMessage(
             role=MessageRole.ASSISTANT,
@@ -69,41 +79,44 @@ def chat_response(reply: Reply, delta: Delta | None = None) -> ChatResponse:
         ),
         raw=_raw(reply),
         delta=delta.text if delta else None,
-        additional_kwargs=_facts(reply, delta),
+        additional_kwargs=_facts(request, reply, delta),
     )
 
 
-def completion_response(reply: Reply, delta: Delta | None = None) -> CompletionResponse:
+def completion_response(
+    request: Request, reply: Reply, delta: Delta | None = None
+) -> CompletionResponse:
     """Return the completion for an answer; what the model thought is in additional_kwargs."""
+    reply, delta = _answered(request, reply, delta)
     thoughts = {"reasoning_content": reply.reasoning} if reply.reasoning else {}
     return CompletionResponse(
         text=reply.text,
         raw=_raw(reply),
         delta=delta.text if delta else None,
-        additional_kwargs={**_facts(reply, delta), **thoughts},
+        additional_kwargs={**_facts(request, reply, delta), **thoughts},
     )
 
 
 def streamed(
-    deltas: Generator[Delta, None, None], convert: Convert[Response]
+    request: Request, deltas: Generator[Delta, None, None], convert: Convert[Response]
 ) -> Generator[Response, None, None]:
     """Yield a response for each delta; closing the iterator closes ``deltas``."""
     reply = Reply(text="")
     with closing(deltas):
         for delta in deltas:
             reply = longer(reply, delta)
-            yield convert(reply, delta)
+            yield convert(request, reply, delta)
 
 
 async def astreamed(
-    deltas: AsyncGenerator[Delta, None], convert: Convert[Response]
+    request: Request, deltas: AsyncGenerator[Delta, None], convert: Convert[Response]
 ) -> AsyncGenerator[Response, None]:
     """Yield a response for each delta; see :func:`streamed`."""
     reply = Reply(text="")
     async with aclosing(deltas):
         async for delta in deltas:
             reply = longer(reply, delta)
-            yield convert(reply, delta)
+            yield convert(request, reply, delta)
 
 
 def selections(message: ChatMessage) -> list[ToolSelection]:
@@ -276,16 +289,39 @@ def _raw(reply: Reply) -> dict[str, Any]:
     return raw
 
 
-def _facts(reply: Reply, delta: Delta | None) -> dict[str, Any]:
+def _facts(request: Request, reply: Reply, delta: Delta | None) -> dict[str, Any]:
     usage = reply.usage
     return _said(
         prompt_tokens=usage and usage.input_tokens,
         completion_tokens=usage and usage.output_tokens,
         total_tokens=usage and usage.total_tokens,
+        usage_estimated=(usage and usage.estimated) or None,
+        model=request.record.id,
         finish_reason=reply.finish_reason,
         request_id=reply.request_id,
         served_by=reply.served_by,
         thinking_delta=(delta.reasoning or None) if delta else None,
+    )
+
+
+def _answered(request: Request, reply: Reply, delta: Delta | None) -> tuple[Reply, Delta | None]:
+    """Warn of an answer that was cut; move one that stands among the thoughts where it belongs."""
+    if delta is not None and not delta.last:
+        return reply, delta
+    if reply.finish_reason == "length":
+        _warn_of_cut(request)
+    if reply.text or reply.tool_calls or not reply.reasoning or reply.finish_reason == "length":
+        return reply, delta
+    return replace(reply, text=reply.reasoning), delta and replace(delta, text=reply.reasoning)
+
+
+def _warn_of_cut(request: Request) -> None:
+    most = request.parameters.get("max_tokens")
+    limit = f"max_tokens={most}" if most is not None else "the model's limit; max_tokens is not set"
+    warn(
+        f"{request.record.id}: the answer is cut off at {limit} (finish_reason 'length'); raise "
+        "max_tokens, or ask for a shorter answer",
+        DashScopeWarning,
     )
 
 

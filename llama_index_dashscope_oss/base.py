@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +26,9 @@ from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.types import Model
 from pydantic import (
     AliasChoices,
     ConfigDict,
@@ -39,6 +42,7 @@ from pydantic import (
 from dashscope_oss import (
     AsyncClient,
     Client,
+    ConfigurationError,
     Endpoint,
     ModelInfo,
     Options,
@@ -48,7 +52,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES
 from dashscope_oss.request import Request
-from llama_index_dashscope_oss import _convert
+from llama_index_dashscope_oss import _convert, _structured, _tokens
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -83,7 +87,8 @@ class DashScopeOSS(FunctionCallingLLM):
         top_k: at least 0.
         seed: in [0, 2**31 - 1].
         max_tokens: most tokens of the answer; also the ``num_output`` of the metadata.
-        stop: text, or several, at which the answer ends.
+        enable_search: let the model search the web, where the service offers it.
+        stop: text, or several, or ids of tokens, at which the answer ends.
         repetition_penalty: above 0; 1 is none.
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
@@ -96,6 +101,10 @@ class DashScopeOSS(FunctionCallingLLM):
         http_client: an httpx client of yours for the blocking methods.
         http_async_client: the same for the async methods.
         model_info: the model's record in place of the registry's.
+        estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
+            off); responses then say ``usage_estimated``.
+        strict_params: refuse parameters that the vendor's page of the model does not document.
+        check_length: refuse an input that is too long even if the estimate errs by 20 per cent.
         context_window: tokens of input and output together, in place of the record's limits.
         is_chat_model: whether LlamaIndex hands over messages or a prompt.
         is_function_calling_model: whether the model takes tools.
@@ -122,12 +131,16 @@ class DashScopeOSS(FunctionCallingLLM):
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = None
-    stop: str | list[str] | None = None
+    enable_search: bool | None = None
+    stop: str | list[str] | list[int] | list[list[int]] | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    estimate_usage: bool = False
+    strict_params: bool = False
+    check_length: bool = True
     timeout: float | None = Field(None, gt=0)
     max_retries: int = Field(DEFAULT_RETRIES, ge=0)
     max_connections: int = Field(DEFAULT_CONNECTIONS, ge=1)
@@ -144,7 +157,7 @@ class DashScopeOSS(FunctionCallingLLM):
 
     def __init__(self, **settings: Any) -> None:
         # Not in a validator: pydantic would hide which error it was.
-        super().__init__(**settings)
+        super().__init__(**_moved_over(settings))
         self._connect()
         self._take_template()
 
@@ -180,6 +193,15 @@ class DashScopeOSS(FunctionCallingLLM):
             **self.metadata.model_dump(),
         }
 
+    @property
+    def tokenizer(self) -> _tokens.TokenEstimator:
+        """Counts tokens by the estimate for this model's family; see ``use_tokenizer``."""
+        return _tokens.TokenEstimator(self._record().tokenizer)
+
+    def chat_memory(self) -> ChatMemoryBuffer:
+        """Return a memory for chat engines and agents that leaves room in this model's window."""
+        return _tokens.chat_memory(self, self.tokenizer)
+
     def close(self) -> None:
         """Close the connections of the blocking methods; the next call opens new ones."""
         self._client.close()
@@ -192,19 +214,19 @@ class DashScopeOSS(FunctionCallingLLM):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         request = self._chat_request(messages, kwargs)
-        return _convert.chat_response(self._client.send(request))
+        return _convert.chat_response(request, self._client.send(request))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece."""
         request = self._chat_request(messages, kwargs, stream=True)
-        return _convert.streamed(self._client.stream(request), _convert.chat_response)
+        return _convert.streamed(request, self._client.stream(request), _convert.chat_response)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation, without blocking."""
         request = self._chat_request(messages, kwargs)
-        return _convert.chat_response(await self._async_client.send(request))
+        return _convert.chat_response(request, await self._async_client.send(request))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -212,13 +234,14 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece, without blocking."""
         request = self._chat_request(messages, kwargs, stream=True)
-        return _convert.astreamed(self._async_client.stream(request), _convert.chat_response)
+        deltas = self._async_client.stream(request)
+        return _convert.astreamed(request, deltas, _convert.chat_response)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; ``formatted`` says that it is in the model's own form already."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        return _convert.completion_response(self._client.send(request))
+        return _convert.completion_response(request, self._client.send(request))
 
     @llm_completion_callback()
     def stream_complete(
@@ -226,7 +249,8 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt piece by piece."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        return _convert.streamed(self._client.stream(request), _convert.completion_response)
+        deltas = self._client.stream(request)
+        return _convert.streamed(request, deltas, _convert.completion_response)
 
     @llm_completion_callback()
     async def acomplete(
@@ -234,7 +258,8 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponse:
         """Answer a prompt, without blocking."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        return _convert.completion_response(await self._async_client.send(request))
+        reply = await self._async_client.send(request)
+        return _convert.completion_response(request, reply)
 
     @llm_completion_callback()
     async def astream_complete(
@@ -242,7 +267,46 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponseAsyncGen:
         """Answer a prompt piece by piece, without blocking."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        return _convert.astreamed(self._async_client.stream(request), _convert.completion_response)
+        deltas = self._async_client.stream(request)
+        return _convert.astreamed(request, deltas, _convert.completion_response)
+
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Return an object of ``output_cls``: by a forced tool, else asked for in words.
+
+        An answer in words that cannot be read is asked for once more.
+
+        Raises:
+            ValueError: if there is no such object in the answers.
+        """
+        asking = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        if asking is None:
+            found: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return found
+        _structured.tell_start(output_cls, prompt, prompt_args)
+        return _structured.tell_end(asking.answer())
+
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Return an object of ``output_cls``; see :meth:`structured_predict`."""
+        asking = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        if asking is None:
+            found: Model = await super().astructured_predict(
+                output_cls, prompt, llm_kwargs, **prompt_args
+            )
+            return found
+        _structured.tell_start(output_cls, prompt, prompt_args)
+        return _structured.tell_end(await asking.aanswer())
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any
@@ -256,6 +320,50 @@ class DashScopeOSS(FunctionCallingLLM):
         if error_on_no_tool_call and not found:
             raise ValueError(f"{self.model} called no tool; it said: {response.message.content!r}")
         return found
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        asking = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        if asking is None:
+            return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        return asking.stream()
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        asking = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
+        if asking is None:
+            return await super()._structured_astream_call(
+                output_cls, prompt, llm_kwargs, **prompt_args
+            )
+        return asking.astream()
+
+    def _asking(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None,
+        prompt_args: dict[str, Any],
+    ) -> _structured.Asking[Model] | None:
+        kwargs = llm_kwargs or {}
+        record, options = self._record(), self._options(kwargs)
+        way = _structured.choose(record, options, self.pydantic_program_mode)
+        if way is None:
+            return None
+        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
+        if way == "tool":
+            return _structured.by_tool(self, output_cls, messages, kwargs)
+        mode = _structured.json_mode(record, options, output_cls)
+        return _structured.in_words(self, output_cls, messages, kwargs, mode)
 
     def _prepare_chat_with_tools(
         self,
@@ -297,8 +405,11 @@ class DashScopeOSS(FunctionCallingLLM):
         record, options = self._record(), self._options(kwargs)
         write = self.messages_to_prompt
         if write and not record.takes_messages and _is_users(write):
-            return complete(record, write(messages), options, stream=stream, formatted=True)
-        return chat(record, _convert.to_messages(messages, record.id), options, stream=stream)
+            request = complete(record, write(messages), options, stream=stream, formatted=True)
+        else:
+            given = _convert.to_messages(messages, record.id)
+            request = chat(record, given, options, stream=stream)
+        return self._checked(request)
 
     def _completion_request(
         self, prompt: str, kwargs: dict[str, Any], *, formatted: bool, stream: bool = False
@@ -307,10 +418,19 @@ class DashScopeOSS(FunctionCallingLLM):
         write = self.completion_to_prompt
         if write and not formatted and _is_users(write):
             prompt, formatted = write(prompt), True
-        return complete(record, prompt, options, stream=stream, formatted=formatted or None)
+        return self._checked(
+            complete(record, prompt, options, stream=stream, formatted=formatted or None)
+        )
+
+    def _checked(self, request: Request) -> Request:
+        if self.check_length:
+            _tokens.check_length(request)
+        return request
 
     def _options(self, kwargs: dict[str, Any]) -> Options:
-        return Options.of(self).merged(self.additional_kwargs).merged(kwargs)
+        own = {"strict": self.strict_params, "enable_search": self.enable_search}
+        options = Options.of(self).merged({**own, **self.additional_kwargs})
+        return options.merged(_moved_over(kwargs))
 
     def _record(self) -> ModelInfo:
         given = self.model_info
@@ -373,6 +493,17 @@ class DashScopeOSS(FunctionCallingLLM):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])  # type: ignore[misc]  # as LlamaIndex does
+
+
+def _moved_over(given: dict[str, Any]) -> dict[str, Any]:
+    """Return ``given`` without ``incremental_output``, an argument of the older integration."""
+    kept = dict(given)
+    if kept.pop("incremental_output", None) is False:
+        raise ConfigurationError(
+            "incremental_output=False is not needed: every response of a stream holds the new "
+            "piece (delta) and the whole text so far; leave it out"
+        )
+    return kept
 
 
 def _num_output(record: ModelInfo, max_tokens: int | None) -> int:

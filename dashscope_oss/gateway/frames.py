@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic_core import to_json
 
@@ -30,10 +31,12 @@ class Frames:
         self._reasoning = ""
         self._calls: tuple[ToolCall, ...] = ()
         self._usage: Usage | None = None
+        self._numbers = 0
 
     def event(self, delta: Delta) -> bytes:
         """Return the event for the next piece."""
         self._usage = delta.usage or self._usage
+        delta = replace(delta, tool_calls=tuple(map(self._numbered, delta.tool_calls)))
         if self._job.incremental:
             text, reasoning, calls = delta.text, delta.reasoning, delta.tool_calls
         else:
@@ -43,6 +46,13 @@ class Frames:
         reason = (delta.finish_reason or "stop") if delta.last else "null"
         body = _body(self._job, text, reasoning, calls, reason, self._usage)
         return self._frame("result", 200, body)
+
+    def _numbered(self, call: ToolCall) -> ToolCall:
+        """Give a call without a number the next one of the whole answer."""
+        if call.index is not None:
+            return call
+        self._numbers += 1
+        return replace(call, index=self._numbers - 1)
 
     def error(self, refusal: Refusal) -> bytes:
         """Return the event of a failure in the middle of the stream."""

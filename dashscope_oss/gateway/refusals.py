@@ -268,6 +268,10 @@ def _check_abilities(job: Job) -> None:
 
 def _check_thinking(job: Job) -> None:
     switch = job.parameters.get("enable_thinking")
+    form = job.parameters.get("response_format")
+    json = isinstance(form, dict) and form.get("type") not in (None, "text")
+    if json and job.record.thinks(switch if isinstance(switch, bool) else None):
+        _invalid("Json mode response is not supported when enable_thinking is true")
     if switch and job.record.thinking == "none":
         raise Refusal(
             400,

@@ -44,7 +44,8 @@ def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
         ConfigurationError: if the address cannot be had, or the engine did not start.
     """
     with bound(host, port) as listener:
-        server = uvicorn.Server(_config(app))
+        # What the server itself would complain of is told by the callers' errors.
+        server = uvicorn.Server(_config(app, log_level="critical"))
         thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:
@@ -86,7 +87,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
         server.run(sockets=[listener])
 
 
-def _config(app: Gateway) -> uvicorn.Config:
+def _config(app: Gateway, *, log_level: str | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
@@ -94,6 +95,7 @@ def _config(app: Gateway) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level=log_level,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,

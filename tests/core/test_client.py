@@ -925,3 +925,20 @@ def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
             found.send(chat(find_model("llama3.1-8b-instruct"), [Message("user", "hi")]))
 
     assert seen == [7, 5]
+
+
+def test_the_log_names_the_call_and_never_its_words(caplog):
+    """Row 48 of LlamaIndex: model, status and request id at level debug; no prompt, no key."""
+    body = {"output": {"text": "an answer"}}
+    reply = httpx.Response(200, json=body, headers={"x-request-id": "id-1"})
+    transport = httpx.MockTransport(lambda _: reply)
+    caplog.set_level("DEBUG")
+
+    with httpx.Client(transport=transport) as http:
+        base_url = "http://127.0.0.1:9/api/v1"
+        caller = Client(Endpoint.resolve(base_url=base_url, api_key=KEY), http_client=http)
+        caller.send(chat(find_model("llama3-8b-instruct"), [Message("user", "a secret question")]))
+
+    ours = [record.getMessage() for record in caplog.records if record.name == "dashscope_oss"]
+    assert ours == ["model llama3-8b-instruct: status 200, request id id-1"]
+    assert not any(word in caplog.text for word in ("secret question", "an answer", KEY))

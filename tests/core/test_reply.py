@@ -514,3 +514,13 @@ def test_tool_calls_without_an_index_are_each_their_own():
 def test_a_reply_as_its_only_delta_loses_nothing():
     reply = parse(asked(), {**chat_body("hi", "stop", reasoning_content="hm"), "request_id": "r"})
     assert joined([whole(reply)]) == reply
+
+
+def test_logprobs_of_a_stream_are_joined():
+    """Each event holds those of its own pieces."""
+    pieces = [{"content": [{"token": token}]} for token in ("a", "b")]
+    parts = [Delta(text="x", logprobs=found) for found in pieces]
+
+    assert joined([*parts, Delta(last=True)]).logprobs == {
+        "content": [{"token": "a"}, {"token": "b"}]
+    }

@@ -198,9 +198,10 @@ def test_every_option_goes_on_the_wire_under_its_own_name():
         "tools": [TOOL],
         "tool_choice": "auto",
         "parallel_tool_calls": True,
-        "response_format": {"type": "json_object"},
     }
+    form = {"type": "json_object"}
     sent = parameters(asked(HOSTED, **said))
+    assert parameters(asked(HOSTED, response_format=form))["response_format"] == form
     assert sent == {
         "result_format": "message",
         **said,
@@ -402,6 +403,8 @@ def test_a_forced_tool_turns_thinking_off_where_that_can_be():
 
     mended = chat(find_model("deepseek-v4-pro"), turns, Options(tool_choice=forced))
     assert mended.body["parameters"]["enable_thinking"] is False
+    form = Options(response_format={"type": "json_object"})
+    assert chat(find_model("glm-5"), turns, form).body["parameters"]["enable_thinking"] is False
     for model, switch in (("deepseek-v4-pro", True), ("MiniMax-M2.5", None)):
         options = Options(tool_choice=forced, enable_thinking=switch)
         with pytest.raises(UnsupportedInputError, match="while the model thinks"):

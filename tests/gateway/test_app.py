@@ -6,9 +6,19 @@ import threading
 import httpx
 import pytest
 
-from dashscope_oss import Client, Endpoint, Message, RateLimitError, chat, find_model
+from dashscope_oss import (
+    Client,
+    Endpoint,
+    Message,
+    Options,
+    RateLimitError,
+    ToolCall,
+    chat,
+    find_model,
+)
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, bound, serving
+from dashscope_oss.reply import joined
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
@@ -353,3 +363,31 @@ def test_a_fault_carries_through_to_the_client(gateway):
         pytest.raises(RateLimitError, match=r"Throttling\.RateQuota"),
     ):
         client.send(chat(record, [Message("user", "hi")]))
+
+
+def test_tool_calls_without_a_number_are_numbered_over_the_whole_stream(gateway):
+    """Two calls stay two calls."""
+    calls = (ToolCall("c1", "a", "{}"), ToolCall("c2", "b", "{}"))
+    engine = gateway(Answer(tool_calls=calls))
+    record = find_model("deepseek-v4-pro")
+    tools = [{"type": "function", "function": {"name": "a"}}]
+    options = Options(tools=tools, enable_thinking=False)
+
+    with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
+        request = chat(record, [Message("user", "hi")], options, stream=True)
+        reply = joined(list(client.stream(request)))
+
+    assert [(call.id, call.index) for call in reply.tool_calls] == [("c1", 0), ("c2", 1)]
+
+
+def test_json_while_thinking_is_refused_as_the_service_does(gateway):
+    """The pair of response_format and thinking."""
+    body = {
+        "model": "glm-5",
+        "input": BODY["input"],
+        "parameters": {"enable_thinking": True, "response_format": {"type": "json_object"}},
+    }
+
+    reply = post(gateway(Answer("never")), body, headers={"X-DashScope-SSE": "enable"})
+
+    assert "Json mode response is not supported" in reply.text

@@ -1,0 +1,165 @@
+"""Token counts, prompts and memories that fit: RAG and chat on windows of 2,048 tokens."""
+
+import llama_index.core
+import pytest
+from llama_index.core import (
+    Document,
+    MockEmbedding,
+    PromptHelper,
+    Settings,
+    SummaryIndex,
+    VectorStoreIndex,
+)
+from llama_index.core.chat_engine import SimpleChatEngine
+from llama_index.core.llms import ChatMessage, MockLLM
+from llama_index.core.node_parser import SentenceSplitter
+
+from dashscope_oss import ConfigurationError, ContextLengthError, find_model, tokens
+from dashscope_oss.gateway import Answer
+from llama_index_dashscope_oss import DashScopeOSS, use_tokenizer
+
+SMALL = ("ziya-llama-13b-v1", "baichuan2-7b-chat-v1", "llama3-8b-instruct", "llama2-7b-chat-v2")
+MODES = ("compact", "refine", "tree_summarize", "accumulate", "simple_summarize")
+TEXTS = {
+    "en": "The keeper wrote in his book that the sea was calm and the lamp burned all night. ",
+    "zh": "守塔人在本子里写道，海面平静，灯整夜亮着；第二天清晨，渔船依次出港，直到黄昏才回来。",
+}
+QUESTIONS = {"en": "What did the keeper write?", "zh": "守塔人写了什么？"}
+LOCAL = "http://127.0.0.1:9/api/v1"
+# The form of the sample that was counted with the real tokenizer: 116 characters, 161 tokens.
+SAMPLE = "通义千问是一个大规模语言模型，它可以回答问题、创作文字，还能表达观点、撰写代码。" * 3
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """Sets LlamaIndex's tokenizer for a model, and puts it back after the test."""
+    monkeypatch.setattr(llama_index.core, "global_tokenizer", None)
+    return use_tokenizer
+
+
+def input_tokens(request) -> int:
+    """What a request counts by the estimate of its model's family."""
+    given = request.body["input"]
+    turns = given.get("messages") or [{"content": given.get("prompt")}]
+    text = "\n".join(turn["content"] for turn in turns)
+    return tokens.estimate(text, find_model(request.body["model"]).tokenizer)
+
+
+def longest(requests) -> int:
+    return max(map(input_tokens, requests))
+
+
+def test_chinese_is_not_counted_short_for_the_llama_2_family(counting):
+    """Row 24 of LlamaIndex: 116 Chinese characters are 161 tokens, LlamaIndex believes 131."""
+    llm = DashScopeOSS(model="llama2-7b-chat-v2", base_url=LOCAL)
+    counting(llm)
+    assert len(llm.tokenizer(SAMPLE[:116])) >= 161
+    assert len(Settings.tokenizer(SAMPLE[:116])) >= 161
+    splitter = SentenceSplitter(chunk_size=200, chunk_overlap=0)
+    chunks = splitter.split_text(SAMPLE * 9)
+    assert max(tokens.estimate(chunk, "llama2") for chunk in chunks) <= 200
+    helper = PromptHelper.from_llm_metadata(llm.metadata)
+    assert helper._token_counter.get_string_tokens(SAMPLE[:116]) >= 161
+
+
+def test_only_these_models_bring_a_tokenizer(counting):
+    with pytest.raises(ConfigurationError, match="MockLLM"):
+        counting(MockLLM())
+
+
+@pytest.mark.parametrize("top_k", [2, 10, 40])
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("model", SMALL)
+def test_rag_never_sends_more_than_a_model_takes(make, counting, model, mode, language, top_k):
+    """Rows 21, 23 and 43 of LlamaIndex: every response mode, English and Chinese, top_k to 40."""
+    llm = make(model, Answer(TEXTS[language] * 3))
+    counting(llm)
+    splitter = SentenceSplitter(chunk_size=128, chunk_overlap=10)
+    texts = [Document(text=TEXTS[language] * 12, id_=str(n)) for n in range(15)]
+    index = VectorStoreIndex.from_documents(
+        texts, embed_model=MockEmbedding(4), transformations=[splitter]
+    )
+    engine = index.as_query_engine(llm=llm, similarity_top_k=top_k, response_mode=mode)
+    assert str(engine.query(QUESTIONS[language])).strip()
+    assert longest(make.requests) <= llm._record().input_limit
+
+
+CHATS = ("context", "condense_plus_context", "condense_question", "simple")
+
+
+@pytest.mark.parametrize("mode", CHATS)
+@pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "llama2-7b-chat-v2"])
+def test_twenty_chinese_turns_fit(make, counting, model, mode):
+    """Row 26 of LlamaIndex: with ``llm.chat_memory()`` no turn is too many."""
+    llm = make(model, Answer(TEXTS["zh"] * 2))
+    counting(llm)
+    index = VectorStoreIndex.from_documents(
+        [Document(text=TEXTS["zh"] * 20)],
+        embed_model=MockEmbedding(4),
+        transformations=[SentenceSplitter(chunk_size=256, chunk_overlap=20)],
+    )
+    engine = index.as_chat_engine(mode, llm=llm, memory=llm.chat_memory(), similarity_top_k=3)
+    for turn in range(20):
+        assert str(engine.chat(f"第{turn}天，{QUESTIONS['zh']}{TEXTS['zh']}"))
+    assert longest(make.requests) <= llm._record().input_limit
+
+
+def test_a_memory_counts_as_the_model_does():
+    """Row 26 of LlamaIndex: a third of the input, the rest is for documents and question."""
+    llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL)
+    memory = llm.chat_memory()
+    assert memory.token_limit == (2048 - 512) // 3
+    for _ in range(20):
+        memory.put(ChatMessage(SAMPLE))
+    kept = " ".join(message.content for message in memory.get())
+    assert 0 < tokens.estimate(kept, "llama2") <= memory.token_limit
+
+
+LONG = "守塔人在本子里写道海面平静" * 145  # 1,885 characters: at least 1,885 tokens, likely 2,620
+
+
+def test_a_long_prompt_is_refused_with_estimate_and_advice(make, ask):
+    """Row 25 of LlamaIndex: before anything is sent."""
+    llm = make("ziya-llama-13b-v1")
+    with pytest.raises(ContextLengthError, match=r"26\d\d tokens.*takes 2048.*use_tokenizer") as e:
+        ask(llm, LONG)
+    assert e.value.model == "ziya-llama-13b-v1"
+    assert not make.requests
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "settings"),
+    [
+        ("ziya-llama-13b-v1", LONG, {"check_length": False}),
+        ("ziya-llama-13b-v1", LONG[:1600], {}),
+        ("billa-7b-sft-v1", LONG, {}),
+    ],
+)
+def test_what_may_fit_is_sent(make, model, text, settings):
+    """Row 25 of LlamaIndex: within the error of the estimate the service decides."""
+    make(model, Answer("ok"), **settings).complete(text)
+    assert len(make.requests) == 1
+
+
+def test_summaries_of_long_documents_fit(make, counting):
+    """Row 23 of LlamaIndex: also whole documents that were never split for this model."""
+    llm = make("ziya-llama-13b-v1", Answer(TEXTS["zh"]))
+    counting(llm)
+    index = SummaryIndex.from_documents([Document(text=TEXTS["zh"] * 100)])
+    index.as_query_engine(llm=llm, response_mode="tree_summarize").query(QUESTIONS["zh"])
+    assert longest(make.requests) <= 2048
+
+
+def test_a_long_answer_does_not_fill_the_memory(make):
+    """Row 26 of LlamaIndex: after an answer longer than the memory the next turn has room."""
+    llm = make("ziya-llama-13b-v1", Answer("很长的回答。" * 300), Answer("短。"))
+    memory = llm.chat_memory()
+    engine = SimpleChatEngine.from_defaults(llm=llm, memory=memory)
+
+    engine.chat("你好")
+    assert memory.get() == []
+
+    assert str(engine.chat("再见")) == "短。"
+    memory.put(ChatMessage("很长的问题。" * 300))
+    assert len(memory.get()) == 1
