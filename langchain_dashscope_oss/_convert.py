@@ -32,6 +32,7 @@ from langchain_core.outputs import (
     Generation,
     GenerationChunk,
 )
+from langchain_core.utils.json import parse_partial_json
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import ROLES, Delta, Message, Reply, Role, ToolCall, Usage
@@ -89,22 +90,55 @@ def to_chat_result(reply: Reply, model: str) -> ChatResult:
     )
 
 
-def to_chat_chunk(delta: Delta, model: str) -> ChatGenerationChunk:
-    """Return a piece of an answer; usage and metadata come with the last one only.
+class Chunks:
+    """Makes LangChain's chunks of the deltas of one answer of ``model``.
 
-    LangChain adds the metadata of chunks up, so what came twice would be doubled.
+    Usage and metadata come with the last one only: LangChain adds the metadata of chunks up, so
+    what came twice would be doubled. Log probabilities come with the piece that they are of.
     """
-    info = _info(delta) if delta.last else None
-    position: Literal["last"] | None = "last" if delta.last else None
-    message = AIMessageChunk(
-        content=delta.text,
-        additional_kwargs=_thoughts(delta),
-        response_metadata=_metadata(info, model) if info else {"model_provider": PROVIDER},
-        tool_call_chunks=[_call_chunk(call, n) for n, call in enumerate(delta.tool_calls)],
-        usage_metadata=_usage_metadata(delta.usage),
-        chunk_position=position,
-    )
-    return ChatGenerationChunk(message=message, generation_info=info)
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._arguments: dict[int, list[str]] = {}
+        self._newest = -1
+
+    def push(self, delta: Delta) -> ChatGenerationChunk:
+        """Return the next piece of the answer."""
+        info = _info(delta) if delta.last else _logprobs(delta)
+        position: Literal["last"] | None = "last" if delta.last else None
+        about = _metadata(info, self._model) if delta.last else {"model_provider": PROVIDER, **info}
+        message = AIMessageChunk(
+            content=delta.text,
+            additional_kwargs=_thoughts(delta),
+            response_metadata=about,
+            tool_call_chunks=self._call_chunks(delta),
+            usage_metadata=_usage_metadata(delta.usage),
+            chunk_position=position,
+        )
+        return ChatGenerationChunk(message=message, generation_info=info or None)
+
+    def _call_chunks(self, delta: Delta) -> list[ToolCallChunk]:
+        chunks = [self._call_chunk(call) for call in delta.tool_calls]
+        if not delta.last:
+            return chunks
+        for index, pieces in self._arguments.items():
+            if mark := _mark("".join(pieces)):
+                _extend(chunks, index, mark)
+        return chunks
+
+    def _call_chunk(self, call: ToolCall) -> ToolCallChunk:
+        index = self._index(call)
+        self._newest = max(self._newest, index)
+        self._arguments.setdefault(index, []).append(call.arguments)
+        return tool_call_chunk(
+            name=call.name or None, args=call.arguments, id=call.id or None, index=index
+        )
+
+    def _index(self, call: ToolCall) -> int:
+        if call.index is not None:
+            return call.index
+        begins = self._newest < 0 or bool(call.id or call.name)
+        return self._newest + 1 if begins else self._newest
 
 
 def to_generation(reply: Reply, model: str) -> Generation:
@@ -115,14 +149,17 @@ def to_generation(reply: Reply, model: str) -> Generation:
 
 def to_generation_chunk(delta: Delta, model: str) -> GenerationChunk:
     """Return a piece of plain text; its facts come with the last one only."""
-    facts = {"model_name": model, **_info(delta)} if delta.last else {}
+    facts = {"model_name": model, **_info(delta)} if delta.last else _logprobs(delta)
     return GenerationChunk(text=delta.text, generation_info={**_thoughts(delta), **facts} or None)
 
 
 def llm_output(infos: Iterable[Mapping[str, Any] | None], model: str | None) -> Info:
     """Return what callbacks read of several answers together: their summed usage, the model."""
-    reported = [info["token_usage"] for info in infos if info and info.get("token_usage")]
-    return {"token_usage": _summed(reported), "model_name": model}
+    known = [info for info in infos if info]
+    reported = [info["token_usage"] for info in known if info.get("token_usage")]
+    estimated = any(info.get("usage_estimated") for info in known)
+    more = {"usage_estimated": True} if estimated else {}
+    return {"token_usage": _summed(reported), "model_name": model, **more}
 
 
 def _to_message(message: BaseMessage, model: str, *, reasoning: bool) -> Message:
@@ -223,19 +260,47 @@ def _parsed_calls(
 
 def _arguments(text: str) -> dict[str, Any]:
     # A function without parameters is called with nothing at all.
-    found = json.loads(text) if text.strip() else {}
+    found = json.loads(text, strict=False) if text.strip() else {}
     if not isinstance(found, dict):
         raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as json.loads does
     return found
 
 
-def _call_chunk(call: ToolCall, position: int) -> ToolCallChunk:
-    return tool_call_chunk(
-        name=call.name or None,
-        args=call.arguments,
-        id=call.id or None,
-        index=position if call.index is None else call.index,
-    )
+# Whichever fits: a bracket that closes nothing, in or behind a string, after an escape or not.
+_MARKS = ("", "]", "}", '"]', '"}', ' "]', ' "}')
+
+
+def _mark(text: str) -> str:
+    """Return what to add to arguments so that LangChain reads them as ``_arguments`` does.
+
+    It completes JSON that broke off and takes the call for a good one: a file name cut in half
+    would be a file name. It never completes what a wrong bracket closes.
+    """
+    try:
+        _arguments(text)
+    except ValueError:
+        return next((mark for mark in _MARKS if not _passes(text + mark)), "")
+    return "{}" if text and not text.strip() else ""
+
+
+def _passes(text: str) -> bool:
+    try:
+        return isinstance(parse_partial_json(text), dict)
+    except ValueError:
+        return False
+
+
+def _extend(chunks: list[ToolCallChunk], index: int, text: str) -> None:
+    """Add ``text`` to the arguments of a call, in its newest piece if that is among ``chunks``."""
+    for chunk in reversed(chunks):
+        if chunk["index"] == index:
+            chunk["args"] = f"{chunk['args'] or ''}{text}"
+            return
+    chunks.append(tool_call_chunk(args=text, index=index))
+
+
+def _logprobs(part: Delta) -> Info:
+    return {} if part.logprobs is None else {"logprobs": part.logprobs}
 
 
 def _thoughts(part: Reply | Delta) -> Info:

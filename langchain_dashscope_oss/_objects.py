@@ -95,7 +95,8 @@ def _check_calls(message: AIMessage, name: str, *, found: bool, optional: bool) 
     """Raise if the call is missing or its arguments broke off, which LangChain passes over."""
     broken = [c for c in message.invalid_tool_calls if c["name"] == name]
     if isinstance(message, AIMessageChunk):
-        broken += [c for c in message.tool_call_chunks if not _is_json(c["args"])]  # type: ignore[misc]
+        pieces = [c for c in message.tool_call_chunks if c["name"] == name]
+        broken += [c for c in pieces if not _is_json(c["args"])]  # type: ignore[misc]
     if broken:
         raise _unreadable(f"the arguments of {name} are no JSON", str(broken[0]["args"]))
     if not found and not (optional and message.tool_calls):
@@ -104,7 +105,7 @@ def _check_calls(message: AIMessage, name: str, *, found: bool, optional: bool) 
 
 def _is_json(text: str | None) -> bool:
     try:
-        json.loads(text or "{}")
+        json.loads(text or "{}", strict=False)
     except ValueError:
         return False
     return True

@@ -64,7 +64,8 @@ class RunListener(BaseCallbackHandler):
 def listening(config: RunnableConfig | None, callbacks: Callbacks) -> RunnableConfig:
     """Return ``config`` with a listener, if there is anybody who could be told of a retry."""
     found = ensure_config(config)
-    handlers = [*_handlers(found.get("callbacks")), *_handlers(callbacks)]
+    both = [*_handlers(found.get("callbacks")), *_handlers(callbacks)]
+    handlers = list({id(handler): handler for handler in both}.values())
     return merge_configs(found, {"callbacks": [RunListener(handlers)]}) if handlers else found
 
 
@@ -80,7 +81,8 @@ def note(manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | Non
 
 def told(manager: CallbackManagerForLLMRun | None) -> OnRetry | None:
     """Return what tells the callbacks of a run of each retry."""
-    run = manager or _noted(CallbackManagerForLLMRun)
+    noted = _noted(CallbackManagerForLLMRun)
+    run = manager or noted
     if run is None:
         return None
     return lambda attempt, error, wait: run.on_retry(_state(attempt, error, wait))
@@ -88,7 +90,8 @@ def told(manager: CallbackManagerForLLMRun | None) -> OnRetry | None:
 
 def atold(manager: AsyncCallbackManagerForLLMRun | None) -> OnRetry | None:
     """Return what tells the callbacks of an async run; they run while the retry is waited for."""
-    run = manager or _noted(AsyncCallbackManagerForLLMRun)
+    noted = _noted(AsyncCallbackManagerForLLMRun)
+    run = manager or noted
     if run is None:
         return None
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 from langchain_core.load.serializable import Serializable
@@ -18,7 +17,7 @@ from pydantic import ConfigDict, Field, InstanceOf, SecretStr
 from dashscope_oss import tokens
 from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, AsyncClient, Client
 from dashscope_oss.endpoint import KEY_VARIABLE, Endpoint
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.models import ModelInfo, find_model
 from langchain_dashscope_oss._convert import to_messages
@@ -38,6 +37,7 @@ _CONNECTION = (
 )
 _SWITCHES = ("estimate_usage", "split_think", "strict_params", "send_reasoning")
 _MARKS = 4
+_UNPICKLED = ("default_headers", "http_client", "http_async_client")
 _CACHES = ("_endpoint", "_client", "_async_client", "_serialized")
 
 
@@ -51,7 +51,8 @@ class Settings(Serializable):
         region: a public region by name, e.g. ``"singapore"``; Beijing if nothing is said.
         workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
         api_key: the key, or a function that returns it; else ``DASHSCOPE_API_KEY``. A gateway on
-            this machine needs none. It is left out when the model is pickled.
+            this machine needs none. It is left out when the model is pickled, as are
+            ``default_headers`` and your clients.
         temperature: in [0, 2).
         top_p: in (0, 1].
         top_k: at least 0; 0 or more than 100 turns it off.
@@ -113,6 +114,9 @@ class Settings(Serializable):
     strict_params: bool = False
     custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
 
+    _of_a_call: ClassVar[tuple[str, ...]] = ()
+    """Settings that a call may override though no service knows them."""
+
     # A pydantic error shows its input, and the input may hold the key.
     model_config = ConfigDict(
         populate_by_name=True, hide_input_in_errors=True, protected_namespaces=()
@@ -163,8 +167,11 @@ class Settings(Serializable):
             UnsupportedInputError: for content that is not text.
         """
         with translated():
-            texts = [_counted(turn) for turn in to_messages(messages, self.model)]
-        texts += [json.dumps(convert_to_openai_tool(tool)) for tool in tools or ()]
+            sent = bool(getattr(self, "send_reasoning", False))
+            turns = to_messages(messages, self.model, reasoning=sent)
+        texts = [_counted(turn) for turn in turns]
+        made = [convert_to_openai_tool(tool) for tool in tools or ()]
+        texts += [json.dumps(tool, ensure_ascii=False) for tool in made]
         return sum(map(self.get_num_tokens, texts)) + _MARKS * len(messages)
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -232,13 +239,29 @@ class Settings(Serializable):
 
     def _call(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[ModelInfo, Options]:
         """Return what a call with these keyword arguments asks: of which model, how."""
-        said = _flat(renamed(type(self), given))
+        said = self._said(given)
         record = self._record(said.pop("model", None))
         said.pop("stream", None)  # LangChain's own switch
-        _refuse_settings(type(self), said)
         if stop is not None:
             said["stop"] = stop
         return record, self._defaults.merged(said)
+
+    def _said(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a call says, under the fields' names; settings of the object are refused.
+
+        Callbacks and traces see what a call says, so it is asked before a run starts.
+        """
+        said = _flat(renamed(type(self), given))
+        own = ("model", *self._of_a_call)
+        _refuse_settings(type(self), {name: said[name] for name in said if name not in own})
+        return said
+
+    def _traced(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a call says for LangChain's ``_get_ls_params``, which knows no aliases."""
+        with translated():
+            said = self._said(given)
+        said.pop("stop", None)
+        return said
 
     def _identity(self) -> dict[str, Any]:
         """Return all that decides an answer, for caches and traces; never the key."""
@@ -271,9 +294,20 @@ class Settings(Serializable):
         _forget(copied, _CACHES)
         return copied
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # Open connections cannot be copied: the copy shares the caller's clients.
+        shared = memo if memo is not None else {}
+        for name in ("http_client", "http_async_client", *_CACHES):
+            if (value := self.__dict__.get(name)) is not None:
+                shared[id(value)] = value
+        copied = super().__deepcopy__(shared)
+        _forget(copied, _CACHES)
+        return copied
+
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         kept = {name: value for name, value in self.__dict__.items() if name not in _CACHES}
+        kept.update(dict.fromkeys(_UNPICKLED))
         if isinstance(self.api_key, SecretStr):
             kept["api_key"] = None
         return {**state, "__dict__": kept}
@@ -307,11 +341,10 @@ def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     unknown = {name: found.pop(name) for name in list(found) if name not in cls.model_fields}
     extra = found.get("model_kwargs") or {}
     if unknown:
-        warnings.warn(
+        warn(
             f"{cls.__name__} has no setting {', '.join(unknown)}; sent to the service as it is. "
             "Say model_kwargs if that is meant.",
             DashScopeWarning,
-            stacklevel=3,
         )
         found["model_kwargs"] = {**extra, **unknown}
     _refuse_settings(cls, renamed(cls, extra))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning, UnsupportedInputError
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.record import ModelInfo
 from langchain_dashscope_oss._objects import (
     Reader,
@@ -57,16 +56,17 @@ def choose(record: ModelInfo, method: Method | None, thinking: bool | None) -> M
         return _surest(record, thinking)
     if method not in METHODS:
         raise ConfigurationError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    if method in _able(record):
+    able = _able(record, thinking)
+    if method in able:
         return method
     nearest: Method = "prompt"
-    if method == "json_schema" and "json_mode" in _able(record):
+    if method == "json_schema" and "json_mode" in able:
         nearest = "json_mode"
-    warnings.warn(
-        f"{record.id} does not know method={method!r}; it falls back to {nearest!r}, with the "
-        f"schema in the prompt. It knows {', '.join(_able(record))}.",
+    lacks = "thinks, and then has no" if method in _able_at_rest(record) else "does not know"
+    warn(
+        f"{record.id} {lacks} method={method!r}; it falls back to {nearest!r}, with the "
+        f"schema in the prompt. It knows {', '.join(able)}.",
         DashScopeWarning,
-        stacklevel=3,
     )
     return nearest
 
@@ -101,8 +101,6 @@ def parameters(
         return said
     if method == "function_calling":
         return {**said, "tool_choice": _choice(record, schema, thinking)}
-    if record.thinking == "hybrid" and thinking is None:
-        said["enable_thinking"] = False
     if method == "json_mode" or schema is None:
         return {**said, "response_format": {"type": "json_object"}}
     return {**said, "response_format": response_format(schema, strict=strict)}
@@ -391,16 +389,22 @@ def _choice(
 ) -> str | None:
     if forceable(record, thinking):
         return str(tool_of(schema)["name"])
-    warnings.warn(
+    warn(
         f"{record.id} thinks, so the service cannot force it to call a tool: it may answer in "
         "words, which raises. method='prompt' always works.",
         DashScopeWarning,
-        stacklevel=4,
     )
     return None
 
 
-def _able(record: ModelInfo) -> tuple[Method, ...]:
+def _able(record: ModelInfo, thinking: bool | None) -> tuple[Method, ...]:
+    able = _able_at_rest(record)
+    if forceable(record, thinking):
+        return able
+    return tuple(method for method in able if method not in ("json_mode", "json_schema"))
+
+
+def _able_at_rest(record: ModelInfo) -> tuple[Method, ...]:
     able = {
         "function_calling": record.tools,
         "json_mode": record.structured != "none",

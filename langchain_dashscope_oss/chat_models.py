@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Self
@@ -25,14 +24,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from dashscope_oss import __version__, chat
-from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError
+from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.models import ModelInfo
 from dashscope_oss.request import Request
 from langchain_dashscope_oss import _blocks
 from langchain_dashscope_oss._convert import (
     PROVIDER,
+    Chunks,
     llm_output,
-    to_chat_chunk,
     to_chat_result,
     to_messages,
 )
@@ -120,7 +119,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         """
         made = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         with translated():
-            record = self._tool_record(kwargs.get("model"))
+            record = self._tool_record(self._said(kwargs).get("model"))
             choice = _tool_choice(tool_choice, made, record)
         said: dict[str, Any] = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         bound = {name: value for name, value in said.items() if value is not None}
@@ -162,8 +161,9 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
             UnsupportedInputError: for ``tools`` with a model that knows none.
         """
         with translated():
-            record = self._record(kwargs.get("model"))
-            thinking = self._defaults.merged(kwargs).enable_thinking
+            given = self._said(kwargs)
+            record = self._record(given.pop("model", None))
+            thinking = self._defaults.merged(given).enable_thinking
             way = choose(record, method, thinking)
             check(schema, way, tools, include_raw=include_raw)
             said = {**parameters(record, schema, way, strict, thinking), **kwargs}
@@ -224,10 +224,11 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
+            chunks = Chunks(request.record.id)
             pieces = self._client.stream(request, on_retry=told(run_manager))
             with closing(pieces) as deltas:
                 for delta in deltas:
-                    chunk = to_chat_chunk(delta, request.record.id)
+                    chunk = chunks.push(delta)
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -241,10 +242,11 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
+            chunks = Chunks(request.record.id)
             pieces = self._async_client.stream(request, on_retry=atold(run_manager))
             async with aclosing(pieces) as deltas:
                 async for delta in deltas:
-                    chunk = to_chat_chunk(delta, request.record.id)
+                    chunk = chunks.push(delta)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -316,12 +318,29 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         return str(sorted(self._get_invocation_params(stop=stop, **kwargs).items()))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
-        params = super()._get_ls_params(stop=self._stops(stop), **kwargs)
+        params = super()._get_ls_params(stop=self._stops(stop), **self._traced(kwargs))
         params["ls_provider"] = PROVIDER
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return _profile(self._record())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        follows = name in _PROFILED and self._profile_is_own()
+        super().__setattr__(name, value)
+        if follows:
+            self.profile = self._resolve_model_profile()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; its profile is that of the model it has then, unless one was given."""
+        given = update or {}
+        copied = super().model_copy(update=update, deep=deep)
+        if "profile" not in given and given.keys() & set(_PROFILED) and self._profile_is_own():
+            copied.profile = copied._resolve_model_profile()  # noqa: SLF001 - of this class
+        return copied
+
+    def _profile_is_own(self) -> bool:
+        return self.profile is not None and self.profile == self._resolve_model_profile()
 
 
 def _tool_choice(
@@ -341,11 +360,10 @@ def _tool_choice(
 
 
 def _unforced(record: ModelInfo) -> str:
-    warnings.warn(
+    warn(
         f"{record.id}: the service cannot force a call of any of several tools; "
         "tool_choice='auto' is sent",
         DashScopeWarning,
-        stacklevel=4,
     )
     return "auto"
 
@@ -382,4 +400,5 @@ def _profile(record: ModelInfo) -> ModelProfile:
     return profile
 
 
+_PROFILED = ("model", "model_info")
 _STATUS = {"hosted": "active", "retired": "deprecated", "self-hosted": "active"}

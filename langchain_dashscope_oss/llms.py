@@ -8,7 +8,7 @@ from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
 from functools import reduce
 from operator import add
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -32,7 +32,7 @@ from langchain_dashscope_oss._convert import (
 )
 from langchain_dashscope_oss._errors import translated
 from langchain_dashscope_oss._retries import atold, told
-from langchain_dashscope_oss._settings import Settings, renamed
+from langchain_dashscope_oss._settings import Settings
 
 _said: ContextVar[Mapping[str, Any] | None] = ContextVar("_said", default=None)
 _OF_A_RUN = ("tags", "metadata", "run_name", "run_id")
@@ -62,6 +62,8 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     Raises:
         DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too.
     """
+
+    _of_a_call: ClassVar[tuple[str, ...]] = ("formatted",)
 
     formatted: bool | None = None
     rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
@@ -194,7 +196,8 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     def _saying(self, given: Mapping[str, Any]) -> Iterator[None]:
         """Make what a call says part of its question: BaseLLM's cache knows the object's only."""
         said = {name: value for name, value in given.items() if name not in _OF_A_RUN}
-        token = _said.set(renamed(type(self), said))
+        with translated():
+            token = _said.set(self._said(said))
         try:
             yield
         finally:
@@ -251,7 +254,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         return complete(record, prompt, options, stream=stream, formatted=formatted)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
-        params = super()._get_ls_params(stop=self._stops(stop), **kwargs)
+        params = super()._get_ls_params(stop=self._stops(stop), **self._traced(kwargs))
         params["ls_provider"] = PROVIDER
         return params
 

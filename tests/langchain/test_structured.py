@@ -189,8 +189,10 @@ async def test_every_method_gives_an_object_on_every_model(chat, model, method):
     record = find_model(model)
     lacking = not record.tools or method == "json_schema"
     thinks = model == THINKER and method == "function_calling"
-    if (lacking and method != "prompt") or thinks:
-        told = "cannot force" if thinks else f"does not know method='{method}'; it falls back"
+    rests = model == THINKER and method == "json_mode"
+    if (lacking and method != "prompt") or thinks or rests:
+        lacks = "thinks, and then has no" if rests else "does not know"
+        told = "cannot force" if thinks else f"{lacks} method='{method}'; it falls back"
         with pytest.warns(DashScopeWarning, match=told) as caught:
             structured = llm.with_structured_output(Person, method=method)
         assert caught[0].filename == __file__
