@@ -27,7 +27,7 @@ THINKER = "kimi-k2.7-code"
 NOWHERE = "http://127.0.0.1:1/api/v1"
 CLASSES = pytest.mark.parametrize("cls", [ChatDashScopeOSS, DashScopeOSSLLM])
 CUT_OFF = [
-    '{"path": "/home/me/o',
+    '{"path": "/data/me/o',
     '{"path": "a\\',
     '{"path": "a\\\\',
     '{"path": ["a", ',
