@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import NoReturn
 
 from dashscope_oss import templates, tokens
@@ -101,8 +100,8 @@ def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(record, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(record, f"{name} {verb} {value!s:.100}; give finite numbers")
-    if name not in PARAMETERS and (near := get_close_matches(name, PARAMETERS, 1, _SLIP)):
-        refuse(record, f"there is no parameter {name!r}; did you mean {near[0]!r}?")
+    if name not in PARAMETERS and (near := _slip_of(name)):
+        refuse(record, f"there is no parameter {name!r}; did you mean {near!r}?")
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
         refuse(record, "stop holds an empty text, which ends every answer at once; leave it out")
     if name in record.unsupported_parameters:
@@ -110,6 +109,13 @@ def _check_parameter(record: ModelInfo, name: str, value: object) -> None:
     accepts, text = RANGES.get(name, (None, ""))
     if accepts is not None and not accepts(value):
         refuse(record, f"{name} is {value!r:.100}. {text}")
+
+
+def _slip_of(name: str) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    near = get_close_matches(name, PARAMETERS, 1, _SLIP)
+    return near[0] if near else None
 
 
 def _can_be_sent(record: ModelInfo, name: str, value: object) -> bool:

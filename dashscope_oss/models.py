@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
 from dashscope_oss.record import ModelInfo
-from dashscope_oss.rows import ROWS
 
 __all__ = ["ModelInfo", "all_models", "did_you_mean", "find_model", "known_model", "register_model"]
 
-_registry: dict[str, ModelInfo] = {row.id: row for row in ROWS}
+_registry: dict[str, ModelInfo] = {}
 _warned: set[str] = set()
 
 
@@ -25,12 +22,12 @@ def find_model(id: str) -> ModelInfo:
     """
     if not isinstance(id, str) or not id.strip():
         raise ConfigurationError("model must be a model's id; `dashscope-oss models` lists them")
-    return _registry.get(id.strip()) or _unknown(id.strip())
+    return _records().get(id.strip()) or _unknown(id.strip())
 
 
 def known_model(id: str) -> ModelInfo | None:
     """Return the record of the model ``id``, or ``None`` if there is none."""
-    return _registry.get(id)
+    return _records().get(id)
 
 
 def register_model(info: ModelInfo) -> ModelInfo:
@@ -40,13 +37,15 @@ def register_model(info: ModelInfo) -> ModelInfo:
 
         register_model(replace(find_model("llama3-8b-instruct"), id="my-llama", max_input=2000))
     """
-    _registry[info.id] = info
+    _records()[info.id] = info
     return info
 
 
 def did_you_mean(id: str) -> str:
     """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
-    ids = {row.lower(): row for row in _registry}
+    from difflib import get_close_matches  # noqa: PLC0415 - needed for a slip of the pen only
+
+    ids = {row.lower(): row for row in _records()}
     inside = [row for name, row in ids.items() if id.lower() in name]
     near = inside or [ids[name] for name in get_close_matches(id.lower(), ids)]
     return f" Did you mean {' or '.join(near[:5])}?" if near else ""
@@ -54,7 +53,7 @@ def did_you_mean(id: str) -> str:
 
 def all_models() -> list[ModelInfo]:
     """Return every record, in the order of the registry."""
-    return list(_registry.values())
+    return list(_records().values())
 
 
 def _unknown(id: str) -> ModelInfo:
@@ -75,3 +74,13 @@ def _unknown(id: str) -> ModelInfo:
         structured="unknown",
         source="no record",
     )
+
+
+def _records() -> dict[str, ModelInfo]:
+    # The rows are built when somebody first asks: importing the package must stay cheap.
+    if not _registry:
+        from dashscope_oss.rows import ROWS  # noqa: PLC0415
+
+        # In one step, so that no other thread finds half a registry.
+        _registry.update({row.id: row for row in ROWS})
+    return _registry
