@@ -87,6 +87,12 @@ def check_parameters(
         _check_documented(record, parameters)
 
 
+def wants_json(parameters: Mapping[str, object]) -> bool:
+    """Whether ``response_format`` asks for anything but text."""
+    form = parameters.get("response_format")
+    return isinstance(form, Mapping) and form.get("type") not in (None, "text")
+
+
 def check_order(record: ModelInfo, turns: Sequence[Message]) -> None:
     """Raise unless the turns go as strict models want them; the error names the model."""
     try:

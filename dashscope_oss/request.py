@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pydantic_core import PydanticSerializationError, to_json
 
 from dashscope_oss import templates
-from dashscope_oss.checks import check_messages, check_order, check_parameters, refuse
+from dashscope_oss.checks import (
+    check_messages,
+    check_order,
+    check_parameters,
+    refuse,
+    wants_json,
+)
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.record import ModelInfo
 
@@ -96,10 +102,7 @@ def chat(
         ContextLengthError: for an input that is surely over its limit.
     """
     check_messages(record, messages)
-    if record.takes_messages:
-        return _request(record, _messages_input(record, messages), options, stream=stream)
-    prompt = _template_of(record).render(messages)
-    return _request(record, {"prompt": prompt}, options, stream=stream, prompt=prompt)
+    return _conversation(record, messages, options, stream=stream)
 
 
 def complete(
@@ -127,9 +130,9 @@ def complete(
     turn = Message("user", prompt)
     check_messages(record, [turn])
     if not record.takes_prompt:
-        return chat(record, [turn], options, stream=stream)
+        return _conversation(record, [turn], options, stream=stream)
     if not record.takes_messages and not _is_formatted(record, prompt, formatted):
-        return chat(record, [turn], options, stream=stream)
+        return _conversation(record, [turn], options, stream=stream)
     return _request(record, {"prompt": prompt}, options, stream=stream, prompt=prompt)
 
 
@@ -149,6 +152,16 @@ def headers(
     if workspace:
         found["X-DashScope-WorkSpace"] = workspace
     return {**found, **extra}
+
+
+def _conversation(
+    record: ModelInfo, messages: Sequence[Message], options: Options, *, stream: bool
+) -> Request:
+    """The request for messages that were checked."""
+    if record.takes_messages:
+        return _request(record, _messages_input(record, messages), options, stream=stream)
+    prompt = _template_of(record).render(messages)
+    return _request(record, {"prompt": prompt}, options, stream=stream, prompt=prompt)
 
 
 def _request(
@@ -224,9 +237,7 @@ def _text_of(turn: Mapping[str, object]) -> str:
 
 def _forces(parameters: Mapping[str, object]) -> bool:
     """Whether a tool or a JSON form is forced on the answer."""
-    form = parameters.get("response_format")
-    json = isinstance(form, Mapping) and form.get("type") not in (None, "text")
-    return json or isinstance(parameters.get("tool_choice"), Mapping)
+    return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
 
 
 def _unthinking(record: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:

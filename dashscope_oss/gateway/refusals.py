@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from dashscope_oss import tokens
-from dashscope_oss.checks import RANGES
+from dashscope_oss.checks import RANGES, wants_json
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.messages import ROLES, Message, ToolCall
@@ -268,9 +268,9 @@ def _check_abilities(job: Job) -> None:
 
 def _check_thinking(job: Job) -> None:
     switch = job.parameters.get("enable_thinking")
-    form = job.parameters.get("response_format")
-    json = isinstance(form, dict) and form.get("type") not in (None, "text")
-    if json and job.record.thinks(switch if isinstance(switch, bool) else None):
+    if wants_json(job.parameters) and job.record.thinks(
+        switch if isinstance(switch, bool) else None
+    ):
         _invalid("Json mode response is not supported when enable_thinking is true")
     if switch and job.record.thinking == "none":
         raise Refusal(
