@@ -53,9 +53,12 @@ def tool_reader(schema: Schema, *, optional: bool) -> Reader:
             _check_calls(message, name, found=bool(calls), optional=optional)
         only = message.model_copy(update={"tool_calls": calls})
         try:
-            return parser.parse_result([ChatGeneration(message=only)], partial=partial)
+            found = parser.parse_result([ChatGeneration(message=only)], partial=partial)
         except ValueError as error:
             raise _unreadable(str(error), message.text) from error
+        if isinstance(found, dict) and not partial:
+            _check_names(found, schema, str(found))
+        return found
 
     return read
 
@@ -66,15 +69,13 @@ def text_reader(schema: Schema | None) -> Reader:
     A pydantic class checks all of it; of any other schema only the required names are.
     """
     form = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
-    required = () if schema is None else json_schema(schema).get("required", ())
 
     def read(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
         if partial:
             return _begun(message.text, form)
         found = _object_in(message.text)
-        missing = [name for name in required if name not in found]
-        if missing and form is None:
-            raise _unreadable(f"the object lacks {', '.join(missing)}", message.text)
+        if form is None:
+            _check_names(found, schema, message.text)
         return _validated(form, found, message.text)
 
     return read
@@ -101,6 +102,12 @@ def _check_calls(message: AIMessage, name: str, *, found: bool, optional: bool) 
         raise _unreadable(f"the arguments of {name} are no JSON", str(broken[0]["args"]))
     if not found and not (optional and message.tool_calls):
         raise _unreadable(f"the model did not call {name}", message.text)
+
+
+def _check_names(found: Mapping[str, Any], schema: Schema | None, text: str) -> None:
+    required = () if schema is None else json_schema(schema).get("required", ())
+    if missing := [name for name in required if name not in found]:
+        raise _unreadable(f"the object lacks {', '.join(missing)}", text)
 
 
 def _is_json(text: str | None) -> bool:

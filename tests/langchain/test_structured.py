@@ -23,7 +23,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Answer, Fault
-from langchain_dashscope_oss._objects import text_reader
+from langchain_dashscope_oss._objects import text_reader, tool_reader
 from langchain_dashscope_oss._structured import METHODS, choose
 
 TOOLS = "deepseek-v4-pro"
@@ -395,3 +395,11 @@ def test_required_names():
     read = text_reader(SCHEMA)
     with pytest.raises(OutputParserException, match="lacks born"):
         read(AIMessage('{"name": "Ada"}'), partial=False)
+
+
+def test_required_names_of_a_tools_arguments():
+    """A dict by way of a tool is held to the required names as one in a text is."""
+    read = tool_reader(PersonDict, optional=False)
+    call = {"name": "PersonDict", "args": {"name": "Ada"}, "id": "1"}
+    with pytest.raises(OutputParserException, match="lacks born"):
+        read(AIMessage("", tool_calls=[call]), partial=False)
