@@ -55,6 +55,10 @@ class ModelInfo:
         price_in: CNY per 1,000 input tokens, where a page states it; 0 is a free trial.
         price_out: CNY per 1,000 output tokens.
         free_quota: what the vendor page grants.
+        requests_per_minute: most calls an account may make of the hosted model, where the
+            vendor's rate-limit page of 2026-02-24 states it (Beijing); all keys and workspaces
+            count together. ``None`` for what it does not list, or lists as retired.
+        tokens_per_minute: most tokens, in and out, from the same page.
         documented_parameters: all that the vendor page lists, ``None`` if unknown.
         unsupported_parameters: what the model refuses though others take it.
         source: where the row was read.
@@ -91,6 +95,8 @@ class ModelInfo:
     price_in: float | None = None
     price_out: float | None = None
     free_quota: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     documented_parameters: tuple[str, ...] | None = None
     unsupported_parameters: tuple[str, ...] = ()
     source: str = ""

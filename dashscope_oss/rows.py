@@ -5,8 +5,9 @@ Sources, as the rows name them:
 - page: the vendor's API page of the family (LLaMA, Ziya-LLaMA, BELLE-LLaMA, BiLLa, Baichuan).
 - retirement: the vendor's page of retired models (下线), with the batches of 2025-05-08,
   2025-07-02, 2026-03-30, 2026-05-13 and 2026-10-10.
-- rate: the vendor's rate-limit page of 2026-02-24. deepseek, glm, kimi, minimax: its pages of
-  those series, 2026. native: its description of the native API, 2026.
+- rate: the vendor's rate-limit page of 2026-02-24, also for requests and tokens a minute.
+  deepseek, glm, kimi, minimax: its pages of those series, 2026. native: its description of the
+  native API, 2026.
 - capture: published traffic of the service. lists: model lists of other projects, 2026-07 to -11.
 
 Prices of current models differ between sources and change; the registry holds only those that
@@ -668,6 +669,32 @@ _UNCERTAIN = tuple(
     )
 )
 
-ROWS: tuple[ModelInfo, ...] = (*_SEEDS, *_CURRENT, *_UNCERTAIN, *_RETIRED)
+# Requests and tokens a minute, as the page "rate" lists them for Beijing; its 0 for a model that
+# had left by then says nothing. Models that left later keep what they had.
+_RATES = {
+    (10, 20_000): "llama-4-scout-17b-16e-instruct llama-4-maverick-17b-128e-instruct",
+    (60, 100_000): """deepseek-r1-0528 deepseek-r1-distill-qwen-1.5b deepseek-r1-distill-llama-8b
+        deepseek-r1-distill-llama-70b Moonshot-Kimi-K2-Instruct kimi-k2-thinking kimi-k2.5""",
+    (60, 1_000_000): "glm-4.6 glm-4.7 glm-5 MiniMax-M2.5",
+    (600, 1_000_000): """qwen3-8b qwen3-14b qwen3-30b-a3b qwen3-235b-a22b
+        qwen3-235b-a22b-instruct-2507 qwen3-235b-a22b-thinking-2507 qwen3-30b-a3b-instruct-2507
+        qwen3-30b-a3b-thinking-2507 qwen3-next-80b-a3b-instruct qwen3-next-80b-a3b-thinking
+        qwen3-coder-30b-a3b-instruct qwen3-coder-480b-a35b-instruct qwen3.5-397b-a17b
+        qwen3.5-122b-a10b qwen3.5-35b-a3b qwen3.5-27b""",
+    (1200, 1_000_000): """qwen2.5-72b-instruct qwen2.5-32b-instruct qwen2.5-14b-instruct
+        qwen2.5-7b-instruct""",
+    (2400, 1_000_000): "qwen3-32b",
+    (15_000, 1_200_000): """deepseek-v3 deepseek-v3.1 deepseek-v3.2 deepseek-v3.2-exp
+        deepseek-r1""",
+}
+_RATE_OF = {id: rate for rate, ids in _RATES.items() for id in ids.split()}
+
+
+def _rated(row: ModelInfo) -> ModelInfo:
+    requests, tokens = _RATE_OF.get(row.id, (None, None))
+    return replace(row, requests_per_minute=requests, tokens_per_minute=tokens)
+
+
+ROWS: tuple[ModelInfo, ...] = tuple(map(_rated, (*_SEEDS, *_CURRENT, *_UNCERTAIN, *_RETIRED)))
 SEED_IDS: tuple[str, ...] = tuple(row.id for row in _SEEDS)
 """The ten models of the vendor's five pages."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import (
@@ -37,6 +37,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.errors import warn
 from dashscope_oss.messages import Role
+from dashscope_oss.mould import Mould
 from dashscope_oss.reply import longer
 from dashscope_oss.request import Request
 from dashscope_oss.templates import PromptTemplate
@@ -56,6 +57,8 @@ _ROLES: dict[MessageRole, Role] = {
 }
 # Thoughts are not sent back, tool calls go their own way, a cache point is only a hint.
 _NO_TEXT = ("thinking", "tool_call", "cache")
+_TEXTS = Mould(TextBlock(text=""))
+_MESSAGES = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
 
 
 def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
@@ -101,22 +104,53 @@ def streamed(
     request: Request, deltas: Generator[Delta, None, None], convert: Convert[Response]
 ) -> Generator[Response, None, None]:
     """Yield a response for each delta; closing the iterator closes ``deltas``."""
-    reply = Reply(text="")
+    answer = _Growing(request, convert)
     with closing(deltas):
         for delta in deltas:
-            reply = longer(reply, delta)
-            yield convert(request, reply, delta)
+            yield answer.push(delta)
 
 
 async def astreamed(
     request: Request, deltas: AsyncGenerator[Delta, None], convert: Convert[Response]
 ) -> AsyncGenerator[Response, None]:
     """Yield a response for each delta; see :func:`streamed`."""
-    reply = Reply(text="")
+    answer = _Growing(request, convert)
     async with aclosing(deltas):
         async for delta in deltas:
-            reply = longer(reply, delta)
-            yield convert(request, reply, delta)
+            yield answer.push(delta)
+
+
+class _Growing(Generic[Response]):
+    """An answer while it comes: each delta makes the response of all there is so far.
+
+    A piece of mere text, as most are, differs from the one before it in little; it is cast.
+    """
+
+    def __init__(self, request: Request, convert: Convert[Response]) -> None:
+        self._request = request
+        self._convert: Convert[Response] = convert
+        self._reply = Reply(text="")
+        self._text = ""
+        self._cast: Mould[Response] | None = None
+
+    def push(self, delta: Delta) -> Response:
+        """Return the response for the answer with ``delta``."""
+        if self._cast is not None and delta.is_plain:
+            self._text += delta.text
+            return self._like_the_last(self._cast, delta)
+        self._reply = longer(replace(self._reply, text=self._text), delta)
+        self._text = self._reply.text
+        made: Response = self._convert(self._request, self._reply, delta)
+        alike = delta.is_plain and not (self._reply.reasoning or self._reply.tool_calls)
+        self._cast = Mould(made) if alike else None
+        return made
+
+    def _like_the_last(self, mould: Mould[Response], delta: Delta) -> Response:
+        raw = {name: value for name, value in delta.raw.items() if name != "usage"}
+        if self._convert is completion_response:
+            return mould.cast(text=self._text, delta=delta.text, raw=raw)
+        message = _MESSAGES.cast(blocks=[_TEXTS.cast(text=self._text)])
+        return mould.cast(message=message, delta=delta.text, raw=raw)
 
 
 def selections(message: ChatMessage) -> list[ToolSelection]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import httpx
 from llama_index.core.base.llms.generic_utils import (
@@ -31,6 +31,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import Model
 from pydantic import (
     AliasChoices,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -43,16 +44,18 @@ from dashscope_oss import (
     AsyncClient,
     Client,
     ConfigurationError,
+    Delta,
     Endpoint,
     ModelInfo,
     Options,
+    Reply,
     chat,
     complete,
     find_model,
 )
-from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES
+from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
 from dashscope_oss.request import Request
-from llama_index_dashscope_oss import _convert, _structured, _tokens
+from llama_index_dashscope_oss import _convert, _limits, _structured, _tokens
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -60,7 +63,9 @@ if TYPE_CHECKING:
 
 _UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
 """Secrets and connections: in no dump and no pickle."""
-_UNPICKLED = (*_UNSTORED, "callback_manager", "rate_limiter")
+_SHARED = (*_UNSTORED, "rate_limiter")
+"""What a copy has in common with its original: connections, and the account's limits."""
+_UNPICKLED = (*_SHARED, "callback_manager")
 
 
 class DashScopeOSS(FunctionCallingLLM):
@@ -94,7 +99,10 @@ class DashScopeOSS(FunctionCallingLLM):
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
         additional_kwargs: merged into ``parameters`` as it is.
-        timeout: seconds to wait for the next piece of an answer; 300 if ``None``.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
+            limits of httpx, as its ``Timeout`` or a tuple: connect, read, write, pool.
+        total_timeout: seconds for a whole answer, retries included, or for the next piece of a
+            stream, however its bytes trickle in; four times ``timeout`` if ``None``.
         max_retries: tries after the first.
         max_connections: most connections at once.
         default_headers: sent with every call.
@@ -141,7 +149,11 @@ class DashScopeOSS(FunctionCallingLLM):
     estimate_usage: bool = False
     strict_params: bool = False
     check_length: bool = True
-    timeout: float | None = Field(None, gt=0)
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
+        BeforeValidator(plain_timeout),
+    ] = None
+    total_timeout: float | None = Field(None, gt=0)
     max_retries: int = Field(DEFAULT_RETRIES, ge=0)
     max_connections: int = Field(DEFAULT_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)
@@ -214,19 +226,19 @@ class DashScopeOSS(FunctionCallingLLM):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         request = self._chat_request(messages, kwargs)
-        return _convert.chat_response(request, self._client.send(request))
+        return _convert.chat_response(request, self._sent(request))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece."""
         request = self._chat_request(messages, kwargs, stream=True)
-        return _convert.streamed(request, self._client.stream(request), _convert.chat_response)
+        return _convert.streamed(request, self._stream(request), _convert.chat_response)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation, without blocking."""
         request = self._chat_request(messages, kwargs)
-        return _convert.chat_response(request, await self._async_client.send(request))
+        return _convert.chat_response(request, await self._asent(request))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -234,14 +246,13 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece, without blocking."""
         request = self._chat_request(messages, kwargs, stream=True)
-        deltas = self._async_client.stream(request)
-        return _convert.astreamed(request, deltas, _convert.chat_response)
+        return _convert.astreamed(request, self._astream(request), _convert.chat_response)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; ``formatted`` says that it is in the model's own form already."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        return _convert.completion_response(request, self._client.send(request))
+        return _convert.completion_response(request, self._sent(request))
 
     @llm_completion_callback()
     def stream_complete(
@@ -249,8 +260,7 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt piece by piece."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        deltas = self._client.stream(request)
-        return _convert.streamed(request, deltas, _convert.completion_response)
+        return _convert.streamed(request, self._stream(request), _convert.completion_response)
 
     @llm_completion_callback()
     async def acomplete(
@@ -258,8 +268,7 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponse:
         """Answer a prompt, without blocking."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        reply = await self._async_client.send(request)
-        return _convert.completion_response(request, reply)
+        return _convert.completion_response(request, await self._asent(request))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -267,8 +276,7 @@ class DashScopeOSS(FunctionCallingLLM):
     ) -> CompletionResponseAsyncGen:
         """Answer a prompt piece by piece, without blocking."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        deltas = self._async_client.stream(request)
-        return _convert.astreamed(request, deltas, _convert.completion_response)
+        return _convert.astreamed(request, self._astream(request), _convert.completion_response)
 
     def structured_predict(
         self,
@@ -425,7 +433,23 @@ class DashScopeOSS(FunctionCallingLLM):
     def _checked(self, request: Request) -> Request:
         if self.check_length:
             _tokens.check_length(request)
-        return request
+        return _limits.announced(self._limiter, request)
+
+    def _sent(self, request: Request) -> Reply:
+        return _limits.settled(self._limiter, request, self._client.send(request))
+
+    async def _asent(self, request: Request) -> Reply:
+        return _limits.settled(self._limiter, request, await self._async_client.send(request))
+
+    def _stream(self, request: Request) -> Generator[Delta, None, None]:
+        return _limits.watched(self._limiter, request, self._client.stream(request))
+
+    def _astream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        return _limits.awatched(self._limiter, request, self._async_client.stream(request))
+
+    @property
+    def _limiter(self) -> object:
+        return getattr(self, "rate_limiter", None)  # younger than llama-index-core 0.14.0
 
     def _options(self, kwargs: dict[str, Any]) -> Options:
         own = {"strict": self.strict_params, "enable_search": self.enable_search}
@@ -452,6 +476,7 @@ class DashScopeOSS(FunctionCallingLLM):
         self._client = Client(
             endpoint,
             timeout=self.timeout,
+            total_timeout=self.total_timeout,
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             http_client=self.http_client,
@@ -459,6 +484,7 @@ class DashScopeOSS(FunctionCallingLLM):
         self._async_client = AsyncClient(
             endpoint,
             timeout=self.timeout,
+            total_timeout=self.total_timeout,
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             http_async_client=self.http_async_client,
@@ -481,7 +507,7 @@ class DashScopeOSS(FunctionCallingLLM):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # httpx clients of the caller's cannot be copied; the copy goes on with the same ones.
         settings = {
-            name: value if name in _UNSTORED else deepcopy(value, memo)
+            name: value if name in _SHARED else deepcopy(value, memo)
             for name, value in self.__dict__.items()
         }
         return type(self)(**settings)
@@ -489,6 +515,8 @@ class DashScopeOSS(FunctionCallingLLM):
     def __getstate__(self) -> dict[str, Any]:
         # LlamaIndex's own takes what cannot be pickled off the living object.
         kept = {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}
+        if callable(self.api_key):
+            kept["api_key"] = self.api_key
         return {"__dict__": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -507,7 +535,11 @@ def _moved_over(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _num_output(record: ModelInfo, max_tokens: int | None) -> int:
-    """Tokens to leave for the answer: as asked, else the model's most, a quarter of its window."""
+    """Tokens to leave for the answer: as asked, else the model's most, a quarter of its window.
+
+    A quarter of a million too: nothing is sent as ``max_tokens``, so an answer may be as long as
+    the model's limit, thoughts included, and what is left for input exceeds any retrieval.
+    """
     if max_tokens is not None:
         return max_tokens
     quarter = (record.context_window or record.max_input or DEFAULT_CONTEXT_WINDOW) // 4

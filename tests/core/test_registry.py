@@ -136,6 +136,32 @@ def test_what_the_pages_say_of_weights_and_free_quota():
             assert "1,000,000 tokens" in (find_model(id).free_quota or "")
 
 
+@pytest.mark.parametrize(
+    ("id", "rate"),
+    [
+        ("llama-4-scout-17b-16e-instruct", (10, 20_000)),
+        ("kimi-k2.5", (60, 100_000)),
+        ("glm-5", (60, 1_000_000)),
+        ("qwen3.5-27b", (600, 1_000_000)),
+        ("qwen2.5-7b-instruct", (1200, 1_000_000)),
+        ("qwen3-32b", (2400, 1_000_000)),
+        ("deepseek-r1", (15_000, 1_200_000)),
+        ("llama2-7b-chat-v2", (None, None)),
+        ("deepseek-v4-pro", (None, None)),
+    ],
+)
+def test_requests_and_tokens_a_minute_as_the_vendors_page_lists_them(id, rate):
+    """A model that had left when the page was read, or is not on it, has no limits."""
+    row = find_model(id)
+    assert (row.requests_per_minute, row.tokens_per_minute) == rate
+
+
+def test_as_many_models_have_a_rate_as_the_page_lists():
+    rated = [row for row in all_models() if row.requests_per_minute]
+    assert len(rated) == 39
+    assert all(row.tokens_per_minute for row in rated)
+
+
 @pytest.mark.parametrize("when", RETIRED, ids=str)
 def test_retired_ids_and_their_day(when):
     rows = {row.id: row for row in all_models() if row.retired_on == when}

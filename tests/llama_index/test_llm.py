@@ -47,6 +47,7 @@ MODELS = (
 )
 REPORTING = tuple(model for model in MODELS if find_model(model).reports_usage)
 SILENT = tuple(model for model in MODELS if not find_model(model).reports_usage)
+TOKENS = ("prompt", "completion", "total")
 LOCAL = "http://127.0.0.1:9/api/v1"
 KEY = "sk-0123456789abcdef-sentinel"
 
@@ -83,6 +84,46 @@ def test_reported_tokens_are_counted_exactly_once(make, ask, model):
     )
     facts = {"prompt_tokens": 111, "completion_tokens": 44, "total_tokens": 155}
     assert facts.items() <= last.additional_kwargs.items()
+
+
+# It reads all attributes of a model, those that pydantic has deprecated too.
+OBSERVED = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def spans():
+    """What OpenInference's instrumentor for LlamaIndex records."""
+    tracing = pytest.importorskip("openinference.instrumentation.llama_index")
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor = tracing.LlamaIndexInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    if not instrumentor.is_instrumented_by_opentelemetry:
+        pytest.skip("it needs llama-index-core 0.14.19")
+    yield exporter.get_finished_spans
+    instrumentor.uninstrument()
+
+
+@OBSERVED
+def test_an_observer_sees_the_tokens_that_the_service_counts(make, ask, spans):
+    """Row 17 of LlamaIndex: as OpenInference reads them, in one span a call."""
+    ask(make("llama3-8b-instruct", Answer("one", usage=Usage(111, 44, 155))), "hi")
+    (span,) = spans()
+    seen = {name: span.attributes[f"llm.token_count.{name}"] for name in TOKENS}
+    assert seen == {"prompt": 111, "completion": 44, "total": 155}
+    assert span.attributes["llm.model_name"] == "llama3-8b-instruct"
+
+
+@OBSERVED
+def test_an_observer_sees_no_nought_where_nobody_counted(make, ask, spans):
+    """Rows 17 and 18 of LlamaIndex."""
+    ask(make("ziya-llama-13b-v1"), "hi")
+    (span,) = spans()
+    assert not [name for name in span.attributes if "token_count" in name]
 
 
 @pytest.mark.parametrize("model", SILENT)

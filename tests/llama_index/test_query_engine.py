@@ -1,11 +1,15 @@
 """LlamaIndex's own engines over small and large models: RAG, chat, agents, structured answers."""
 
+import json
+
 import pytest
 from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
-from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.agent.workflow import AgentStream, CodeActAgent, FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
-from llama_index.core.tools import FunctionTool
+from llama_index.core.query_engine import SubQuestionQueryEngine
+from llama_index.core.question_gen import LLMQuestionGenerator
+from llama_index.core.tools import FunctionTool, QueryEngineTool
 from pydantic import BaseModel
 
 from dashscope_oss import ToolCall, UnsupportedInputError, Usage
@@ -71,6 +75,53 @@ def test_a_query_engine_answers(make, run, counter, model, build, way):
     if llm._record().reports_usage:
         assert counter.prompt_llm_token_count == 321
     assert len(counter.llm_token_counts) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", ["refine", "compact", "tree_summarize", "accumulate"])
+def test_every_response_mode_answers_in_every_way(make, run, mode, way):
+    """Row 43 of LlamaIndex: accumulated answers, which LlamaIndex does not stream, come whole."""
+    llm = make("ziya-llama-13b-v1", Answer("Calm."))
+    streams = mode != "accumulate"
+    whole, streaming = (
+        summary_engine(llm, response_mode=mode, streaming=streaming)
+        for streaming in (False, streams)
+    )
+    if not streams:
+        way = way.replace("stream", "query")
+    found = WAYS[way](whole, streaming, "How was the sea?")
+    assert "Calm." in (run(llm, found) if way.startswith("a") else found)
+
+
+@pytest.mark.parametrize("way", ["query", "aquery"])
+def test_a_question_is_asked_in_parts(make, run, way):
+    """Row 43 of LlamaIndex: SubQuestionQueryEngine, on a window of 2,048 tokens."""
+    parts = [
+        {"sub_question": "How was the sea?", "tool_name": "sea"},
+        {"sub_question": "Who lit the lamp?", "tool_name": "lamp"},
+    ]
+    said = {"in json markdown": json.dumps({"items": parts}), "Sub question": "Calm, and Ada."}
+
+    def answer(job):
+        return Answer(next((s for mark, s in said.items() if mark in str(job)), "Part."))
+
+    llm = make("ziya-llama-13b-v1", answer)
+    tools = [
+        QueryEngineTool.from_defaults(summary_engine(llm), name=name, description=name)
+        for name in ("sea", "lamp")
+    ]
+    engine = SubQuestionQueryEngine.from_defaults(
+        tools,
+        llm=llm,
+        question_gen=LLMQuestionGenerator.from_defaults(llm=llm),
+        use_async=way == "aquery",
+        verbose=False,
+    )
+    found = WAYS[way](engine, engine, "How were sea and lamp?")
+    assert (run(llm, found) if way == "aquery" else found) == "Calm, and Ada."
+    prompts = [request.body["input"]["prompt"] for request in make.requests]
+    assert len(prompts) == 4
+    assert "Response: Part." in prompts[-1]
 
 
 @pytest.mark.parametrize("mode", ["refine", "compact", "tree_summarize", "accumulate"])
@@ -147,6 +198,45 @@ def test_an_agent_calls_a_tool_and_uses_its_result(make, run, memory, first, str
     called, answered = make.requests[1].body["input"]["messages"][-2:]
     assert called["tool_calls"][0]["function"]["name"] == "add"
     assert answered == {"role": "tool", "content": "3", "tool_call_id": "call_1"}
+
+
+CODE = "I count.\n<execute>\nprint(add(1, 2))\n</execute>"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("model", ["deepseek-v4-pro", "llama3-8b-instruct", "ziya-llama-13b-v1"])
+def test_an_agent_writes_code_and_uses_its_output(make, run, memory, model, streaming):
+    """Row 34 of LlamaIndex: CodeActAgent, which needs no tools of the model's own."""
+    ran = []
+
+    async def execute(code: str) -> str:
+        ran.append(code.strip())
+        return "3"
+
+    llm = make(model, Answer(CODE), Answer("It is 3."))
+    given = {"streaming": streaming} if "streaming" in CodeActAgent.model_fields else {}
+    agent = CodeActAgent(code_execute_fn=execute, tools=[add], llm=llm, **given)
+    result, _ = run(llm, followed(agent, "What is 1 + 2?", memory))
+    assert str(result) == "It is 3."
+    assert ran == ["print(add(1, 2))"]
+    assert "Result of executing" in str(make.requests[1].body["input"])
+
+
+class Total(BaseModel):
+    """A total."""
+
+    value: int
+
+
+def test_an_agent_answers_with_an_object(make, run, memory):
+    """Row 34 of LlamaIndex: output_cls, asked for once the agent has its answer."""
+    form = ToolCall(id="2", name="Total", arguments='{"value": 3}', index=0)
+    script = Answer(tool_calls=(CALL,)), Answer("It is 3."), Answer(tool_calls=(form,))
+    llm = make("deepseek-v4-pro", *script)
+    agent = FunctionAgent(tools=[ADD], llm=llm, output_cls=Total)
+    result, _ = run(llm, followed(agent, "What is 1 + 2?", memory))
+    assert str(result) == "It is 3."
+    assert result.get_pydantic_model(Total) == Total(value=3)
 
 
 @pytest.mark.skipif(

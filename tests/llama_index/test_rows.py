@@ -1,11 +1,17 @@
 """Rows of the feature table that no other file of this folder proves, over hand-made replies."""
 
+import ast
 import asyncio
+import importlib
 import json
 import logging
+import os
+import re
 import subprocess
 import sys
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,10 +19,12 @@ from llama_index.core import Document, MockEmbedding, SummaryIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.query_engine import RouterQueryEngine
 from llama_index.core.selectors import LLMSingleSelector
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import Context, JsonSerializer
+from packaging.version import Version
 from pydantic import BaseModel
 
 from dashscope_oss import (
@@ -424,7 +432,7 @@ class Counting:
     "rate_limiter" not in DashScopeOSS.model_fields, reason="llama-index-core 0.14.0 has none"
 )
 def test_a_rate_limiter_is_asked_before_every_call(make, ask):
-    """Row 40 of LlamaIndex, but for the ready-made limits."""
+    """Row 40 of LlamaIndex: LlamaIndex's own or any other; ready-made ones: test_limits.py."""
     limiter = Counting()
     ask(make(SILENT, rate_limiter=limiter), "hi")
     assert limiter.taken == 1
@@ -474,3 +482,65 @@ def test_an_expired_key_is_told_by_its_name(make):
     fault = Fault(401, "InvalidApiKey", "Invalid API-key provided.")
     with pytest.raises(AuthenticationError, match="InvalidApiKey"):
         make(SILENT, fault).complete("hi")
+
+
+# The table itself.
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_oldest_core_allowed_is_one_that_is_tested():
+    """Row 44 of LlamaIndex: ``make matrixindex`` runs these tests on it; Python from 3.11 on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (needed,) = project["optional-dependencies"]["llama-index"]
+    oldest = re.search(r">=([\d.]+)", needed)[1]
+    tested = re.search(r"^INDEX_CORES \?= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
+    assert any(Version(core) == Version(oldest) for core in tested.split())
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_what_llama_hub_reads_is_there():
+    """Row 45 of LlamaIndex: import path and class are real, and there is the example it claims."""
+    hub = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["llamahub"]
+    package = importlib.import_module(hub["import_path"])
+    (name,) = hub["class_authors"]
+    assert issubclass(getattr(package, name), FunctionCallingLLM)
+    assert hub["contains_example"]
+    assert (ROOT / "notebooks" / "llama_index_rag.ipynb").exists()
+
+
+def test_another_class_can_be_held_to_the_same_suite(tmp_path):
+    """Row 47 of LlamaIndex: by the command that it documents, without the rest of these tests."""
+    (tmp_path / "mine.py").write_text(
+        "from llama_index.core.llms import MockLLM\n"
+        "def make(service, kind, **settings):\n    return MockLLM()\n"
+    )
+    command = ["-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "--noconftest"]
+    suite = "tests/llama_index/test_conformance.py"
+    result = subprocess.run(
+        [sys.executable, *command, "-p", "no:cacheprovider", suite, "-k", "b14 or b15"],
+        env={**os.environ, "CONFORMANCE_LLM": "mine:make", "PYTHONPATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 failed, 4 passed" in result.stdout
+
+
+def docstrings():
+    for path in Path(__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield ast.get_docstring(node) or ""
+
+
+def test_every_row_has_a_proof():
+    """Each number from 1 to 48 stands in the docstring of a test."""
+    named = {
+        int(number)
+        for docstring in docstrings()
+        for numbers in re.findall(r"\bRows? ([\d, and]+) of LlamaIndex", docstring)
+        for number in re.findall(r"\d+", numbers)
+    }
+    assert sorted(set(range(1, 49)) - named) == []
