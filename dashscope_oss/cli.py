@@ -1,4 +1,4 @@
-"""The command ``dashscope-oss``: models, ask, serve, demo."""
+"""The command ``dashscope-oss``: models, ask, serve, key, demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from dashscope_oss import models
 from dashscope_oss._version import __version__
@@ -26,10 +26,13 @@ from dashscope_oss.table import aligned
 from dashscope_oss.templates import PromptTemplate
 
 if TYPE_CHECKING:
-    from dashscope_oss.gateway import Engine
+    from dashscope_oss.gateway import Engine, Settings
 
 Arguments: TypeAlias = argparse.Namespace
 
+T = TypeVar("T")
+
+_HOST, _PORT, _GRACE = "127.0.0.1", 8000, 30
 GATEWAY_KEY_VARIABLE = "DASHSCOPE_OSS_GATEWAY_KEY"
 UPSTREAM_KEY_VARIABLE = "DASHSCOPE_OSS_UPSTREAM_KEY"
 
@@ -65,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_ask(commands)
     _add_serve(commands)
+    _add_key(commands)
     _add_fetch(commands)
     _add_demo(commands)
     return parser
@@ -101,18 +105,28 @@ def _add_serve(commands: _Commands) -> None:
         f"{GATEWAY_KEY_VARIABLE} in the environment is the key that callers must show; "
         f"{UPSTREAM_KEY_VARIABLE} the one that --upstream asks for.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind to (%(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 picks a free one (%(default)s)")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file with upstreams, models, keys and limits; see SERVING.md",
+    )
+    parser.add_argument("--host", help=f"address to bind to ({_HOST})")
+    parser.add_argument("--port", type=int, help=f"0 picks a free one ({_PORT})")
     parser.add_argument(
         "--engine",
         choices=("embedded", "openai", "scripted"),
-        default="embedded",
         help="embedded: a small real model on this CPU; openai: any OpenAI-compatible server; "
-        "scripted: canned answers for tests (%(default)s)",
+        "scripted: canned answers for tests (embedded, if --config names no upstreams)",
     )
     parser.add_argument("--gguf", type=Path, help="embedded: a model file of yours")
     parser.add_argument("--threads", type=int, help="embedded: CPU threads")
     parser.add_argument("--upstream", help="openai: the server's base URL, ending in /v1")
+    parser.add_argument(
+        "--kind",
+        choices=("vllm", "sglang", "llama.cpp", "ollama"),
+        help="openai: what the server is, for parameters that each calls differently",
+    )
     parser.add_argument(
         "--model",
         action="append",
@@ -128,8 +142,35 @@ def _add_serve(commands: _Commands) -> None:
         "(auto: raw for prompt-only models)",
     )
     parser.add_argument("--script", type=Path, help="scripted: a JSON file, a list of answers")
+    parser.add_argument(
+        "--modern",
+        action="store_true",
+        help="no model echoes its prompt, and every model reports usage",
+    )
+    parser.add_argument(
+        "--grace",
+        type=int,
+        metavar="SECONDS",
+        help=f"for calls under way when told to stop; a second signal ends at once ({_GRACE})",
+    )
+    parser.add_argument(
+        "--access-log",
+        action="store_true",
+        help="a line of JSON on stderr for each request, without prompts and keys",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what goes on")
     parser.set_defaults(run=_serve)
+
+
+def _add_key(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "key",
+        help="make a key for callers of the gateway",
+        description="Makes a key, prints it this once, and the table for the gateway's file, "
+        "which holds its hash only.",
+    )
+    parser.add_argument("name", help="what logs and metrics call it")
+    parser.set_defaults(run=_key)
 
 
 def _add_fetch(commands: _Commands) -> None:
@@ -255,38 +296,77 @@ def _tokens(usage: Usage | None) -> str:
 
 
 def _serve(arguments: Arguments) -> None:
-    from dashscope_oss.gateway import Gateway, run  # noqa: PLC0415 - only with the extra
+    from dashscope_oss.gateway import (  # noqa: PLC0415 - only with the extra
+        Gateway,
+        Settings,
+        load_settings,
+        run,
+    )
 
-    _check_engine_options(arguments)
-    _log(verbose=arguments.verbose)
+    settings = load_settings(arguments.config) if arguments.config else Settings()
+    _check_engine_options(arguments, settings)
+    _log(verbose=arguments.verbose, accesses=arguments.access_log or settings.server.access_log)
     key = os.environ.get(GATEWAY_KEY_VARIABLE, "").strip()
-    key = checked_key(key) if key else ""
-    app = Gateway(_ENGINES[arguments.engine](arguments), api_keys=(key,) if key else ())
-    run(app, host=arguments.host, port=arguments.port, on_ready=_say_ready)
+    app = Gateway(
+        _engine(arguments, settings),
+        api_keys=(checked_key(key),) if key else (),
+        access=settings,
+        modern=arguments.modern or settings.server.modern,
+    )
+    run(
+        app,
+        host=_first(arguments.host, settings.server.host, _HOST),
+        port=_first(arguments.port, settings.server.port, _PORT),
+        on_ready=_say_ready,
+        grace=_first(arguments.grace, settings.server.grace, _GRACE),
+    )
+
+
+def _first(*values: T | None) -> T:
+    return next(value for value in values if value is not None)
+
+
+def _engine(arguments: Arguments, settings: Settings) -> Engine:
+    from dashscope_oss.gateway import fleet_of  # noqa: PLC0415
+
+    if settings.upstreams:
+        return fleet_of(settings)
+    return _ENGINES[arguments.engine or "embedded"](arguments)
 
 
 _ENGINE_OPTIONS = {
     "embedded": ("gguf", "threads"),
-    "openai": ("upstream", "model", "default_model", "api"),
+    "openai": ("upstream", "kind", "model", "default_model", "api"),
     "scripted": ("script",),
 }
 
 
-def _check_engine_options(arguments: Arguments) -> None:
+def _check_engine_options(arguments: Arguments, settings: Settings) -> None:
+    if settings.upstreams and arguments.engine:
+        raise ConfigurationError(
+            f"{arguments.config} says which upstreams answer: leave --engine out, or them"
+        )
     for engine, names in _ENGINE_OPTIONS.items():
         given = [name for name in names if getattr(arguments, name) not in (None, [])]
-        if given and engine != arguments.engine:
+        if given and (settings.upstreams or engine != (arguments.engine or "embedded")):
             option = "--" + given[0].replace("_", "-")
             raise ConfigurationError(f"{option} is for --engine {engine}: add that or leave it out")
     if arguments.threads is not None and arguments.threads < 1:
         raise ConfigurationError("--threads must be at least 1")
+    if arguments.grace is not None and arguments.grace < 0:
+        raise ConfigurationError("--grace must be at least 0")
 
 
-def _log(*, verbose: bool) -> None:
+def _log(*, verbose: bool, accesses: bool = False) -> None:
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     # The server's own errors are told by this command, in words of its user.
     logging.getLogger("uvicorn.error").setLevel(level if verbose else logging.CRITICAL)
+    if accesses:
+        access_log = logging.getLogger("dashscope_oss.access")
+        access_log.propagate = False
+        access_log.setLevel(logging.INFO)
+        access_log.addHandler(logging.StreamHandler())
 
 
 def _say_ready(url: str) -> None:
@@ -300,7 +380,7 @@ def _embedded(arguments: Arguments) -> Engine:
 
 
 def _openai(arguments: Arguments) -> Engine:
-    from dashscope_oss.gateway import OpenAIEngine, Upstream  # noqa: PLC0415
+    from dashscope_oss.gateway import Health, OpenAIEngine, Upstream  # noqa: PLC0415
 
     if not arguments.upstream:
         raise ConfigurationError("--engine openai needs --upstream http://HOST:PORT/v1")
@@ -313,10 +393,12 @@ def _openai(arguments: Arguments) -> Engine:
     return OpenAIEngine(
         Upstream(
             url=arguments.upstream,
+            kind=arguments.kind,
             api_key=checked_key(key) if key else None,
             names=names,
             default=arguments.default_model,
             api=arguments.api or "auto",
+            health=Health(),
         )
     )
 
@@ -340,6 +422,19 @@ _ENGINES: dict[str, Callable[[Arguments], Engine]] = {
     "openai": _openai,
     "scripted": _scripted,
 }
+
+
+def _key(arguments: Arguments) -> None:
+    from dashscope_oss.gateway.access import checked_name, hashed, new_key  # noqa: PLC0415
+
+    name, key = checked_name(arguments.name), new_key()
+    print(key)
+    print(f'\n[keys.{json.dumps(name) if "." in name else name}]\nhash = "{hashed(key)}"')
+    print(
+        "\nThe key is shown this once: callers set it as DASHSCOPE_API_KEY. The table goes into "
+        "the file of dashscope-oss serve --config FILE.",
+        file=sys.stderr,
+    )
 
 
 def _fetch(_: Arguments) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dashscope_oss import models
-from dashscope_oss.gateway import Gateway, ScriptedEngine, serving, weights
+from dashscope_oss.gateway import ScriptedEngine, weights
+from dashscope_oss.pytest_plugin import started_gateways
 
 # Read before any test changes HOME.
 CACHE = weights.cache_folder()
@@ -39,20 +40,12 @@ def leaving() -> Iterator[list[threading.Thread]]:
 
 @pytest.fixture
 def gateway(leaving: list[threading.Thread]) -> Iterator[Callable[..., ScriptedEngine]]:
-    """Start scripted gateways: ``engine = gateway(*script)``, then ``engine.base_url``."""
-    running = []
+    """Start scripted gateways: ``engine = gateway(*script)``, then ``engine.base_url``.
 
-    def start(*script) -> ScriptedEngine:
-        engine = ScriptedEngine(script)
-        server = serving(Gateway(engine, on_request=engine.requests.append))
-        engine.base_url = server.__enter__()
-        running.append(server)
-        return engine
-
-    yield start
-    for server in running:
-        leaving.append(threading.Thread(target=server.__exit__, args=(None, None, None)))
-        leaving[-1].start()
+    It is the fixture ``dashscope_gateway`` that users get, under a shorter name.
+    """
+    with started_gateways(leaving) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

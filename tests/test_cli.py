@@ -108,6 +108,9 @@ def test_ask_makes_no_usage_up(capsys, gateway):
         (("serve", "--upstream", "http://127.0.0.1:9/v1"), 2, "--upstream is for --engine openai"),
         (("serve", "--script", "x.json"), 2, "--script is for --engine scripted"),
         (("serve", "--threads", "0"), 2, "--threads must be at least 1"),
+        (("serve", "--grace", "-1"), 2, "--grace must be at least 0"),
+        (("serve", "--config", "missing.toml"), 2, "cannot read the settings missing.toml"),
+        (("key", "two words"), 2, "bad name of a key 'two words'"),
         (("serve", "--engine", "openai"), 2, "--upstream"),
         (("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1"), 2, "--model ID"),
         (
@@ -158,11 +161,12 @@ def test_serve_says_that_the_port_is_in_use(capsys):
 
 
 @contextmanager
-def serving(*arguments, **environment):
+def serving(*arguments, errors=None, **environment):
     """Run ``serve`` as a user would; the value is the URL of its ready line."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
+        stderr=errors,
         text=True,
         env={**os.environ, **environment},
     )
@@ -192,6 +196,65 @@ def test_serve_announces_itself_answers_and_stops(capsys, tmp_path):
     assert right[1] == "canned\n"
     assert broke[0] == 1
     assert "Arrearage" in broke[2]
+
+
+def test_a_key_is_made_printed_once_and_let_in_by_its_table(capsys, tmp_path):
+    """What `key` prints goes into the file as it is; the file holds no key."""
+    status, out, advice = run(capsys, "key", "anna")
+    key, _, table = out.partition("\n\n")
+    file = tmp_path / "gateway.toml"
+    file.write_text(table + "requests_per_minute = 1\n")
+    with (
+        (tmp_path / "log").open("w") as log,
+        serving(
+            *("--engine", "scripted", "--config", str(file), "--access-log"), errors=log
+        ) as url,
+        pytest.MonkeyPatch.context() as monkeypatch,
+    ):
+        asked = ("ask", "llama3-8b-instruct", "hi", "--base-url", url)
+        stranger = run(capsys, *asked)
+        monkeypatch.setenv("DASHSCOPE_API_KEY", key)
+        friend = run(capsys, *asked)
+
+    assert status == 0
+    assert key not in table + advice
+    assert "InvalidApiKey" in stranger[2]
+    assert friend[:2] == (0, "You said: hi\n")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line.get("key"), line["status"]) for line in lines] == [(None, 401), ("anna", 200)]
+
+
+def test_a_name_with_a_dot_is_quoted_for_the_file(capsys):
+    """So that TOML takes it for one name."""
+    import tomllib
+
+    _, out, _ = run(capsys, "key", "team.anna")
+
+    assert list(tomllib.loads(out.partition("\n\n")[2])["keys"]) == ["team.anna"]
+
+
+@pytest.mark.parametrize("arguments", [("--modern",), ("--config",)])
+def test_modern_turns_the_early_models_habits_off(capsys, tmp_path, arguments):
+    """No echo, and token counts, for Ziya too; by an option or by the file."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("[server]\nmodern = true\n")
+    more = (*arguments, str(file)) if "--config" in arguments else arguments
+    with serving("--engine", "scripted", *more) as url:
+        _, out, note = run(capsys, "ask", "ziya-llama-13b-v1", "hi", "--base-url", url)
+
+    assert out == "You said: hi\n"
+    assert "tokens in" in note
+
+
+def test_a_file_with_upstreams_leaves_no_choice_of_an_engine(capsys, tmp_path):
+    """Two answers to one question are refused."""
+    file = tmp_path / "gateway.toml"
+    file.write_text('[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n[models.m]\n')
+
+    status, _, complaint = run(capsys, "serve", "--config", str(file), "--engine", "scripted")
+
+    assert status == 2
+    assert "leave --engine out" in complaint
 
 
 def test_the_demo_does_the_packages_real_work(small_model):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
-import re
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Mapping,
-)
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import ClassVar
 
-from dashscope_oss._version import __version__
 from dashscope_oss.errors import ProtocolError
+from dashscope_oss.gateway.access import Access, AccessSettings
 from dashscope_oss.gateway.exchange import Exchange, Receive, Scope, Send
-from dashscope_oss.gateway.frames import reply_body
-from dashscope_oss.gateway.job import Cut, Engine, Job, Received
-from dashscope_oss.gateway.refusals import Refusal, read_job
-from dashscope_oss.messages import Delta
+from dashscope_oss.gateway.health import HasUpstreams
+from dashscope_oss.gateway.job import Cut, Engine, Job, Received, modern
+from dashscope_oss.gateway.journal import Entry, followed, log
+from dashscope_oss.gateway.listing import models_page
+from dashscope_oss.gateway.metrics import CONTENT_TYPE, Metrics
+from dashscope_oss.gateway.reading import read_job
+from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
+from dashscope_oss.gateway.status import HTML, health, overview, page
 from dashscope_oss.record import Endpoint, ModelInfo
 from dashscope_oss.reply import decode
 from dashscope_oss.request import SERVICE_PATH
@@ -28,7 +28,9 @@ _ENDPOINTS: dict[str, Endpoint] = {
     f"{BASE}/{SERVICE_PATH.format(endpoint=endpoint)}": endpoint
     for endpoint in ("text-generation", "multimodal-generation")
 }
-_PAGE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+# What load balancers and browsers must see without a key.
+_OPEN = ("/", BASE, "/health", "/healthz")
+_PROBES = ("/health", "/healthz", "/metrics", "/status")
 _log = logging.getLogger("dashscope_oss.gateway")
 
 
@@ -37,10 +39,15 @@ class Gateway:
 
     Args:
         engine: what answers.
-        api_keys: keys that callers may use; anybody may call if there are none.
+        api_keys: keys that callers may use; anybody may call if there are none here or in
+            ``access``.
+        access: keys by hash, and limits.
+        modern: no model echoes its prompt, and every model reports usage.
         on_request: told of every generation request, before it is checked.
 
     Attributes:
+        access: who may call.
+        metrics: what was done.
         failure: why the engine did not start, if it did not.
     """
 
@@ -49,11 +56,18 @@ class Gateway:
         engine: Engine,
         *,
         api_keys: tuple[str, ...] = (),
+        access: AccessSettings | None = None,
+        modern: bool = False,
         on_request: Callable[[Received], None] | None = None,
     ) -> None:
         self._engine = engine
-        self._keys = api_keys
+        # Asked once: to look for the methods of a protocol costs as much as reading a call.
+        self._has_upstreams = isinstance(engine, HasUpstreams)
+        self._modern = modern
         self._on_request = on_request
+        named = {f"key-{number}": key for number, key in enumerate(api_keys, 1)}
+        self.access = Access(access, keys=named)
+        self.metrics = Metrics(engine)
         self.failure = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +75,9 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._answer(Exchange(scope, receive, send))
+            entry = Entry(Exchange(scope, receive, send))
+            await self._answer(entry)
+            self._keep(entry)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -79,41 +95,80 @@ class Gateway:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _answer(self, call: Exchange) -> None:
+    async def _answer(self, entry: Entry) -> None:
+        call = entry.call
         try:
-            await self._route(call)
+            await self._route(entry)
         except Refusal as refusal:
             await call.refuse(refusal)
         except Cut:
             await call.begin_and_leave()
+        except asyncio.CancelledError:
+            # The server's time to finish is over; it cancels calls at no other time.
+            await call.refuse(Refusal(*UNAVAILABLE))
         except Exception:  # noqa: BLE001 - a bad request must never end the gateway
             _log.exception("request %s failed", call.request_id)
             await call.refuse(Refusal(500, "InternalError", "An internal error has occurred."))
 
-    async def _route(self, call: Exchange) -> None:
-        self._check_key(call.headers)
+    def _keep(self, entry: Entry) -> None:
+        entry.end()
+        if entry.call.path in _ENDPOINTS:
+            self.metrics.ended(entry)
+        if entry.call.path not in _PROBES:
+            log(entry)
+
+    async def _route(self, entry: Entry) -> None:
+        call = entry.call
+        if call.path not in _OPEN:
+            entry.caller = self.access.caller(call.headers)
         if call.path in _ENDPOINTS:
             _check_method(call.method, "POST")
-            await self._generate(call, _ENDPOINTS[call.path])
-        elif call.path == f"{BASE}/models":
-            _check_method(call.method, "GET")
-            await call.json(200, self._models(call))
-        elif call.path in ("/", BASE, "/health"):
-            await call.json(200, {"name": "dashscope-oss", "version": __version__, "api": BASE})
-        else:
+            await self._generate(entry, _ENDPOINTS[call.path])
+            return
+        show = self._shown.get(call.path)
+        if show is None:
             raise Refusal(
                 404, "NotFound", f"Nothing is served at {call.path}; the API is below {BASE}."
             )
+        _check_method(call.method, "GET", "HEAD")
+        await show(self, call)
 
-    def _check_key(self, headers: Mapping[str, str]) -> None:
-        given = headers.get("authorization", "").removeprefix("Bearer ").strip().encode()
-        if self._keys and not any(hmac.compare_digest(given, k.encode()) for k in self._keys):
-            raise Refusal(401, "InvalidApiKey", "Invalid API-key provided.")
+    async def _models(self, call: Exchange) -> None:
+        listed = models_page(self._engine, call.query)
+        await call.json(200, {"output": listed, "request_id": call.request_id})
 
-    async def _generate(self, call: Exchange, endpoint: Endpoint) -> None:
-        body = await call.body()
+    async def _root(self, call: Exchange) -> None:
+        if "text/html" not in call.headers.get("accept", ""):
+            await self._health(call)
+            return
+        content, headers = page()
+        await call.answer(200, HTML, content, *headers)
+
+    async def _health(self, call: Exchange) -> None:
+        await call.json(*health(self._engine))
+
+    async def _status(self, call: Exchange) -> None:
+        await call.json(200, overview(self._engine, self.metrics))
+
+    async def _numbers(self, call: Exchange) -> None:
+        await call.answer(200, CONTENT_TYPE, self.metrics.text())
+
+    _shown: ClassVar[Mapping[str, Callable[[Gateway, Exchange], Awaitable[None]]]] = {
+        "/": _root,
+        BASE: _health,
+        "/health": _health,
+        "/healthz": _health,
+        "/status": _status,
+        "/metrics": _numbers,
+        f"{BASE}/models": _models,
+    }
+
+    async def _generate(self, entry: Entry, endpoint: Endpoint) -> None:
+        call = entry.call
+        body = await self._body(call)
+        call.past_front = True
         if self._on_request is not None:
-            self._on_request(Received(call.path, call.headers, _shown(body)))
+            self._on_request(Received(call.path, call.headers, _readable(body)))
         if call.headers.get("x-dashscope-async"):
             raise Refusal(
                 403, "AccessDenied", "Current user api does not support asynchronous calls."
@@ -123,70 +178,62 @@ class Gateway:
             endpoint=endpoint,
             stream=call.wants_stream,
             request_id=call.request_id,
-            record_of=self._engine.record_of,
+            record_of=self._record_of,
         )
+        entry.model = job.record.id
+        self._admit(entry)
         call.served_by = self._engine.weights_of(job.record)
-        await call.unless_gone(self._work(call, job))
+        await self._work(entry, job)
 
-    async def _work(self, call: Exchange, job: Job) -> None:
-        async with aclosing(self._engine.generate(job)) as deltas:
+    async def _body(self, call: Exchange) -> bytes:
+        said = call.headers.get("content-length", "")
+        self.access.check_size(int(said) if said.isdecimal() else 0)
+        try:
+            async with asyncio.timeout(self.access.limits.slow_client_seconds):
+                return await call.body(self.access.limits.max_body_bytes)
+        except TimeoutError:
+            text = "Request timed out, please try again later."
+            raise Refusal(408, "RequestTimeOut", text) from None
+
+    def _record_of(self, model: str) -> ModelInfo | None:
+        record = self._engine.record_of(model)
+        if record is None:
+            return None
+        return self.access.limited(modern(record) if self._modern else record)
+
+    def _admit(self, entry: Entry) -> None:
+        try:
+            self.access.admit(entry.caller, entry.model)
+        except Refusal as refusal:
+            self.metrics.limited(entry, refusal.code)
+            raise
+
+    async def _work(self, entry: Entry, job: Job) -> None:
+        self.metrics.begin(entry)
+        try:
+            await entry.call.unless_gone(self._play(entry, job))
+        finally:
+            self.metrics.done(entry)
+            self.access.charge(entry.caller, entry.model, entry.used_tokens)
+
+    async def _play(self, entry: Entry, job: Job) -> None:
+        generated = self._engine.generate(job)
+        estimate = self.access.counts_tokens(entry.caller, entry.model)
+        if estimate or self._has_upstreams:
+            generated = followed(entry, job, generated, estimate=estimate)
+        async with aclosing(generated) as deltas:
             if job.stream:
-                await _stream(call, job, deltas)
+                await entry.call.stream(job, deltas)
             else:
-                await call.json(200, reply_body(job, [delta async for delta in deltas]))
-
-    def _models(self, call: Exchange) -> dict[str, object]:
-        wanted = call.query.get("model")
-        served = [record for record in self._engine.models() if wanted in (None, record.id)]
-        number, size = _page(call.query)
-        shown = served[(number - 1) * size : number * size]
-        return {
-            "output": {
-                "page_no": number,
-                "page_size": size,
-                "total_count": len(served),
-                "models": [self._model(record) for record in shown],
-            },
-            "request_id": call.request_id,
-        }
-
-    def _model(self, record: ModelInfo) -> dict[str, object]:
-        return {
-            "model": record.id,
-            "provider": record.maker,
-            "opensource": True,
-            "served_by": self._engine.weights_of(record),
-        }
+                await entry.call.reply(job, deltas)
 
 
-async def _stream(call: Exchange, job: Job, deltas: AsyncIterator[Delta]) -> None:
-    # What fails before the first piece is still answered with a status of its own.
-    first = await anext(deltas)
-    frames = await call.start_events(job)
-    await call.event(frames.event(first))
-    async for delta in deltas:
-        await call.event(frames.event(delta))
-    await call.event(b"", more=False)
-
-
-def _check_method(method: str, wanted: str) -> None:
-    if method != wanted:
+def _check_method(method: str, *wanted: str) -> None:
+    if method not in wanted:
         raise Refusal(400, "InvalidParameter", f"Request method '{method}' is not supported.")
 
 
-def _page(query: Mapping[str, str]) -> tuple[int, int]:
-    number, size = query.get("page_no", "1"), query.get("page_size", "10")
-    if not (_PAGE.fullmatch(number) and _PAGE.fullmatch(size)):
-        raise Refusal(
-            400,
-            "InvalidParameter",
-            "Required parameter(page_no, page_size) missing or invalid, please check the request "
-            "parameters.",
-        )
-    return int(number), int(size)
-
-
-def _shown(body: bytes) -> dict[str, object]:
+def _readable(body: bytes) -> dict[str, object]:
     try:
         return decode(body)
     except ProtocolError:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +20,9 @@ from dashscope_oss import models
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import weights
 from dashscope_oss.gateway.job import Job
-from dashscope_oss.gateway.openai import OpenAIEngine, Upstream
+from dashscope_oss.gateway.openai import OpenAIEngine
 from dashscope_oss.gateway.refusals import Refusal
+from dashscope_oss.gateway.upstream import Upstream
 from dashscope_oss.messages import Delta, Message, ToolCall
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.reply import joined
@@ -51,19 +52,29 @@ class EmbeddedEngine(OpenAIEngine):
         self._threads = threads or max(1, (os.cpu_count() or 1) - 1)
         self._server: object | None = None
         self._name = gguf.stem if gguf else weights.NAME
-        super().__init__(Upstream(url="http://127.0.0.1/v1", default=self._name))
+        super().__init__(self._reached("http://127.0.0.1", None))
 
     async def start(self) -> None:
         """Fetch the weights if need be, load them and answer one question to warm up."""
         file = await asyncio.to_thread(self._file)
         key = secrets.token_hex(16)
         self._server, url = await asyncio.to_thread(_load, file, self._threads, key)
-        self._upstream = Upstream(url=f"{url}/v1", api_key=key, default=self._name)
+        self._upstream = self._reached(url, key)
         await super().start()
         warm_up = ModelInfo(id="warm-up", family="", maker="")
         job = Job(record=warm_up, prompt="Hi", parameters={"max_tokens": 1})
         async for _ in self.generate(job):
             pass
+
+    def _reached(self, url: str, key: str | None) -> Upstream:
+        return Upstream(
+            url=f"{url}/v1",
+            name="embedded",
+            kind="llama.cpp",
+            api_key=key,
+            default=self._name,
+            api="chat",
+        )
 
     def _file(self) -> Path:
         return weights.checked(self._gguf) if self._gguf else weights.fetched()
@@ -95,24 +106,16 @@ class EmbeddedEngine(OpenAIEngine):
         yield Delta(tool_calls=(call,), usage=parts[-1].usage)
         yield Delta(finish_reason="tool_calls", usage=parts[-1].usage, last=True)
 
-    def _completes(self, job: Job) -> bool:
-        return False
-
     def models(self) -> list[ModelInfo]:
         """Return every model in the registry."""
         return models.all_models()
 
-    def _messages(self, job: Job) -> list[Message]:
+    def _turns(self, job: Job) -> Sequence[Message]:
         # Marks of a family leave white space around turns that means nothing to a stranger.
-        return [replace(turn, content=turn.content.strip()) for turn in super()._messages(job)]
+        return [replace(turn, content=turn.content.strip()) for turn in super()._turns(job)]
 
-    def _common(self, job: Job) -> dict[str, object]:
-        found = super()._common(job)
-        found["timings_per_token"] = True
-        found.setdefault("max_tokens", _DEFAULT_ANSWER)
-        if "repetition_penalty" in found:
-            found["repeat_penalty"] = found.pop("repetition_penalty")
-        return found
+    def _completed(self, body: dict[str, object]) -> dict[str, object]:
+        return {"max_tokens": _DEFAULT_ANSWER, **body}
 
 
 def _forced(job: Job) -> tuple[str, Job]:
@@ -148,7 +151,14 @@ def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
     settings.ui = False
     settings.verbosity = 0
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-    server = xllamacpp.Server(settings)
+    try:
+        server = xllamacpp.Server(settings)
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"llama.cpp cannot load the model file {file} ({error}). It may be cut off (compare "
+            "its size with where it came from), too big for this memory, or of a newer form than "
+            "this xllamacpp knows"
+        ) from error
     return server, server.listening_address
 
 

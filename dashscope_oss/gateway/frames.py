@@ -1,7 +1,12 @@
-"""From an engine's pieces to the service's JSON: reply bodies and events. No I/O."""
+"""From an engine's pieces to the service's JSON: reply bodies and events. No I/O.
+
+A stream writes hundreds of events that differ in a few words. So bodies are written from parts
+that are JSON already, and what stays the same is written once.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,12 +17,23 @@ from dashscope_oss.gateway.refusals import Refusal
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.reply import joined, merged_calls
 
+_TEXT = b'{"finish_reason":%b,"text":%b}'
+_CHOICE = b'{"choices":[{"finish_reason":%b,"message":%b}]}'
+_MESSAGE = b'{"role":"assistant","content":%b}'
+_RESULT = b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:"
+_ERROR = b"id:%d\nevent:error\n:HTTP_STATUS/%d\ndata:%b\n\n"
+_GENERATING = b'"null"'  # the service sends this word, not null
 
-def reply_body(job: Job, deltas: Sequence[Delta]) -> dict[str, object]:
-    """Return the body of a call that does not stream."""
+
+def reply_body(job: Job, deltas: Sequence[Delta]) -> bytes:
+    """Return the body of a call that does not stream, from an answer with at least one piece."""
     whole = joined(deltas)
-    return _body(
-        job, whole.text, whole.reasoning, whole.tool_calls, whole.finish_reason, whole.usage
+    before, after = echo_of(job)
+    text = before + whole.text + (after if whole.finish_reason == "stop" else "")
+    shape = _Shape(job)
+    shape.count(whole.usage)
+    return shape.body(
+        text, whole.reasoning, whole.tool_calls, to_json(whole.finish_reason or "stop")
     )
 
 
@@ -25,27 +41,41 @@ class Frames:
     """Writes a stream's events; it counts them and keeps the text so far."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        self._incremental = job.incremental
+        self._shape = _Shape(job)
+        self._before, self._after = echo_of(job)
         self._sent = 0
         self._text = ""
         self._reasoning = ""
         self._calls: tuple[ToolCall, ...] = ()
-        self._usage: Usage | None = None
         self._numbers = 0
 
     def event(self, delta: Delta) -> bytes:
         """Return the event for the next piece."""
-        self._usage = delta.usage or self._usage
-        delta = replace(delta, tool_calls=tuple(map(self._numbered, delta.tool_calls)))
-        if self._job.incremental:
-            text, reasoning, calls = delta.text, delta.reasoning, delta.tool_calls
-        else:
-            text = self._text = self._text + delta.text
-            reasoning = self._reasoning = self._reasoning + delta.reasoning
-            calls = self._calls = merged_calls((*self._calls, *delta.tool_calls))
-        reason = (delta.finish_reason or "stop") if delta.last else "null"
-        body = _body(self._job, text, reasoning, calls, reason, self._usage)
-        return self._frame("result", 200, body)
+        if delta.usage is not None:
+            self._shape.count(delta.usage)
+        text, reasoning, calls = delta.text, delta.reasoning, delta.tool_calls
+        if self._before or delta.last:
+            text = self._echoed(delta)
+        if calls:
+            calls = tuple(map(self._numbered, calls))
+        if not self._incremental:
+            text = self._text = self._text + text
+            reasoning = self._reasoning = self._reasoning + reasoning
+            calls = self._calls = merged_calls((*self._calls, *calls))
+        reason = to_json(delta.finish_reason or "stop") if delta.last else _GENERATING
+        self._sent += 1
+        body = self._shape.body(text, reasoning, calls, reason)
+        return _RESULT % self._sent + body + b"\n\n"
+
+    def _echoed(self, delta: Delta) -> str:
+        """The piece's text, with the echo before the first and the mark behind the last."""
+        text = delta.text
+        if self._before:
+            text, self._before = self._before + text, ""
+        if delta.last and delta.finish_reason == "stop":
+            text += self._after
+        return text
 
     def _numbered(self, call: ToolCall) -> ToolCall:
         """Give a call without a number the next one of the whole answer."""
@@ -54,48 +84,73 @@ class Frames:
         self._numbers += 1
         return replace(call, index=self._numbers - 1)
 
-    def error(self, refusal: Refusal) -> bytes:
-        """Return the event of a failure in the middle of the stream."""
-        body = {**refusal.body, "request_id": self._job.request_id}
-        return self._frame("error", refusal.status, body)
 
-    def _frame(self, kind: str, status: int, body: dict[str, object]) -> bytes:
-        self._sent += 1
-        head = f"id:{self._sent}\nevent:{kind}\n:HTTP_STATUS/{status}\ndata:"
-        return head.encode() + to_json(body) + b"\n\n"
+def error_event(refusal: Refusal, request_id: str, number: int) -> bytes:
+    """Return the event of a failure: the stream's first, or one in its middle.
 
-
-def _body(
-    job: Job,
-    text: str,
-    reasoning: str,
-    calls: Sequence[ToolCall],
-    reason: str | None,
-    usage: Usage | None,
-) -> dict[str, object]:
-    if job.as_message or job.record.endpoint == "multimodal-generation":
-        message = _message(job, text, reasoning, calls)
-        output: dict[str, object] = {"choices": [{"finish_reason": reason, "message": message}]}
-    else:
-        output = {"finish_reason": reason, "text": text}
-    body: dict[str, object] = {"output": output}
-    if usage is not None and job.record.reports_usage:
-        body["usage"] = _usage(usage)
-    body["request_id"] = job.request_id
-    return body
+    Args:
+        number: the event's own, counted from 1.
+    """
+    body = to_json({**refusal.body, "request_id": request_id})
+    return _ERROR % (number, refusal.status, body)
 
 
-def _message(job: Job, text: str, reasoning: str, calls: Sequence[ToolCall]) -> dict[str, object]:
-    parts = job.record.endpoint == "multimodal-generation"
-    message: dict[str, object] = {
-        "role": "assistant",
-        "content": ([{"text": text}] if text else []) if parts else text,
-    }
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = [_call(call, index) for index, call in enumerate(calls)]
-    return message
+def echo_of(job: Job) -> tuple[str, str]:
+    """Return what the model's answer to this prompt wraps around it: echo and end mark.
+
+    Ziya writes ``<s>``, the prompt with a space behind each mark of a turn, a space, and ``</s>``
+    at the end (both samples of the vendor's page). Others repeat the prompt as a line.
+    """
+    record = job.record
+    if job.prompt is None or record.echo == "none":
+        return "", ""
+    if record.echo == "line":
+        return f"{job.prompt}\n", ""
+    marks = re.findall(r"<\w+>", "".join(record.template.user)) if record.template else []
+    spaced = job.prompt
+    for mark in marks:
+        spaced = spaced.replace(mark, f"{mark} ")
+    return f"<s>{spaced} ", "</s>"
+
+
+class _Shape:
+    """Writes the bodies of one call: text or message, usage, request id."""
+
+    def __init__(self, job: Job) -> None:
+        self._parts = job.record.endpoint == "multimodal-generation"
+        self._output = _CHOICE if job.as_message or self._parts else _TEXT
+        self._counts = job.record.reports_usage
+        self._usage: Usage | None = None
+        self._id = b',"request_id":%b}' % to_json(job.request_id)
+        self._tail = self._id
+        said = b"\0" if self._output is _TEXT else _MESSAGE % b"\0"
+        before, after = (self._output % (_GENERATING, said)).split(b"\0")
+        self._before, self._after = b'{"output":' + before, after
+
+    def count(self, usage: Usage | None) -> None:
+        """Take the counts so far; they stand in every body from now on."""
+        if usage is not None and usage is not self._usage and self._counts:
+            self._usage = usage
+            self._tail = b',"usage":%b%b' % (to_json(_usage(usage)), self._id)
+
+    def body(self, text: str, reasoning: str, calls: Sequence[ToolCall], reason: bytes) -> bytes:
+        """Return the body; ``reason`` is JSON already."""
+        plain = not (reasoning or calls or self._parts)
+        if plain and reason is _GENERATING:  # nearly all events of a stream
+            return self._before + to_json(text) + self._after + self._tail
+        said = to_json(text)
+        if self._output is _CHOICE:
+            said = _MESSAGE % said if plain else self._message(text, reasoning, calls)
+        return b'{"output":%b%b' % (self._output % (reason, said), self._tail)
+
+    def _message(self, text: str, reasoning: str, calls: Sequence[ToolCall]) -> bytes:
+        content = ([{"text": text}] if text else []) if self._parts else text
+        message: dict[str, object] = {"role": "assistant", "content": content}
+        if reasoning:
+            message["reasoning_content"] = reasoning
+        if calls:
+            message["tool_calls"] = [_call(call, index) for index, call in enumerate(calls)]
+        return to_json(message)
 
 
 def _call(call: ToolCall, position: int) -> dict[str, object]:

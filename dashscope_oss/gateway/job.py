@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dashscope_oss.messages import Delta, Message
@@ -18,7 +18,7 @@ class Job:
         record: the model asked.
         messages: the conversation, if one was sent.
         prompt: the prompt as it was sent, if one was sent.
-        parameters: as sent, checked.
+        parameters: as sent, checked; what was sent as null is left out.
         stream: whether the caller wants events.
         request_id: goes back in body and header.
     """
@@ -29,6 +29,13 @@ class Job:
     parameters: Mapping[str, object] = field(default_factory=dict)
     stream: bool = False
     request_id: str = ""
+
+    @property
+    def texts(self) -> list[str]:
+        """The prompt, or what each turn says."""
+        if self.prompt is not None:
+            return [self.prompt]
+        return [message.content for message in self.messages or ()]
 
     @property
     def incremental(self) -> bool:
@@ -43,6 +50,11 @@ class Job:
             return True  # a call of a tool has no place in text
         asked = self.parameters.get("result_format")
         return asked == "message" if asked is not None else not self.record.text_reply
+
+
+def modern(record: ModelInfo) -> ModelInfo:
+    """Return ``record`` without the early models' habits: no echo, and usage in every reply."""
+    return replace(record, echo="none", reports_usage=True)
 
 
 class Engine(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -44,12 +45,33 @@ def load_script(file: Path) -> list[Entry]:
         ConfigurationError: if it cannot be read, or an entry is neither.
     """
     try:
-        return [_entry(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return [_entry(_object(entry)) for entry in entries]
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(f"cannot use the script {file}: {error}. {_FORM}") from error
 
 
-def _entry(entry: object) -> Answer | Fault:
-    if isinstance(entry, dict) and not entry.keys().isdisjoint(("status", "code", "cut")):
-        return Fault(**_Fault.model_validate(entry).model_dump())
-    return Answer(**_Answer.model_validate(entry).model_dump())
+def scripted_entry(entry: Entry | Mapping[str, object]) -> Entry:
+    """Return an entry of a script; a dict has the form of the file's.
+
+    Raises:
+        ConfigurationError: if a dict is neither an answer nor a fault.
+    """
+    if not isinstance(entry, Mapping):
+        return entry
+    try:
+        return _entry(entry)
+    except ValueError as error:
+        raise ConfigurationError(f"cannot use the entry {dict(entry)}: {error}. {_FORM}") from error
+
+
+def _entry(entry: Mapping[str, object]) -> Answer | Fault:
+    if entry.keys().isdisjoint(("status", "code", "cut")):
+        return Answer(**_Answer.model_validate(entry).model_dump())
+    return Fault(**_Fault.model_validate(entry).model_dump())
+
+
+def _object(entry: object) -> Mapping[str, object]:
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"{entry!r:.100} is no object")
+    return entry

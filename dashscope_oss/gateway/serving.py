@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import uvicorn
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.app import BASE, Gateway
+from dashscope_oss.gateway.patience import patient
 
 _LAST_PORT = 65535
 
 
-def run(app: Gateway, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve ``app`` until the process is told to stop.
+def run(
+    app: Gateway,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    grace: int = 30,
+) -> None:
+    """Serve ``app`` until the process is told to stop, by SIGTERM or SIGINT.
+
+    From then on nobody new is let in, and what is under way is finished. A second signal ends the
+    process at once.
 
     Args:
         host: address to bind to.
         port: 0 picks a free one.
         on_ready: told the base URL once calls are answered.
+        grace: seconds for what is under way; the rest is then told that the model is unavailable.
 
     Raises:
         ConfigurationError: if the address cannot be had, or the engine did not start.
+        KeyboardInterrupt: at the end, if SIGINT asked for it.
     """
     with bound(host, port) as listener:
-        server = _Server(_config(app), on_ready=lambda: on_ready(_url(listener)))
+        config = _config(app, grace=grace)
+        server = _Server(config, on_ready=lambda: on_ready(_url(listener)))
         _run(server, listener)
-        if not server.started:
+        if server.interrupted:
+            raise KeyboardInterrupt
+        if not server.started and not server.should_exit:
             raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
 
 
@@ -74,11 +92,20 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self.interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            # Nothing may hold it up now, not even a thread of an engine.
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        self.should_exit = True
+        self.interrupted = sig == signal.SIGINT
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
@@ -87,18 +114,19 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
         server.run(sockets=[listener])
 
 
-def _config(app: Gateway, *, log_level: str | None = None) -> uvicorn.Config:
+def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http="httptools" if importlib.util.find_spec("httptools") else "h11",
+        http=patient(app.access.limits.slow_client_seconds),
         ws="none",
         lifespan="on",
         log_config=None,
         log_level=log_level,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=grace,
     )
 
 

@@ -24,51 +24,17 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serving, weights
-from dashscope_oss.gateway.serving import serving as serve_app
 from dashscope_oss.reply import joined
+from tests.gateway.fake_upstream import Server, chunk, failed, streamed
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
-class FakeServer:
-    """An OpenAI-compatible server: it notes what comes in and streams the given objects."""
+class FakeServer(Server):
+    """Streams the given objects, or fails with the first."""
 
-    failure = ""
-
-    def __init__(self, *objects, status=200, cut=False):
-        self.objects, self.status, self.cut = objects, status, cut
-        self.calls = []
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "lifespan":
-            while True:
-                kind = (await receive())["type"]
-                await send({"type": f"{kind}.complete"})
-                if kind == "lifespan.shutdown":
-                    return
-        body = (await receive())["body"]
-        self.calls.append((scope["path"], json.loads(body), dict(scope["headers"])))
-        kind = b"text/event-stream" if self.status == 200 else b"application/json"
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [(b"content-type", kind)],
-            }
-        )
-        if self.status != 200:
-            content = json.dumps(self.objects[0]).encode()
-            await send({"type": "http.response.body", "body": content})
-            return
-        for found in self.objects:
-            line = b"data: " + json.dumps(found).encode() + b"\n\n"
-            await send({"type": "http.response.body", "body": line, "more_body": True})
-        if not self.cut:
-            await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
-
-
-def chunk(reason=None, **delta):
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+    def __init__(self, *objects, status=200):
+        super().__init__(streamed(*objects) if status == 200 else failed(status, objects[0]))
 
 
 ANSWER = (
@@ -86,14 +52,13 @@ def through():
 
     def send(server, request, **upstream):
         upstream = {"default": "my-weights", **upstream}
-        with serve_app(server) as url:
-            engine = OpenAIEngine(Upstream(url=url.removesuffix("/api/v1") + "/v1", **upstream))
-            with serving(Gateway(engine)) as base:
-                client = Client(Endpoint.resolve(base_url=base), max_retries=0)
-                with client:
-                    if request.stream:
-                        return list(client.stream(request))
-                    return client.send(request)
+        engine = OpenAIEngine(Upstream(url=server.url, **upstream))
+        with serving(Gateway(engine)) as base:
+            client = Client(Endpoint.resolve(base_url=base), max_retries=0)
+            with client:
+                if request.stream:
+                    return list(client.stream(request))
+                return client.send(request)
 
     return send
 
@@ -112,7 +77,7 @@ def test_a_conversation_goes_to_chat_completions(through):
 
     path, body, headers = server.calls[0]
     assert path == "/v1/chat/completions"
-    assert headers[b"authorization"] == b"Bearer up-key"
+    assert headers["authorization"] == "Bearer up-key"
     assert body == {
         "model": "my-weights",
         "stream": True,
@@ -378,6 +343,24 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
         weights.checked(tmp_path / "model.gguf")
     with pytest.raises(ConfigurationError, match="No such file"):
         weights.checked(tmp_path / "missing.gguf")
+
+
+def test_a_model_file_that_is_cut_off_is_refused(tmp_path, small_model):
+    """--gguf with half a file: the gateway does not start, and says which file and why."""
+    half = tmp_path / "half.gguf"
+    half.write_bytes(weights.fetched().read_bytes()[:1_000_000])
+
+    gateway = serving(Gateway(EmbeddedEngine(half)))
+    with pytest.raises(ConfigurationError, match=r"cannot load .*half\.gguf.*cut off"), gateway:
+        pass
+
+
+def test_a_model_file_of_ones_own_is_served_under_its_name(small_model):
+    """--gguf PATH: the whole file works, and replies name it."""
+    engine = EmbeddedEngine(weights.fetched())
+    request = question("llama3-8b-instruct", Options(max_tokens=2))
+    with serving(Gateway(engine)) as url, Client(Endpoint.resolve(base_url=url)) as client:
+        assert client.send(request).served_by.startswith("SmolLM2-135M-Instruct.Q4_1 (stand-in")
 
 
 def test_a_failed_fetch_names_the_way_out(monkeypatch, tmp_path):

@@ -29,11 +29,11 @@ def engine(gateway, monkeypatch):
 
 
 def test_prompt(engine):
-    """A prompt gets text; the SDK fills in the zeros that the wire does not carry."""
+    """A prompt gets text in the model's own form: its echo, and no usage on the wire."""
     reply = Generation.call(model="ziya-llama-13b-v1", prompt="<human>:你好\n<bot>:")
 
     assert reply.status_code == 200
-    assert reply.output.text == ANSWER.text
+    assert reply.output.text == f"<s><human> :你好\n<bot> : {ANSWER.text}</s>"
     assert reply.output.finish_reason == "stop"
     assert engine.requests[0].body["input"] == {"prompt": "<human>:你好\n<bot>:"}
 

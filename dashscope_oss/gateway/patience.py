@@ -1,0 +1,69 @@
+"""How long a connection may take: a client that is too slow must not hold it for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    Base = H11Protocol
+else:
+    Base = object
+
+
+class _Patient(Base):
+    """Ends connections whose request head does not come, or that do not read their answer.
+
+    The body's time is kept where it is read, for it ends with an answer.
+    """
+
+    seconds = 60.0
+    _head: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows it
+        super().connection_made(transport)
+        self._head = self.loop.call_later(self.seconds, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            _stop(self._head)
+            self._head = None
+        elif self._head is None:
+            self._head = self.loop.call_later(self.seconds, self.transport.close)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _stop(self._reading)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _stop(self._head)
+        _stop(self._reading)
+        super().connection_lost(exc)
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
+
+
+def patient(seconds: float) -> type[asyncio.Protocol]:
+    """Return the quickest HTTP protocol that is installed, which waits so long and no longer."""
+    return type("Patient", (_Patient, _quickest()), {"seconds": seconds})
+
+
+def _quickest() -> type[asyncio.Protocol]:
+    if importlib.util.find_spec("httptools") is None:
+        return H11Protocol
+    module = importlib.import_module("uvicorn.protocols.http.httptools_impl")
+    found: type[asyncio.Protocol] = module.HttpToolsProtocol
+    return found

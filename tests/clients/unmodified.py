@@ -1,0 +1,117 @@
+"""Other people's clients, unmodified, against the gateway: `make clients`.
+
+Their versions clash with one another and with what this project is developed with. So each stands
+in a folder of its own, before everything else on the path of a process of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss.messages import ToolCall, Usage
+
+HERE = Path(__file__).parent
+FOLDERS = Path(sys.prefix) / "clients"
+TEXT = "The capital of Zhejiang is Hangzhou."
+THOUGHT = "Zhejiang is a province."
+CALL = {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+RANGE = "Temperature should be in [0.0, 2.0)"
+CLIENTS = {
+    # Name: script, folder before everything else on the path.
+    "SDK 2": ("vendor_sdk.py", None),
+    "SDK 1.14": ("vendor_sdk.py", "sdk-1.14"),
+    "ChatTongyi": ("chat_tongyi.py", "tongyi"),
+    "LlamaIndex": ("llama_index_llm.py", "llama-index"),
+}
+ZIYA = f"<s><human> :你好\n<bot> : {TEXT}</s>"
+SDK = {
+    "sync": [200, TEXT, 9],
+    "prompt": [200, ZIYA],
+    "message": [200, TEXT],
+    "stream": [True, TEXT, "stop"],
+    "pieces": TEXT,
+    "tools": [CALL, "tool_calls"],
+    "thinking": [THOUGHT, TEXT],
+    "refused": [400, "InvalidParameter", RANGE],
+    "refused_stream": [[True, "InvalidParameter", RANGE]],
+    "wrong_key": [[401, "InvalidApiKey"]],
+}
+EXPECTED = {
+    "SDK 2": {**SDK, "asynchronous": [TEXT, TEXT], "models": [200, "llama2-7b-chat-v2"]},
+    "SDK 1.14": SDK,
+    "ChatTongyi": {
+        "sync": [TEXT, "stop"],
+        "asynchronous": [TEXT, TEXT],
+        "stream": [True, TEXT],
+        "tools": [["add", {"a": 1, "b": 2}]],
+        "thinking": [THOUGHT, TEXT],
+        "refused": RANGE,
+        "refused_stream": RANGE,
+    },
+    "LlamaIndex": {
+        "complete": TEXT,
+        "chat": TEXT,
+        "stream": [True, TEXT],
+        "asynchronous": [TEXT, TEXT],
+        "tools": [["add", {"a": 1, "b": 2}]],
+    },
+}
+
+
+def answer(job):
+    usage = Usage(input_tokens=7, output_tokens=9, total_tokens=16)
+    if job.parameters.get("tools"):
+        return Answer(tool_calls=(ToolCall("call_1", CALL["name"], CALL["arguments"]),))
+    thought = THOUGHT if job.parameters.get("enable_thinking") else ""
+    return Answer(TEXT, reasoning=thought, usage=usage)
+
+
+@pytest.fixture(scope="module")
+def url():
+    with serving(Gateway(ScriptedEngine([answer]), api_keys=("sk-right",))) as url:
+        yield url
+
+
+@cache
+def said(client, url):
+    """What the client's script prints."""
+    script, folder = CLIENTS[client]
+    if folder is not None and not (FOLDERS / folder).is_dir():
+        pytest.fail(f"{client} is not installed at {FOLDERS / folder}: run `make clients`")
+    path = [str(FOLDERS / folder)] if folder else []
+    settings = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "DASHSCOPE_HTTP_BASE_URL": url,
+        "PYTHONPATH": os.pathsep.join(path),
+    }
+    command = [sys.executable, "-W", "ignore", str(HERE / script)]
+    done = subprocess.run(
+        command, check=False, env=settings, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("client", "what"), [(client, what) for client, found in EXPECTED.items() for what in found]
+)
+def test_the_client_works_unchanged(client, what, url):
+    """Sync, async, streams, tools, thinking and refusals are what its own page leads to expect."""
+    found, expected = said(client, url)[what], EXPECTED[client][what]
+
+    assert expected in found if isinstance(expected, str) else found == expected
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_the_client_is_the_one_that_is_meant(client, url):
+    """It comes from its own folder."""
+    folder = CLIENTS[client][1]
+
+    assert folder is None or str(FOLDERS / folder) in said(client, url)["file"]
