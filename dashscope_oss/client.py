@@ -13,11 +13,9 @@ import threading
 import time
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     Awaitable,
     Callable,
     Generator,
-    Iterable,
     Iterator,
     Mapping,
 )
@@ -25,6 +23,7 @@ from contextlib import (
     closing,
     contextmanager,
 )
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, NotRequired, Self, TypeAlias, TypedDict
@@ -33,34 +32,51 @@ from weakref import WeakKeyDictionary, finalize, ref
 import httpx
 
 from dashscope_oss import reply as replies
-from dashscope_oss import retry
+from dashscope_oss import retry, sse
 from dashscope_oss._version import __version__
-from dashscope_oss.deltas import Deltas
+from dashscope_oss.deadlines import Deadline, Within
+from dashscope_oss.deltas import Deltas, reply_in
 from dashscope_oss.endpoint import Endpoint
-from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
-from dashscope_oss.failures import announce, finished, network_error, plain_headers, unreadable
+from dashscope_oss.errors import (
+    ConfigurationError,
+    DashScopeError,
+    ProtocolError,
+)
+from dashscope_oss.failures import announce, finished, network_error, refused
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.request import Request, headers
 
 if TYPE_CHECKING:
     import asyncio
 
-MAX_REPLY_BYTES = 100_000_000
+MAX_REFUSAL_BYTES = 20_000_000
+"""What is read of an answer that is none; a longer one costs its connection."""
 DEFAULT_TIMEOUT = 300.0
 """Seconds between two pieces of an answer; the service itself gives up after 300."""
 CONNECT_TIMEOUT = 10.0
+DEFAULT_TOTAL = 4
+"""Times ``timeout``: the time for a whole answer."""
+END_OF_BODY = 0.2
+"""Seconds that the end of a stream's body may take after its last event; then the connection is
+closed. Almost always both come at once, and the connection serves the next call."""
 DEFAULT_RETRIES = 2
 DEFAULT_CONNECTIONS = 100
+"""Connections at once of one object; calls beyond them wait for a free one."""
+
+Timeout = float | tuple[float | None, ...] | httpx.Timeout
+"""Seconds between two pieces; or the limits of connecting, reading, sending and waiting for a
+connection one by one, ``None`` for no limit, as httpx has them."""
 
 OnRetry = Callable[[int, DashScopeError, float], None]
 """Called with the number of the failed try, its error and the seconds until the next."""
 
 _log = logging.getLogger("dashscope_oss")
+_LONGEST_ID = 200
 _AGENT = f"dashscope-oss/{__version__}"
-_UNSHARED = ("_http", "_lock", "_by_loop", "_at_end")
+_UNSHARED = ("_http", "_locks", "_by_loop", "_at_end")
 
 
-_Opened: TypeAlias = tuple[httpx.AsyncClient, AsyncGenerator[None, None]]
+_Opened: TypeAlias = tuple[int, httpx.AsyncClient, AsyncGenerator[None, None]]
 _ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
 
 
@@ -72,6 +88,50 @@ class _Call(TypedDict):
     timeout: NotRequired[httpx.Timeout]
 
 
+@dataclass
+class _Attempt:
+    """One try of a call: what is sent, how long it may take, and what the log says of it."""
+
+    request: Request
+    number: int
+    deadline: Deadline
+    call: _Call = field(repr=False)
+    status: int | None = None
+    request_id: str | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def note(self, response: httpx.Response) -> None:
+        """Take from the head of an answer what the vendor's support asks for."""
+        self.status = response.status_code
+        self.request_id = response.headers.get("x-request-id")
+
+    def complete(self, error: DashScopeError) -> None:
+        """Add to an error what is known of the call."""
+        error.model = error.model or self.request.record.id
+        error.status_code = error.status_code or self.status
+        self.request_id = error.request_id = error.request_id or self.request_id
+
+    def log(self, came_to: str) -> None:
+        """Say how it went; never what was asked or answered."""
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
+        _log.debug(
+            "model %s: attempt %d, status %s, request id %s, %.3f s%s",
+            self.request.record.id,
+            self.number,
+            self.status,
+            self._shown_id(),
+            time.monotonic() - self.began,
+            came_to and f", {came_to}",
+        )
+
+    def _shown_id(self) -> str:
+        # From outside: it may repeat the key.
+        key = self.call["headers"].get("Authorization", "").removeprefix("Bearer ")
+        said = str(self.request_id)[:_LONGEST_ID]
+        return ascii(said.replace(key, "[key]") if key else said)[1:-1]
+
+
 class _Base:
     """What the two clients share: settings, and every step that is not I/O."""
 
@@ -79,7 +139,8 @@ class _Base:
         self,
         endpoint: Endpoint,
         *,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
+        total_timeout: float | None = None,
         max_retries: int = DEFAULT_RETRIES,
         max_connections: int = DEFAULT_CONNECTIONS,
         on_retry: OnRetry | None = None,
@@ -87,40 +148,58 @@ class _Base:
         self.endpoint = endpoint
         self.max_retries = max_retries
         self._says_timeout = timeout is not None
-        self._timeout = timeout if timeout is not None else DEFAULT_TIMEOUT
+        self._timeout = limits_of(timeout)
+        self._total = _positive("total_timeout", total_timeout) or (
+            self._timeout.read and DEFAULT_TOTAL * self._timeout.read
+        )
         self._connections = max_connections
         self._on_retry = on_retry
 
-    def _call(self, request: Request, *, stream: bool) -> _Call:
+    def _attempt(
+        self, request: Request, number: int, deadline: Deadline, *, stream: bool = False
+    ) -> _Attempt:
         announce(request.record, self.endpoint)
         call: _Call = {
             "method": "POST",
             "url": self.endpoint.url(request.path),
             "content": request.content,
-            "headers": headers(
-                stream=stream,
-                key=self.endpoint.key(),
-                workspace=self.endpoint.workspace,
-                extra=self.endpoint.headers,
-                agent=_AGENT,
-            ),
+            "headers": self._headers(request, stream=stream),
         }
-        if self._says_timeout:
-            call["timeout"] = self._timeouts()  # over that of a client which was handed in
-        return call
+        if self._says_timeout or not self._is_given:
+            call["timeout"] = self._timeouts(deadline)  # over that of a client which was handed in
+        return _Attempt(request, number, deadline, call)
 
-    def _limits(self) -> httpx.Limits:
-        # As many kept as allowed: httpx closes every idle connection once there are more.
-        return httpx.Limits(
-            max_connections=self._connections, max_keepalive_connections=self._connections
+    def _headers(self, request: Request, *, stream: bool) -> dict[str, str]:
+        try:
+            key = self.endpoint.key()
+        except ConfigurationError as error:
+            error.model = request.record.id
+            raise
+        return headers(
+            stream=stream,
+            key=key,
+            workspace=self.endpoint.workspace,
+            extra=self.endpoint.headers,
+            agent=_AGENT,
         )
 
-    def _timeouts(self) -> httpx.Timeout:
-        return httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT))
+    @property
+    def _is_given(self) -> bool:
+        """Whether the connections are the caller's own."""
+        raise NotImplementedError
+
+    def _timeouts(self, deadline: Deadline) -> httpx.Timeout:
+        limits = self._timeout
+        return httpx.Timeout(
+            connect=deadline.cap(limits.connect),
+            read=Within(limits.read, deadline),
+            write=Within(limits.write, deadline),
+            pool=deadline.cap(limits.pool),
+        )
 
     def _wait(
         self,
-        attempt: int,
+        attempt: _Attempt,
         error: DashScopeError,
         on_retry: OnRetry | None,
         deltas: Deltas | None = None,
@@ -128,68 +207,79 @@ class _Base:
         """Return the seconds to wait before another try, or raise ``error``."""
         if deltas and deltas.handed_on:
             raise error
-        wait = retry.delay(attempt, error, max_retries=self.max_retries)
-        if wait is None:
-            raise error
+        wait = retry.delay(attempt.number, error, max_retries=self.max_retries)
+        if wait is None or wait >= attempt.deadline.left():
+            raise retry.given_up(error, attempt.number, wait)
+        reason = (type(error).__name__, error.status_code, error.code)
+        model = attempt.request.record.id
+        _log.debug("model %s: again in %.3f s after %s, status %s, code %s", model, wait, *reason)
         for told in (self._on_retry, on_retry):
             if told is not None:
-                told(attempt, error, wait)
+                told(attempt.number, error, wait)
         return wait
 
-    def _reply(self, request: Request, response: httpx.Response, body: bytes) -> Reply:
-        _note(request, response)
+    def _reply(self, attempt: _Attempt, response: httpx.Response, body: bytes) -> Reply:
+        request = attempt.request
         if not response.is_success:
-            raise self._refusal(request, response, body)
-        if "event-stream" in response.headers.get("content-type", ""):
-            deltas = Deltas(request)
-            self._begins(deltas, response)
-            return replies.joined([*deltas.feed(body), *deltas.close()])
-        data = replies.decode(body, request.record.id)
-        return replies.parse(request, data, _served_by(response))
-
-    def _refusal(self, request: Request, response: httpx.Response, body: bytes) -> DashScopeError:
-        data = replies.error_body(body)
-        wait = retry.retry_after(response.headers, time.time())
-        said = {"message": unreadable(response, body)} if data is None else data
-        error = replies.error_in(said, status_code=response.status_code, model=request.record.id)
-        if data is not None and error.message == NO_REASON:
-            error.message += f": {replies.shown(body)}"
-        error.retry_after = wait
-        error.request_id = error.request_id or response.headers.get("x-request-id")
-        # Without its request, whose headers hold the key.
-        error.response = httpx.Response(
-            response.status_code, headers=plain_headers(response), content=body
-        )
-        return error
-
-    def _whole(self, request: Request, response: httpx.Response, body: bytes) -> Delta:
-        return replies.whole(self._reply(request, response, body))
+            raise refused(response, body, request.record.id)
+        reply = reply_in(request, body, *_stated(response))
+        attempt.request_id = reply.request_id or attempt.request_id
+        return reply
 
     @staticmethod
-    def _begins(deltas: Deltas, response: httpx.Response) -> bool:
-        """Whether the answer is a stream; take from its head what ``deltas`` must know."""
-        _note(deltas.request, response)
-        deltas.begin(_served_by(response), response.headers.get(replies.INCREMENTAL_HEADER))
-        kind = response.headers.get("content-type", "")
-        return response.is_success and "json" not in kind and "html" not in kind
+    def _begins(attempt: _Attempt, deltas: Deltas, response: httpx.Response) -> bool:
+        """Whether there is an answer; take from its head what ``deltas`` must know."""
+        attempt.note(response)
+        deltas.begin(*_stated(response))
+        return response.is_success
 
     @contextmanager
-    def _translated(
-        self, request: Request, call: _Call, deltas: Deltas | None = None
-    ) -> Iterator[None]:
+    def _translated(self, attempt: _Attempt, deltas: Deltas | None = None) -> Iterator[None]:
         """Turn httpx's errors into this package's, and finish its own: hints in, secrets out."""
+        record, call = attempt.request.record, attempt.call
+        came_to = "stopped"
         try:
             yield
+            came_to = ""
         except httpx.HTTPError as error:
             if deltas and deltas.finished:
+                came_to = ""
                 return  # the answer was whole; that its connection then broke harms nobody
-            said = deltas.so_far() if deltas else ""
-            ours = network_error(error, request.record.id, self._timeout, said)
-            ours.__cause__ = error
-            raise finished(ours, request.record, call["url"], call["headers"]) from error
+            ours = self._network_error(attempt, error, deltas.so_far() if deltas else "")
+            came_to = type(ours).__name__
+            raise finished(ours, record, call["url"], call["headers"]) from error
         except DashScopeError as error:
-            finished(error, request.record, call["url"], call["headers"])
+            came_to = type(error).__name__
+            attempt.complete(error)
+            finished(error, record, call["url"], call["headers"])
             raise
+        finally:
+            attempt.log(came_to)
+
+    def _network_error(
+        self, attempt: _Attempt, error: httpx.HTTPError, text: str
+    ) -> DashScopeError:
+        ours = network_error(
+            error,
+            attempt.request.record.id,
+            self._timeout.read or 0.0,
+            text,
+            began=attempt.status is not None,
+        )
+        attempt.complete(ours)
+        if isinstance(error, httpx.PoolTimeout):
+            ours.retryable = False
+            ours.hint = f"All {self._connections} are busy: raise max_connections or timeout."
+        elif isinstance(error, httpx.TimeoutException) and not attempt.deadline.left():
+            total = attempt.deadline.error()
+            ours.message, ours.hint = total.message, total.hint
+        elif _is_distrust(error):
+            ours.retryable = False
+            ours.hint = _DISTRUST
+        # Without the headers, which hold the key.
+        error.request = httpx.Request(error.request.method, error.request.url)
+        ours.__cause__ = error
+        return ours
 
     def __getstate__(self) -> dict[str, object]:
         return {k: v for k, v in self.__dict__.items() if k not in _UNSHARED}
@@ -201,7 +291,10 @@ class Client(_Base):
     Args:
         endpoint: where and with which key.
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Connecting has
-            10 of them at most. A stream that keeps flowing is never cut.
+            10 of them at most. Or all four limits of httpx, as its ``Timeout`` or a tuple.
+        total_timeout: seconds for a whole answer, tries and waits included, and for each piece of
+            a stream, however its bytes trickle in; four times ``timeout`` if ``None``. A stream
+            that keeps flowing is never cut. A client of yours is looked at between its reads only.
         max_retries: tries after the first, for errors that waiting can cure.
         max_connections: most connections at once.
         on_retry: told of every retry.
@@ -213,7 +306,8 @@ class Client(_Base):
         self,
         endpoint: Endpoint,
         *,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
+        total_timeout: float | None = None,
         max_retries: int = DEFAULT_RETRIES,
         max_connections: int = DEFAULT_CONNECTIONS,
         on_retry: OnRetry | None = None,
@@ -223,6 +317,7 @@ class Client(_Base):
         super().__init__(
             endpoint,
             timeout=timeout,
+            total_timeout=total_timeout,
             max_retries=max_retries,
             max_connections=max_connections,
             on_retry=on_retry,
@@ -233,7 +328,7 @@ class Client(_Base):
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._locks: dict[int, threading.Lock] = {}
         self._http: tuple[int, httpx.Client] | None = None
 
     def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
@@ -247,15 +342,16 @@ class Client(_Base):
             DashScopeError: one of its tree, for everything that can go wrong.
         """
         if request.must_stream:
-            return replies.joined(list(self.stream(request, on_retry=on_retry)))
-        attempt = 1
+            return replies.joined(list(self._pieces(request, on_retry, whole=True)))
+        deadline, number = Deadline(self._total), 1
         while True:
+            attempt = self._attempt(request, number, deadline)
             try:
-                return self._send_once(request)
+                return self._send_once(attempt)
             except DashScopeError as error:
                 wait = self._wait(attempt, error, on_retry)
             self._sleep(wait)
-            attempt += 1
+            number += 1
 
     def stream(
         self, request: Request, *, on_retry: OnRetry | None = None
@@ -265,33 +361,42 @@ class Client(_Base):
         A failure before the first piece is retried; one after it raises, with the text so far in
         ``partial_text``. Closing the iterator closes the connection.
         """
-        attempt = 1
+        return self._pieces(request, on_retry)
+
+    def _pieces(
+        self, request: Request, on_retry: OnRetry | None, *, whole: bool = False
+    ) -> Generator[Delta, None, None]:
+        deadline, number = Deadline(self._total, whole=whole), 1
         while True:
             deltas = Deltas(request)
+            attempt = self._attempt(request, number, deadline, stream=True)
             try:
-                call = self._call(request, stream=True)
-                with self._translated(request, call, deltas), self._open(call) as response:
-                    if not self._begins(deltas, response):
-                        yield self._whole(request, response, _bounded(response.iter_bytes()))
-                        return
+                with self._translated(attempt, deltas), self._open(attempt.call) as response:
+                    if not self._begins(attempt, deltas, response):
+                        body = _bounded(response, deadline)
+                        raise refused(response, body, request.record.id)
                     for chunk in response.iter_bytes():
-                        yield from deltas.feed(chunk)
+                        for delta in deltas.feed(chunk):
+                            attempt.request_id = delta.request_id or attempt.request_id
+                            yield delta
+                            deadline.piece_came()
                         if deltas.cut:
                             return
+                        _look(deltas, deadline, response)
                     yield from deltas.close()
                 return
             except DashScopeError as error:
                 wait = self._wait(attempt, error, on_retry, deltas)
             self._sleep(wait)
-            attempt += 1
+            number += 1
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        with self._lock:
+        with self._lock():
             opened, self._http = self._http, None
-        if opened is not None:
+        if opened is not None and opened[0] == os.getpid():
             self._at_end.detach()
-            _close(opened[1], opened[0])
+            opened[1].close()
 
     def __enter__(self) -> Self:
         return self
@@ -304,12 +409,12 @@ class Client(_Base):
     ) -> None:
         self.close()
 
-    def _send_once(self, request: Request) -> Reply:
-        call = self._call(request, stream=False)
-        with self._translated(request, call):
-            with self._open(call) as response:
-                body = _bounded(response.iter_bytes())
-            return self._reply(request, response, body)
+    def _send_once(self, attempt: _Attempt) -> Reply:
+        with self._translated(attempt):
+            with self._open(attempt.call) as response:
+                attempt.note(response)
+                body = _bounded(response, attempt.deadline)
+            return self._reply(attempt, response, body)
 
     @contextmanager
     def _open(self, call: _Call) -> Iterator[httpx.Response]:
@@ -318,17 +423,35 @@ class Client(_Base):
         with closing(response):
             yield response
 
+    @property
+    def _is_given(self) -> bool:
+        return self._given is not None
+
     def _client(self) -> httpx.Client:
         if self._given is not None:
             return self._given
-        with self._lock:
-            if self._http is None or self._http[0] != os.getpid():
-                self._http = (os.getpid(), self._new())
-                self._at_end = finalize(self, _close, self._http[1], os.getpid())
-            return self._http[1]
+        opened = self._http
+        if opened is None or opened[0] != os.getpid():
+            opened = self._opened()
+        return opened[1]
+
+    def _opened(self) -> tuple[int, httpx.Client]:
+        here = os.getpid()
+        with self._lock():
+            if self._http is None or self._http[0] != here:
+                self._http = (here, self._new())
+                self._at_end = finalize(self, _close, self._http[1], here)
+            return self._http
+
+    def _lock(self) -> threading.Lock:
+        # One a process: a lock that another thread held during a fork is never released there.
+        return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _new(self) -> httpx.Client:
-        return httpx.Client(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
+        from dashscope_oss.pool import PooledClient  # noqa: PLC0415 - httpcore takes long to import
+
+        with _usable_proxies():
+            return PooledClient(_tls(*_authorities()), self._connections)
 
 
 class AsyncClient(_Base):
@@ -341,7 +464,8 @@ class AsyncClient(_Base):
         self,
         endpoint: Endpoint,
         *,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
+        total_timeout: float | None = None,
         max_retries: int = DEFAULT_RETRIES,
         max_connections: int = DEFAULT_CONNECTIONS,
         on_retry: OnRetry | None = None,
@@ -351,6 +475,7 @@ class AsyncClient(_Base):
         super().__init__(
             endpoint,
             timeout=timeout,
+            total_timeout=total_timeout,
             max_retries=max_retries,
             max_connections=max_connections,
             on_retry=on_retry,
@@ -366,41 +491,48 @@ class AsyncClient(_Base):
     async def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
         """Send a call and return the whole answer; see :meth:`Client.send`."""
         if request.must_stream:
-            return replies.joined(
-                [delta async for delta in self.stream(request, on_retry=on_retry)]
-            )
-        attempt = 1
+            pieces = self._pieces(request, on_retry, whole=True)
+            return replies.joined([delta async for delta in pieces])
+        deadline, number = Deadline(self._total), 1
         while True:
+            attempt = self._attempt(request, number, deadline)
             try:
-                return await self._send_once(request)
+                return await self._send_once(attempt)
             except DashScopeError as error:
                 wait = self._wait(attempt, error, on_retry)
             await self._sleep(wait)
-            attempt += 1
+            number += 1
 
-    async def stream(
+    def stream(
         self, request: Request, *, on_retry: OnRetry | None = None
     ) -> AsyncGenerator[Delta, None]:
         """Send a call and hand on each piece as it arrives; see :meth:`Client.stream`."""
+        return self._pieces(request, on_retry)
+
+    async def _pieces(
+        self, request: Request, on_retry: OnRetry | None, *, whole: bool = False
+    ) -> AsyncGenerator[Delta, None]:
         # One generator and no context manager made of one: a loop that ends while a stream is
         # abandoned closes every generator at once, and nested ones get in each other's way.
-        attempt = 1
+        deadline, number = Deadline(self._total, whole=whole), 1
         while True:
             deltas = Deltas(request)
+            attempt = self._attempt(request, number, deadline, stream=True)
             try:
-                call = self._call(request, stream=True)
-                with self._translated(request, call, deltas):
-                    response = await self._open(call)
+                with self._translated(attempt, deltas):
+                    response = await self._open(attempt.call)
                     try:
-                        if not self._begins(deltas, response):
-                            body = await _abounded(response.aiter_bytes())
-                            yield self._whole(request, response, body)
-                            return
+                        if not self._begins(attempt, deltas, response):
+                            body = await _abounded(response, deadline)
+                            raise refused(response, body, request.record.id)
                         async for chunk in response.aiter_bytes():
                             for delta in deltas.feed(chunk):
+                                attempt.request_id = delta.request_id or attempt.request_id
                                 yield delta
+                                deadline.piece_came()
                             if deltas.cut:
                                 return
+                            _look(deltas, deadline, response)
                         for delta in deltas.close():
                             yield delta
                     finally:
@@ -409,12 +541,12 @@ class AsyncClient(_Base):
             except DashScopeError as error:
                 wait = self._wait(attempt, error, on_retry, deltas)
             await self._sleep(wait)
-            attempt += 1
+            number += 1
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the next call opens new ones."""
         opened = self._by_loop.pop(_running_loop(), None)
-        if opened is not None:
+        if opened is not None and opened[0] == os.getpid():
             await opened[1].aclose()
 
     async def __aenter__(self) -> Self:
@@ -428,41 +560,50 @@ class AsyncClient(_Base):
     ) -> None:
         await self.aclose()
 
-    async def _send_once(self, request: Request) -> Reply:
-        call = self._call(request, stream=False)
-        with self._translated(request, call):
-            response = await self._open(call)
+    async def _send_once(self, attempt: _Attempt) -> Reply:
+        with self._translated(attempt):
+            response = await self._open(attempt.call)
             try:
-                body = await _abounded(response.aiter_bytes())
+                attempt.note(response)
+                body = await _abounded(response, attempt.deadline)
             finally:
                 await response.aclose()
-            return self._reply(request, response, body)
+            return self._reply(attempt, response, body)
 
     async def _open(self, call: _Call) -> httpx.Response:
         http = await self._client()
         return await http.send(http.build_request(**call), stream=True, follow_redirects=False)
 
+    @property
+    def _is_given(self) -> bool:
+        return self._given is not None
+
     async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:
             return self._given
-        loop = _running_loop()
+        loop, here = _running_loop(), os.getpid()
         opened = self._by_loop.get(loop)
-        if opened is None:
+        if opened is None or opened[0] != here:
             self._forget_closed_loops()
             http = self._new()
             keeper = _until_loop_ends(http, ref(self._by_loop), ref(loop))
-            opened = self._by_loop[loop] = (http, keeper)
+            opened = self._by_loop[loop] = (here, http, keeper)
             await anext(keeper)
-        return opened[0]
+        return opened[1]
 
     def _forget_closed_loops(self) -> None:
         # A loop that was closed without shutting its generators down left its clients here.
-        for loop in self._by_loop.copy():
-            if loop.is_closed():
+        # Other threads add and remove loops meanwhile: a list of keys is made in one step.
+        for key in self._by_loop.keyrefs():
+            loop = key()
+            if loop is not None and loop.is_closed():
                 self._by_loop.pop(loop, None)
 
     def _new(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(verify=_tls(), timeout=self._timeouts(), limits=self._limits())
+        from dashscope_oss.pool import AsyncPooledClient  # noqa: PLC0415 - httpcore takes long to import
+
+        with _usable_proxies():
+            return AsyncPooledClient(_tls(*_authorities()), self._connections)
 
 
 async def _until_loop_ends(
@@ -496,38 +637,121 @@ def _close(http: httpx.Client, process: int) -> None:
         http.close()
 
 
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
+def plain_timeout(timeout: object) -> object:
+    """Return httpx's ``Timeout`` as the tuple of its limits, which can be stored; else as it is."""
+    return tuple(timeout.as_dict().values()) if isinstance(timeout, httpx.Timeout) else timeout
+
+
+def limits_of(timeout: Timeout | None) -> httpx.Timeout:
+    """Return all four limits that ``timeout`` stands for.
+
+    Raises:
+        ConfigurationError: if one of them is no number above 0.
+    """
+    if timeout is None:
+        timeout = DEFAULT_TIMEOUT
+    if isinstance(timeout, int | float):
+        found = httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+    elif isinstance(timeout, httpx.Timeout) or 2 <= len(timeout) <= 4:
+        found = httpx.Timeout(timeout)  # type: ignore[arg-type]  # two and three are taken too
+    else:
+        raise ConfigurationError(f"bad timeout {timeout}: a tuple has two to four limits")
+    for name, seconds in found.as_dict().items():
+        _positive(f"timeout for {name}", seconds)
+    return found
+
+
+def _positive(name: str, seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"bad {name} {seconds}: a number of seconds above 0, or None")
+    return seconds
+
+
+def _authorities() -> tuple[str | None, ...]:
+    return tuple(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+@lru_cache(maxsize=4)
+def _tls(*_authorities: str | None) -> ssl.SSLContext:
     # Loading the authorities costs tens of milliseconds; once a process is enough.
-    return httpx.create_ssl_context()
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
+        ) from error
 
 
-def _note(request: Request, response: httpx.Response) -> None:
-    """Log what the vendor's support asks for; never what was asked or answered."""
-    found = (request.record.id, response.status_code, response.headers.get("x-request-id"))
-    _log.debug("model %s: status %s, request id %s", *found)
+@contextmanager
+def _usable_proxies() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"the proxy that the environment names cannot be used: {error} Correct HTTP_PROXY, "
+            "HTTPS_PROXY or ALL_PROXY, or pass a client of your own."
+        ) from error
 
 
-def _served_by(response: httpx.Response) -> str | None:
-    named: str | None = response.headers.get(replies.SERVED_BY_HEADER)
-    return named
+_DISTRUST = (
+    "The server's certificate is not trusted. If it is your own, set the environment variable "
+    "SSL_CERT_FILE to the file of its authority, or pass a client of your own."
+)
 
 
-def _bounded(chunks: Iterable[bytes]) -> bytes:
+def _is_distrust(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _stated(response: httpx.Response) -> tuple[str | None, str | None, str]:
+    """What the head of an answer says: who answers, what events hold, the content type."""
+    said = response.headers
+    served_by = said.get(replies.SERVED_BY_HEADER)
+    return served_by, said.get(replies.INCREMENTAL_HEADER), said.get("content-type", "")
+
+
+def _look(deltas: Deltas, deadline: Deadline, response: httpx.Response) -> None:
+    """Look at the clock between two reads; whose answer is whole waits for little more."""
+    if deltas.finished:
+        deadline.shorten(END_OF_BODY)
+    deadline.check(response)
+
+
+def _bounded(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
-    for chunk in chunks:
-        _append(body, chunk)
+    try:
+        for chunk in response.iter_bytes():
+            if _is_enough(response, body, chunk):
+                break
+            deadline.check(response)
+    except httpx.HTTPError:
+        if response.is_success:
+            raise  # what a refusal says matters less than that it is one
     return bytes(body)
 
 
-async def _abounded(chunks: AsyncIterable[bytes]) -> bytes:
+async def _abounded(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
-    async for chunk in chunks:
-        _append(body, chunk)
+    try:
+        async for chunk in response.aiter_bytes():
+            if _is_enough(response, body, chunk):
+                break
+            deadline.check(response)
+    except httpx.HTTPError:
+        if response.is_success:
+            raise
     return bytes(body)
 
 
-def _append(body: bytearray, chunk: bytes) -> None:
+def _is_enough(response: httpx.Response, body: bytearray, chunk: bytes) -> bool:
+    """Add ``chunk`` to ``body``; whether no more of it is needed, as of a long refusal."""
     body += chunk
-    if len(body) > MAX_REPLY_BYTES:
-        raise ProtocolError(f"the answer is longer than {MAX_REPLY_BYTES} bytes")
+    if not response.is_success:
+        return len(body) > MAX_REFUSAL_BYTES
+    if len(body) > sse.MAX_REPLY_BYTES:
+        raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
+    return False

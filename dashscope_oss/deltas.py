@@ -7,35 +7,57 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal, TypeAlias
 
-from dashscope_oss.errors import DashScopeError, ProtocolError
-from dashscope_oss.messages import Delta, Json, ToolCall
+import httpx
+
+from dashscope_oss.channels import Channel, Regime, regime_of
+from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
+from dashscope_oss.framing import EVENT_STREAM, Framing, is_stream
+from dashscope_oss.messages import Delta, Json, Reply, ToolCall
 from dashscope_oss.reply import (
+    NAMELESS,
     Part,
     answer_filter,
     decode,
     error_in,
     estimated,
+    joined,
+    parse,
     read,
     reports_error,
+    shown,
     text_in,
     usage_in,
+    whole,
 )
 from dashscope_oss.request import Request
-from dashscope_oss.sse import Decoder, Event
+from dashscope_oss.sse import Event
 from dashscope_oss.stops import StopCut
 from dashscope_oss.thoughts import ThinkSplit
 
 MAX_TEXT = 100_000_000
-"""Most characters of one answer."""
+"""Most characters of one answer, thoughts and tool calls included."""
 
-# Text of this length is not repeated by chance as the beginning of the next piece.
-_TELLING = 16
+
+def reply_in(
+    request: Request, body: bytes, served_by: str | None, incremental: str | None, kind: str
+) -> Reply:
+    """Return the reply in a whole body, JSON or a stream; the arguments are those of ``begin``.
+
+    Raises:
+        DashScopeError: if it holds an error, or no whole answer.
+    """
+    if not is_stream(body, kind):
+        return parse(request, decode(body, request.record.id), served_by)
+    deltas = Deltas(request)
+    deltas.begin(served_by, incremental, kind)
+    return joined([*deltas.feed(body), *deltas.close()])
 
 
 class Deltas:
-    """Feed it a stream's bytes, take out what each event added; :meth:`close` it at the end.
+    """Feed it an answer's bytes, take out what each event added; :meth:`close` it at the end.
+
+    JSON in place of a stream becomes one delta.
 
     Attributes:
         served_by: the weights that answer, if the gateway's header named them.
@@ -49,23 +71,27 @@ class Deltas:
         self.finished = False
         self.handed_on = False
         self.request = request
-        self._decoder = Decoder()
+        self._framing = Framing()
         self._size = 0
-        self._read_as(_regime_of(request))
         self._trim = answer_filter(request)
         self._cut = StopCut(request.own_stops)
         self._split = ThinkSplit() if request.split_think else None
+        self._read_as(regime_of(request))
         self._pieces: list[str] = []
-        self._calls: set[int] = set()
+        self._calls: dict[int, str] = {}
+        self._call_id = ""
         self._usage: object = None
         self._request_id: str | None = None
         self._raw: Mapping[str, object] = {}
         self._owes_finish = request.record.reports_finish
         self._began = False
 
-    def begin(self, served_by: str | None, incremental: str | None) -> None:
-        """Take what the head of the answer says: who answers, and what events hold."""
+    def begin(
+        self, served_by: str | None, incremental: str | None, kind: str = EVENT_STREAM
+    ) -> None:
+        """Take what the head of the answer says: who answers, what events hold, content type."""
         self.served_by = served_by
+        self._framing.kind = kind
         if incremental is not None:
             self._read_as("pieces" if incremental == "true" else "snapshots")
 
@@ -84,7 +110,7 @@ class Deltas:
         Raises:
             DashScopeError: if an event is an error; ``partial_text`` holds the text so far.
         """
-        for event in self._decoder.feed(chunk):
+        for event in self._events(chunk):
             if delta := self._push(event):
                 self.handed_on = True
                 yield delta
@@ -95,7 +121,10 @@ class Deltas:
         Raises:
             ProtocolError: if it ended too soon; ``partial_text`` holds the text so far.
         """
-        for event in self._decoder.flush():
+        if not self._framing.ends_as_stream():
+            yield self._all()
+            return
+        for event in self._framing.flush():
             if delta := self._push(event):
                 self.handed_on = True
                 yield delta
@@ -104,25 +133,51 @@ class Deltas:
             self.handed_on = True
             yield last
 
-    def _read_as(self, regime: _Regime) -> None:
-        self._text = _Channel(regime)
-        self._reasoning = _Channel(regime)
+    def _events(self, chunk: bytes) -> list[Event]:
+        try:
+            return self._framing.feed(chunk)
+        except ProtocolError as error:
+            raise self._broken(error.message) from None
+
+    def _all(self) -> Delta:
+        """What a body that is no stream holds."""
+        body = self._framing.body
+        if not body.strip() and self._framing.claims_events:
+            raise self._broken("the stream ended without an answer")
+        try:
+            reply = parse(self.request, decode(body, self.request.record.id), self.served_by)
+        except DashScopeError as error:
+            error.partial_text = ""
+            raise
+        self.finished = self.handed_on = True
+        return whole(reply)
+
+    def _read_as(self, regime: Regime) -> None:
+        self._regime = regime
+        self._text = Channel(regime)
+        self._reasoning = Channel(regime)
+        self._arguments: dict[int, Channel] = {}
+        self._passes = regime == "pieces" and not (
+            self._trim.may_hold or self.request.own_stops or self._split
+        )
 
     def _push(self, event: Event) -> Delta | None:
-        if self.finished:
+        if self.finished or event.is_sign_of_life:
             return None
         data = self._checked(event)
         try:
             part = read(data)
             if part is None:
                 return None
+            if self._passes and part.is_plain:
+                return self._plain(data, part)
             text, thought = self._told_apart(self._trim.push(self._text.push(part.text)))
             reasoning = self._reasoning.push(part.reasoning) + thought
             text = self._cut.push(text)
+            calls = tuple(map(self._piece, part.tool_calls))
         except ProtocolError as error:
             raise self._broken(error.message) from None
         self._note(data, part)
-        calls = tuple(map(self._piece, part.tool_calls))
         delta = self._delta(text, reasoning, calls, part.logprobs)
         if self._cut.hit:
             return self._last(delta, "stop")
@@ -131,6 +186,12 @@ class Deltas:
                 raise self._broken("the stream finished without an answer")
             return self._last(delta, part.finish_reason)
         return delta if text or reasoning or part.tool_calls else None
+
+    def _plain(self, data: Mapping[str, object], part: Part) -> Delta | None:
+        """The short way of most events: a piece of text that nothing is to be done to."""
+        text = self._text.push(part.text)
+        self._note(data, part)
+        return self._delta(text, "", (), None) if text else None
 
     def _note(self, data: Mapping[str, object], part: Part) -> None:
         self._began = self._began or part.says_something
@@ -147,24 +208,50 @@ class Deltas:
         return self._last(self._delta("", "", (), None), None)
 
     def _checked(self, event: Event) -> dict[str, object]:
+        try:
+            return self._read_event(event)
+        except DashScopeError as error:
+            error.partial_text = self.so_far()
+            error.request_id = error.request_id or self._request_id
+            raise
+
+    def _read_event(self, event: Event) -> dict[str, object]:
         model = self.request.record.id
         try:
             data = decode(event.data, model)
-            failed = event.kind == "error" or (event.status or 0) >= 400
-            if failed or reports_error(data):
-                raise error_in(data, status_code=event.status if failed else None, model=model)
-        except DashScopeError as error:
-            error.partial_text = self.so_far()
-            raise
+        except ProtocolError:
+            if not event.failed:
+                raise
+            data = {"message": f"{NO_REASON}: {shown(event.data)}" if event.data else NO_REASON}
+        if event.failed or reports_error(data):
+            status = event.status if event.failed else None
+            error = error_in(data, status_code=status, model=model)
+            error.response = httpx.Response(event.status or 200, content=event.data)
+            raise error
         return data
 
     def _piece(self, call: ToolCall) -> ToolCall:
-        """Take id and name off a later piece of a call: whoever joins pieces would double them."""
-        if call.index in self._calls:
-            return replace(call, id="", name="")
-        if call.index is not None:
-            self._calls.add(call.index)
-        return call
+        """Give a piece of a call its place; take id and name off all but the first piece.
+
+        Whoever joins pieces would double them. A piece without an index continues the call before
+        it, unless it has an id or a name of its own.
+        """
+        begins = call.id != self._call_id if call.id else bool(call.name)
+        index = call.index
+        if index is None:
+            index = len(self._calls) if begins or not self._calls else next(reversed(self._calls))
+        first = index not in self._calls
+        self._calls[index] = self._calls.get(index) or call.name
+        self._call_id = call.id or self._call_id
+        arguments = self._new_arguments(index, call.arguments)
+        if first:
+            return replace(call, index=index, arguments=arguments)
+        return ToolCall(arguments=arguments, index=index)
+
+    def _new_arguments(self, index: int, text: str) -> str:
+        if self._regime != "snapshots":
+            return text
+        return self._arguments.setdefault(index, Channel("snapshots")).push(text)
 
     def _delta(
         self,
@@ -175,9 +262,9 @@ class Deltas:
     ) -> Delta:
         if text:
             self._pieces.append(text)
-            self._size += len(text)
-            if self._size > MAX_TEXT:
-                raise self._broken(f"the answer is longer than {MAX_TEXT} characters")
+        self._size += len(text) + len(reasoning) + sum(len(call.arguments) for call in tool_calls)
+        if self._size > MAX_TEXT:
+            raise self._broken(f"the answer is longer than {MAX_TEXT} characters")
         return Delta(
             text=text,
             reasoning=reasoning,
@@ -189,6 +276,8 @@ class Deltas:
         )
 
     def _last(self, delta: Delta, finish_reason: str | None) -> Delta:
+        if not all(self._calls.values()):
+            raise self._broken(NAMELESS)
         self.finished = True
         held, thought = self._held()
         if held:
@@ -217,79 +306,3 @@ class Deltas:
             request_id=self._request_id,
             partial_text=self.so_far(),
         )
-
-
-_Regime: TypeAlias = Literal["pieces", "snapshots", "unknown"]
-_REGIMES: dict[str, _Regime] = {
-    "yes": "pieces",
-    "forced": "pieces",
-    "no": "snapshots",
-    "unknown": "unknown",
-}
-
-
-def _regime_of(request: Request) -> _Regime:
-    refused = request.parameters.get("incremental_output") is False
-    return "snapshots" if refused else _REGIMES[request.record.incremental]
-
-
-class _Channel:
-    """Turns what frames hold into what each added.
-
-    Where nobody knows whether frames hold pieces or the whole so far, it watches: a frame that
-    does not begin with the one before it proves pieces; frames that keep growing upon each other
-    prove snapshots. Until then nothing doubtful is handed on. An answer that begins by repeating
-    itself, each time longer, is read as snapshots; this project's gateway says which it sends, and
-    then nothing is guessed.
-    """
-
-    def __init__(self, regime: _Regime) -> None:
-        self._regime: _Regime = regime
-        self._first = ""
-        self._newest = ""
-        self._owed: list[str] = []
-        self._grew = False
-
-    def push(self, text: str) -> str:
-        if self._regime == "pieces":
-            return text
-        if self._regime == "snapshots":
-            return self._added(text)
-        return self._watch(text)
-
-    def end(self) -> str:
-        return self._newest[len(self._first) :] if self._owed else ""
-
-    def _added(self, text: str) -> str:
-        if not text:
-            return ""
-        if not text.startswith(self._newest):
-            raise ProtocolError("the service changed text that it had already sent")
-        added = text[len(self._newest) :]
-        self._newest = text
-        return added
-
-    def _watch(self, text: str) -> str:
-        if not self._newest:
-            self._first = self._newest = text
-            return text
-        if not text.startswith(self._newest):
-            return self._are_pieces() + text
-        grew = len(text) > len(self._newest)
-        self._newest = text
-        self._owed.append(text)
-        if grew and (self._grew or len(self._first) >= _TELLING):
-            return self._are_snapshots()
-        self._grew = self._grew or grew
-        return ""
-
-    def _are_pieces(self) -> str:
-        self._regime = "pieces"
-        owed = "".join(self._owed)
-        self._owed.clear()
-        return owed
-
-    def _are_snapshots(self) -> str:
-        self._regime = "snapshots"
-        self._owed.clear()
-        return self._newest[len(self._first) :]

@@ -53,7 +53,8 @@ class Endpoint:
     """An address and what opens it. Make one with :meth:`resolve`.
 
     ``api_key`` returns the key. It is ``None`` if the key comes from the environment or a file; it
-    is then read anew for every call, so it is never stored, copied or pickled.
+    is then read anew for every call, so it is never stored or copied. A pickle holds no key: where
+    it is read, the key comes from the environment there, or from your function.
     """
 
     base_url: str
@@ -136,6 +137,17 @@ class _Key:
     def __call__(self) -> str:
         return self.text
 
+    def __deepcopy__(self, memo: object) -> _Key:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        # In no pickle: the process that reads it has an environment of its own.
+        return _no_key, ()
+
+
+def _no_key() -> None:
+    return None
+
 
 def is_vendor(url: str) -> bool:
     """Whether ``url`` is on one of the vendor's own hosts."""
@@ -165,6 +177,8 @@ def checked_key(key: str) -> str:
     Raises:
         ConfigurationError: if it cannot stand in a header; the text does not show it.
     """
+    if not isinstance(key, str):
+        raise ConfigurationError(f"api_key gives {type(key).__name__}, not text")
     key = key.strip()
     if not key:
         raise ConfigurationError(f"api_key is empty; set {KEY_VARIABLE} or pass api_key")

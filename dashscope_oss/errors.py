@@ -95,7 +95,7 @@ class DashScopeError(Exception):
             ("status", self.status_code),
             ("code", self.code),
             ("request_id", self.request_id),
-            ("retry_after", self.retry_after),
+            ("retry_after", self.retry_after and round(self.retry_after, 3)),
         )
         said = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
         return f"[{shortened(said, _FACTS_LIMIT)}]" if said else ""
@@ -250,12 +250,17 @@ _BY_STATUS: dict[int, type[DashScopeError]] = {
     429: RateLimitError,
 }
 
+_CURABLE = (408, 429, 500, 502, 503, 504)
+"""Statuses that waiting may cure, if no code says more."""
+
 # The code alone is not enough where the vendor files two cases under one: the text decides.
 _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
     (InvalidRequestError, "range of input length should be", ContextLengthError),
     (InvalidRequestError, "model not exist", ModelNotFoundError),
     (InvalidRequestError, "model not found", ModelNotFoundError),
-    (RateLimitError, "free allocated quota exceeded", QuotaExhaustedError),
+    (RateLimitError, "free allocated quota", QuotaExhaustedError),
+    (RateLimitError, "free quota", QuotaExhaustedError),
+    (RateLimitError, "free tier", QuotaExhaustedError),
     (ServerError, "list index out of range", InvalidRequestError),
     (ServerError, "role must be in [", InvalidRequestError),
     (ServerError, "expecting ',' delimiter", InvalidRequestError),
@@ -282,7 +287,7 @@ def from_response(
 ) -> DashScopeError:
     """Return the error for what the service answered: by code, then by status."""
     text = message or NO_REASON
-    return _class_of(status_code, code, text)(
+    error = _class_of(status_code, code, text)(
         text,
         status_code=status_code,
         code=code or None,
@@ -292,6 +297,9 @@ def from_response(
         model=model,
         hint=next((hint for part, hint in _TEXT_HINTS if part in text.lower()), ""),
     )
+    if error.retryable and _class_of_code(code) is None and status_code not in _CURABLE:
+        error.retryable = False
+    return error
 
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:

@@ -6,12 +6,14 @@ to it is taken out, in causes too.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import httpx
 
 from dashscope_oss.endpoint import Endpoint, is_vendor
 from dashscope_oss.errors import (
+    NO_REASON,
     APIConnectionError,
     APITimeoutError,
     DashScopeError,
@@ -23,9 +25,11 @@ from dashscope_oss.errors import (
     warn,
 )
 from dashscope_oss.record import ModelInfo
-from dashscope_oss.reply import shown
+from dashscope_oss.reply import error_body, error_in, shown
+from dashscope_oss.retry import retry_after
 
 _HIDDEN = "[key]"
+_LONGEST_ID = 200
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key")
 _announced: set[str] = set()
 
@@ -77,6 +81,8 @@ def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
         if text := getattr(error, name):
             setattr(error, name, clean(text))
     error.message = shortened(error.message)
+    error.code = error.code and shortened(error.code, _LONGEST_ID)
+    error.request_id = error.request_id and shortened(error.request_id, _LONGEST_ID)
     if error.response is not None:
         error.response = _cleaned(error.response, clean)
     for link in _chain(error):
@@ -84,7 +90,7 @@ def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
     error.args = (error.message,)
 
 
-def plain_headers(response: httpx.Response) -> list[tuple[str, str]]:
+def _plain_headers(response: httpx.Response) -> list[tuple[str, str]]:
     """Return the headers but those that say how the body was coded."""
     coded = ("content-encoding", "content-length", "transfer-encoding")
     return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
@@ -93,7 +99,7 @@ def plain_headers(response: httpx.Response) -> list[tuple[str, str]]:
 def _cleaned(response: httpx.Response, clean: Callable[[str], str]) -> httpx.Response:
     return httpx.Response(
         response.status_code,
-        headers=[(name, clean(value)) for name, value in plain_headers(response)],
+        headers=[(name, clean(value)) for name, value in _plain_headers(response)],
         content=clean(response.content.decode("utf-8", "surrogateescape")).encode(
             "utf-8", "surrogateescape"
         ),
@@ -111,8 +117,18 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             ahead += [link.__cause__, link.__context__]
 
 
-def network_error(error: httpx.HTTPError, model: str, timeout: float, text: str) -> DashScopeError:
-    """Return the error for what httpx says; ``text`` is what had arrived."""
+def network_error(
+    error: httpx.HTTPError, model: str, timeout: float, text: str, *, began: bool = False
+) -> DashScopeError:
+    """Return the error for what httpx says.
+
+    Args:
+        error: httpx's.
+        model: the model asked.
+        timeout: the limit to name if the request states none.
+        text: what had arrived of the answer.
+        began: whether the head of the answer had arrived.
+    """
     partial = text or None
     if isinstance(error, httpx.TimeoutException):
         what, kind = _LIMITS.get(type(error), ("the call", ""))
@@ -123,10 +139,10 @@ def network_error(error: httpx.HTTPError, model: str, timeout: float, text: str)
             partial_text=partial,
             hint="Raise timeout, or stream.",
         )
-    why = error or type(error).__name__
+    why = _why(error)
     if isinstance(error, httpx.DecodingError):
         return ProtocolError(f"the answer cannot be decompressed: {why}", model=model)
-    if text:
+    if text or began:
         return APIConnectionError(
             f"the connection broke in the middle of the answer: {why}",
             model=model,
@@ -150,7 +166,45 @@ _LIMITS: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-def unreadable(response: httpx.Response, body: bytes) -> str:
+def _why(error: BaseException) -> str:
+    """What httpx says, or what it was told: some of its errors have no words of their own."""
+    links: list[BaseException] = [error]
+    while cause := links[-1].__cause__ or links[-1].__context__:
+        links.append(cause)
+    told = [link for link in links if str(link)]
+    system = [link for link in told if isinstance(link, OSError)]
+    return str(([error] if str(error) else system or told or ["it was lost"])[0])
+
+
+def refused(
+    response: httpx.Response, body: bytes, model: str, now: float | None = None
+) -> DashScopeError:
+    """Return the error for an answer whose status is no success.
+
+    Args:
+        response: its head.
+        body: as much of its body as came.
+        model: the model asked.
+        now: seconds of the epoch, for a date to wait for; the clock's if ``None``.
+    """
+    data, stated = error_body(body)
+    said = data
+    if data is None or response.has_redirect_location:
+        said = {"message": _unreadable(response, body)}
+    status = stated if stated and stated >= 400 else response.status_code
+    error = error_in(said or {}, status_code=status, model=model)
+    if error.message == NO_REASON:
+        error.message += f": {shown(body)}"
+    error.request_id = error.request_id or response.headers.get("x-request-id")
+    error.retry_after = retry_after(response.headers, time.time() if now is None else now)
+    # Without its request, whose headers hold the key.
+    error.response = httpx.Response(
+        response.status_code, headers=_plain_headers(response), content=body
+    )
+    return error
+
+
+def _unreadable(response: httpx.Response, body: bytes) -> str:
     """Say what an answer is that no service of this protocol gives."""
     if response.has_redirect_location:
         return f"redirected to {response.headers['location']}, which is not followed; set base_url"

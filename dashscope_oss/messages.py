@@ -115,6 +115,8 @@ class Options:
 
     def merged(self, given: Json) -> Options:
         """Return these options with ``given`` over them; names that are no option go to extra."""
+        if not given:
+            return self
         names = (*OPTION_NAMES, *_SWITCHES)
         known = {name: value for name, value in given.items() if name in names}
         rest = {name: value for name, value in given.items() if name not in names}
@@ -155,7 +157,8 @@ class Reply:
     raw: Json = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: that would make each of the many pieces of a stream three times as dear.
+@dataclass(slots=True, kw_only=True)
 class Delta:
     """What one event of a stream added.
 
@@ -174,3 +177,8 @@ class Delta:
     logprobs: Json | None = None
     raw: Json = field(default_factory=dict)
     last: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it holds text and nothing else that a caller would look at."""
+        return not (self.last or self.reasoning or self.tool_calls or self.logprobs is not None)

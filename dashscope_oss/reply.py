@@ -1,14 +1,13 @@
 """From the service's JSON to a :class:`Reply`.
 
 Both reply shapes are read (``output.text`` and ``output.choices``), and an error wherever it
-stands. Whatever cannot be read
-raises; an answer is never made up and never empty for want of one.
+stands. Whatever cannot be read raises; an answer is never made up and never empty for want of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple, NoReturn
 
 from pydantic_core import from_json, to_json
 
@@ -16,7 +15,7 @@ from dashscope_oss import tokens
 from dashscope_oss.errors import DashScopeError, ProtocolError, from_response
 from dashscope_oss.messages import Delta, Json, Reply, ToolCall, Usage
 from dashscope_oss.request import Request
-from dashscope_oss.sse import Decoder
+from dashscope_oss.sse import BOM, Decoder
 from dashscope_oss.stops import StopCut
 from dashscope_oss.templates import AnswerFilter
 from dashscope_oss.thoughts import ThinkSplit
@@ -24,6 +23,8 @@ from dashscope_oss.thoughts import ThinkSplit
 SERVED_BY_HEADER = "x-dashscope-oss-served-by"
 INCREMENTAL_HEADER = "x-dashscope-oss-incremental"
 """A gateway's word on whether events hold new pieces, ``true``, or all the text so far."""
+
+NAMELESS = "the answer calls a tool without naming it"
 
 _SHOWN = 4000
 
@@ -34,8 +35,10 @@ def decode(data: bytes, model: str | None = None) -> dict[str, object]:
     Raises:
         ProtocolError: if it is no JSON, or no object.
     """
+    if not data.strip():
+        raise ProtocolError("the answer is empty", model=model)
     try:
-        found: object = from_json(data)
+        found: object = from_json(data.removeprefix(BOM))
     except ValueError as error:
         raise ProtocolError(f"the answer is not JSON: {shown(data)}", model=model) from error
     if not isinstance(found, dict):
@@ -48,23 +51,40 @@ def shown(body: bytes) -> str:
     return repr(body[:_SHOWN].decode("utf-8", "replace"))
 
 
-def error_body(body: bytes) -> dict[str, object] | None:
-    """Return the JSON of an error's body, bare or in an event; ``None`` if there is none."""
+def error_body(body: bytes) -> tuple[dict[str, object] | None, int | None]:
+    """Return the JSON of an error's body, bare or in an event, and the status of that event."""
     decoder = Decoder()
-    for data in (body, *(event.data for event in (*decoder.feed(body), *decoder.flush()))):
+    events = () if body[:1] == b"{" else (*decoder.feed(body), *decoder.flush())
+    for data, status in ((body, None), *((event.data, event.status) for event in events)):
         try:
-            return decode(data)
+            # The code is ASCII, however the words beside it are written.
+            return decode(data.decode("utf-8", "replace").encode()), status
         except ProtocolError:
             continue
-    return None
+    return _begun(body), None
+
+
+def _begun(body: bytes) -> dict[str, object] | None:
+    """Return what there is of a JSON object that was cut."""
+    try:
+        found = from_json(body, allow_partial="trailing-strings")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found else None
 
 
 def reports_error(data: Mapping[str, object]) -> bool:
     """Whether a body that came with a good status is an error all the same.
 
-    A success carries no code, or an empty one; whatever has one is an error, text or no text.
+    A success carries no code, an empty one, or one that says success; whatever has another is an
+    error, text or no text.
     """
-    return bool(text_in(data.get("code")) or data.get("error"))
+    code = text_in(_field(data, "code"))
+    stated = any((_status_in(data.get(name)) or 0) >= 400 for name in ("status_code", "code"))
+    return bool(code.lower() not in _GOOD_CODES or data.get("error") or stated)
+
+
+_GOOD_CODES = ("", "200", "success", "ok")
 
 
 def error_in(
@@ -73,14 +93,25 @@ def error_in(
     """Return the error in a body, of the native or the OpenAI-compatible form."""
     inner = data.get("error")
     body = inner if isinstance(inner, dict) else data
-    stated = data.get("status_code")
+    if status_code is None:
+        status_code = _status_in(data.get("status_code")) or _status_in(data.get("code"))
     return from_response(
-        status_code=stated if status_code is None and isinstance(stated, int) else status_code,
-        code=text_in(body.get("code")),
+        status_code=status_code,
+        code=text_in(_field(body, "code")),
         message=_reason(body) or text_in(inner),
-        request_id=text_in(data.get("request_id")) or None,
+        request_id=text_in(data.get("request_id")) or text_in(_field(data, "requestid")) or None,
         model=model,
     )
+
+
+def _field(body: Mapping[str, object], name: str) -> object:
+    """Return a field of an error; the vendor's API gateway begins the names with a capital."""
+    return body.get(name) or next((body[key] for key in body if key.lower() == name), None)
+
+
+def _status_in(value: object) -> int | None:
+    is_status = isinstance(value, int) and 100 <= value <= 999
+    return value if is_status and not isinstance(value, bool) else None  # type: ignore[return-value]
 
 
 def split(request: Request, text: str) -> tuple[str, str]:
@@ -95,8 +126,8 @@ def split(request: Request, text: str) -> tuple[str, str]:
 
 def _reason(body: Mapping[str, object]) -> str:
     """The words of an error: the vendor's ``message``, else whatever a proxy calls it."""
-    for name in ("message", "detail", "error"):
-        if said := body.get(name):
+    for name in ("message", "detail", "error", "msg"):
+        if said := _field(body, name):
             return said if isinstance(said, str) else shown(to_json(said))
     return ""
 
@@ -110,9 +141,12 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
     """
     if reports_error(data):
         raise error_in(data, status_code=None, model=request.record.id)
-    part = read(data)
-    if part is None or not part.says_something:
-        raise ProtocolError("the answer holds neither text nor choices", model=request.record.id)
+    try:
+        part = _answered(data)
+    except ProtocolError as error:
+        error.model = request.record.id
+        error.request_id = text_in(data.get("request_id")) or None
+        raise
     trim, cut = answer_filter(request), StopCut(request.own_stops)
     answer, thought = split(request, trim.push(part.text) + trim.end())
     text = cut.push(answer) + cut.end()
@@ -128,6 +162,15 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
         logprobs=part.logprobs,
         raw=data,
     )
+
+
+def _answered(data: Mapping[str, object]) -> Part:
+    part = read(data)
+    if part is None or not part.says_something:
+        raise ProtocolError(f"the answer holds neither text nor choices: {shown(to_json(data))}")
+    if not all(call.name for call in part.tool_calls):
+        raise ProtocolError(NAMELESS)
+    return part
 
 
 def whole(delta: Reply) -> Delta:
@@ -202,8 +245,7 @@ def merged_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     return tuple(calls[index] for index in sorted(calls))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one body or event says, in either shape.
 
     ``says_finish`` tells whether it has a place for the finish reason at all, ``says_something``
@@ -217,6 +259,13 @@ class Part:
     says_finish: bool
     says_something: bool
     logprobs: Json | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is text of an answer that goes on, and nothing else."""
+        return self.finish_reason is None and not (
+            self.reasoning or self.tool_calls or self.logprobs
+        )
 
 
 def read(data: Mapping[str, object]) -> Part | None:
@@ -261,11 +310,21 @@ def _finish(holder: Mapping[str, object]) -> tuple[str | None, bool]:
 
 
 def _content(content: object) -> str:
+    """Return the text of a content; one of nothing but other parts, or of no text, raises."""
+    if isinstance(content, str):
+        return content
     if isinstance(content, list):
-        return "".join(text_in(part.get("text")) for part in content if isinstance(part, dict))
-    if content is not None and not isinstance(content, str):
-        raise ProtocolError(f"the answer's text is no text: {content!r:.100}")
-    return content or ""
+        parts = [part["text"] for part in content if isinstance(part, dict) and "text" in part]
+        return "".join(map(_text, parts)) if parts or not content else _no_text(content)
+    return _text(content)
+
+
+def _text(content: object) -> str:
+    return content if isinstance(content, str) else "" if content is None else _no_text(content)
+
+
+def _no_text(content: object) -> NoReturn:
+    raise ProtocolError(f"the answer's text is no text: {content!r:.100}")
 
 
 def _logprobs(found: object) -> Json | None:
@@ -273,22 +332,33 @@ def _logprobs(found: object) -> Json | None:
 
 
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
-    if not isinstance(calls, list):
-        return ()
-    return tuple(_tool_call(call) for call in calls if isinstance(call, dict))
+    listed = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    if calls and not listed:
+        raise ProtocolError(f"the answer's tool calls are no list of calls: {calls!r:.100}")
+    return tuple(map(_tool_call, calls)) if isinstance(calls, list) else ()
 
 
 def _tool_call(call: Mapping[str, object]) -> ToolCall:
     function = call.get("function")
     if not isinstance(function, dict):
         function = {}
-    index = call.get("index")
     return ToolCall(
         id=text_in(call.get("id")),
         name=text_in(function.get("name")),
-        arguments=text_in(function.get("arguments")),
-        index=index if isinstance(index, int) else None,
+        arguments=_arguments(function.get("arguments")),
+        index=_index(call.get("index")),
     )
+
+
+def _arguments(given: object) -> str:
+    """Return the arguments of a call as JSON; some servers send them as the object itself."""
+    return to_json(given).decode() if isinstance(given, dict | list) else text_in(given)
+
+
+def _index(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value[:9])
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def usage_in(usage: object) -> Usage | None:
@@ -326,7 +396,8 @@ def _detail(usage: Mapping[str, object], group: str, name: str) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if good else None  # type: ignore[return-value]
 
 
 def text_in(value: object) -> str:

@@ -8,7 +8,9 @@ jitter, 0.5 s doubling up to 8 s.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from dashscope_oss.errors import DashScopeError
@@ -16,6 +18,7 @@ from dashscope_oss.errors import DashScopeError
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_RETRY_AFTER = 60.0
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]*)?|\.[0-9]+")
 
 
 def delay(
@@ -40,6 +43,27 @@ def delay(
     return draw() * min(FIRST_WAIT * 2.0 ** (attempt - 1), LONGEST_WAIT)
 
 
+def given_up(error: DashScopeError, attempt: int, wait: float | None) -> DashScopeError:
+    """Return ``error``, whose text now says why there is no further try.
+
+    Args:
+        error: why the last try failed.
+        attempt: tries made, counted from 1.
+        wait: the wait that there is no time left for, ``None`` if there would have been none.
+    """
+    asked = error.retry_after or 0.0
+    if error.retryable and asked > LONGEST_RETRY_AFTER:
+        said = f"The service asks to wait {asked:.0f} s; a call waits {LONGEST_RETRY_AFTER:.0f}."
+    elif wait is not None:
+        said = f"There is no time left to wait {wait:.3g} s for another try: see total_timeout."
+    elif attempt > 1:
+        said = f"Given up after {attempt} tries."
+    else:
+        return error
+    error.hint = f"{error.hint} {said}".strip()
+    return error
+
+
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that the headers of an answer ask to wait, if they make sense.
 
@@ -59,16 +83,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
+    plain = (text or "").strip()
+    return float(plain) if _PLAIN_NUMBER.fullmatch(plain) else None
 
 
 def _until(text: str | None, now: float) -> float | None:
     try:
-        wait = parsedate_to_datetime(text or "").timestamp() - now
+        date = parsedate_to_datetime(text or "")
+        # A date without a zone is Greenwich's, as HTTP has them all.
+        wait = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
     return wait if wait >= 0 else None

@@ -8,7 +8,7 @@ service really sends: no space after the colon, the true status in a comment
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic_core import from_json
 
@@ -16,29 +16,48 @@ from dashscope_oss.errors import ProtocolError
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _STATUS = re.compile(rb":\s*HTTP_STATUS/(\d{3})")
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+_RESULT = b"\nevent:result\n:HTTP_STATUS/200"
+# Lines of one event that are looked at for the end of an event whose blank line is missing.
+_WATCHED_LINES = 16
+_ANSWERING = ("", "result", "message", "data")
+_SAYS_NOTHING = (b"", b"[DONE]")
 
-MAX_EVENT_BYTES = 100_000_000
+MAX_REPLY_BYTES = 100_000_000
+"""Most bytes of a reply, and of a line or an event of a stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its kind (``result`` or ``error``), the status of its comment, its data."""
 
     kind: str
     status: int | None
     data: bytes
 
+    @property
+    def failed(self) -> bool:
+        """Whether it says that the call has failed."""
+        return self.kind == "error" or (self.status or 0) >= 400
+
+    @property
+    def is_sign_of_life(self) -> bool:
+        """Whether it only says that the server is there, or that no more will come."""
+        if self.data.startswith(b"{") or self.failed:
+            return False
+        strange = self.kind not in _ANSWERING and not self.data.lstrip().startswith(b"{")
+        return strange or self.data.strip() in _SAYS_NOTHING
+
 
 class Decoder:
     """Feed it the body as it arrives; it returns the events that became complete.
 
     Args:
-        max_event_bytes: an event or line longer than this raises :class:`ProtocolError`.
+        max_event_bytes: an event or line longer than this raises :class:`ProtocolError`; 100 MB
+            if ``None``.
     """
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._limit = max_event_bytes
+    def __init__(self, max_event_bytes: int | None = None) -> None:
+        self._limit = MAX_REPLY_BYTES if max_event_bytes is None else max_event_bytes
         self._tail: list[bytes] = []
         self._held = 0
         self._began = False
@@ -56,9 +75,39 @@ class Decoder:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
         events: list[Event] = []
-        for line in self._lines(chunk):
-            self._line(line, events)
+        if self._began and b"\r" not in chunk:
+            if not self._between:
+                head, end, chunk = chunk.partition(b"\n\n")
+                self._read(head + end, events)
+            if self._between:
+                chunk = self._blocks(chunk, events)
+        self._read(chunk, events)
         return events
+
+    @property
+    def _between(self) -> bool:
+        """Whether what was read so far ends with an event's end."""
+        return not (self._tail or self._data or self._kind or self._status)
+
+    def _blocks(self, chunk: bytes, events: list[Event]) -> bytes:
+        """Read the whole events at the head of ``chunk``; return the rest.
+
+        The form in which the service writes them is known, and taking each apart line by line
+        would be half the cost of a stream.
+        """
+        *blocks, rest = chunk.split(b"\n\n")
+        for at, block in enumerate(blocks):
+            head, _, data = block.partition(b"\ndata:")
+            if not head.endswith(_RESULT) or head.count(b"\n") != 2 or b"\n" in data:
+                return b"\n\n".join((*blocks[at:], rest))
+            self._check(len(data))
+            events.append(Event("result", 200, data.removeprefix(b" ")))
+        return rest
+
+    def _read(self, chunk: bytes, events: list[Event]) -> None:
+        if chunk:
+            for line in self._lines(chunk):
+                self._line(line, events)
 
     def flush(self) -> list[Event]:
         """Say that the body has ended; return the last event if it was not closed."""
@@ -66,7 +115,7 @@ class Decoder:
         if self._tail:
             self._line(self._without_bom(b"".join(self._tail)), events)
             self._tail.clear()
-        self._close(events)
+        self._close(events, last=True)
         return events
 
     def _lines(self, chunk: bytes) -> list[bytes]:
@@ -92,7 +141,7 @@ class Decoder:
         if self._began:
             return line
         self._began = True
-        return line.removeprefix(_BOM)
+        return line.removeprefix(BOM)
 
     def _line(self, line: bytes, events: list[Event]) -> None:
         if not line:
@@ -110,24 +159,32 @@ class Decoder:
 
     def _field(self, name: bytes, value: bytes, events: list[Event]) -> None:
         if name == b"data":
-            if self._data and self._data[-1].endswith(b"}") and _is_json(b"\n".join(self._data)):
+            if self._is_whole():
                 self._close(events)  # a second event whose blank line is missing
             self._data.append(value)
-            self._size += len(value)
+            self._size += len(value) + len(b"data:\n")
             self._check(self._size)
         elif name in (b"event", b"id"):
             self._close_if_data(events)
             if name == b"event":
                 self._kind = value.decode("utf-8", "replace")
 
+    def _is_whole(self) -> bool:
+        if not self._data or not self._data[-1].endswith(b"}"):
+            return False
+        return len(self._data) <= _WATCHED_LINES and _is_json(b"\n".join(self._data))
+
     def _close_if_data(self, events: list[Event]) -> None:
         # A new event's first line while data is pending: the blank line between them is missing.
         if self._data:
             self._close(events)
 
-    def _close(self, events: list[Event]) -> None:
-        if self._data:
-            events.append(Event(self._kind, self._status, b"\n".join(self._data)))
+    def _close(self, events: list[Event], *, last: bool = False) -> None:
+        event = Event(self._kind, self._status, b"\n".join(self._data))
+        if not self._data and self._kind != "error" and event.failed and not last:
+            return  # a comment with a bad status, alone: it is about the event that follows
+        if self._data or event.failed:
+            events.append(event)
         self._kind, self._status, self._size = "", None, 0
         self._data.clear()
 

@@ -279,6 +279,11 @@ class AnswerFilter:
         self._ends = tuple(ends)
         self._held = ""
 
+    @property
+    def may_hold(self) -> bool:
+        """Whether it may yet keep something of a piece back."""
+        return self._echo is not None or bool(self._ends)
+
     def push(self, piece: str) -> str:
         """Take the next piece; return what is certain to belong to the answer."""
         text = self._held + piece

@@ -36,6 +36,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import ROLES, Delta, Message, Reply, Role, ToolCall, Usage
+from dashscope_oss.mould import Mould
 
 PROVIDER = "dashscope"
 """What LangChain's metadata and traces call the service."""
@@ -90,6 +91,10 @@ def to_chat_result(reply: Reply, model: str) -> ChatResult:
     )
 
 
+_MESSAGES = Mould(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
+_GENERATIONS = Mould(ChatGenerationChunk(message=_MESSAGES.cast()))
+
+
 class Chunks:
     """Makes LangChain's chunks of the deltas of one answer of ``model``.
 
@@ -104,6 +109,12 @@ class Chunks:
 
     def push(self, delta: Delta) -> ChatGenerationChunk:
         """Return the next piece of the answer."""
+        if delta.is_plain:
+            message = _MESSAGES.cast(content=delta.text)
+            return _GENERATIONS.cast(message=message, text=delta.text)
+        return self._with_facts(delta)
+
+    def _with_facts(self, delta: Delta) -> ChatGenerationChunk:
         info = _info(delta) if delta.last else _logprobs(delta)
         position: Literal["last"] | None = "last" if delta.last else None
         about = _metadata(info, self._model) if delta.last else {"model_provider": PROVIDER, **info}

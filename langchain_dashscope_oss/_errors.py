@@ -77,6 +77,8 @@ def as_twin(error: errors.DashScopeError) -> errors.DashScopeError:
     kind = next(TWINS[base] for base in type(error).__mro__ if base in TWINS)
     twin = kind.__new__(kind, *error.args)
     twin.__dict__.update(error.__dict__)
+    if not error.retryable:
+        twin.__dict__["is_retryable"] = False  # LangChain's word for it
     if isinstance(twin, errors.ContentBlockedError):
         twin.__dict__["raw_message"] = _refusal(twin)
     return twin
@@ -85,7 +87,7 @@ def as_twin(error: errors.DashScopeError) -> errors.DashScopeError:
 def _refusal(error: errors.DashScopeError) -> AIMessage:
     """Return what LangChain keeps with a refusal: a message with a block that says why."""
     extras = {"code": error.code, "partial_text": error.partial_text}
-    said = {name: value for name, value in extras.items() if value is not None}
+    said = {name: value for name, value in extras.items() if value}
     return AIMessage(
         content=[{"type": "refusal", "refusal": error.message, "extras": said}],
         response_metadata={"model_name": error.model, "request_id": error.request_id},

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, ClassVar, Self
+from functools import cache, cached_property
+from typing import Annotated, Any, ClassVar, Self
 
 import httpx
 from langchain_core.load.serializable import Serializable
 from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, InstanceOf, SecretStr
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SecretStr,
+    field_serializer,
+)
 
 from dashscope_oss import tokens
-from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, AsyncClient, Client
+from dashscope_oss.client import (
+    DEFAULT_CONNECTIONS,
+    DEFAULT_RETRIES,
+    AsyncClient,
+    Client,
+    limits_of,
+    plain_timeout,
+)
 from dashscope_oss.endpoint import KEY_VARIABLE, Endpoint
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
@@ -30,6 +45,7 @@ _CONNECTION = (
     "workspace",
     "default_headers",
     "timeout",
+    "total_timeout",
     "max_retries",
     "max_connections",
     "http_client",
@@ -38,7 +54,8 @@ _CONNECTION = (
 _SWITCHES = ("estimate_usage", "split_think", "strict_params", "send_reasoning")
 _MARKS = 4
 _UNPICKLED = ("default_headers", "http_client", "http_async_client")
-_CACHES = ("_endpoint", "_client", "_async_client", "_serialized")
+_MADE = ("_serialized", "_made_defaults")
+_CACHES = ("_endpoint", "_client", "_async_client", *_MADE)
 
 
 class Settings(Serializable):
@@ -63,7 +80,10 @@ class Settings(Serializable):
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
-        timeout: seconds to wait for the next piece of an answer; 300 if ``None``.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
+            limits of httpx, as its ``Timeout`` or a tuple: connect, read, write, pool.
+        total_timeout: seconds for a whole answer, retries included, or for the next piece of a
+            stream, however its bytes trickle in; four times ``timeout`` if ``None``.
         max_retries: tries after the first, for errors that waiting can cure.
         max_connections: most connections at once.
         default_headers: sent with every call. They may hold secrets, so they are neither shown
@@ -98,7 +118,11 @@ class Settings(Serializable):
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
+        BeforeValidator(plain_timeout),
+    ] = None
+    total_timeout: float | None = Field(default=None, gt=0)
     max_retries: int = Field(default=DEFAULT_RETRIES, ge=0)
     max_connections: int = Field(default=DEFAULT_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -127,6 +151,7 @@ class Settings(Serializable):
         with translated():
             super().__init__(**_by_name(type(self), given))
             self._record()
+            limits_of(self.timeout)
             _ = self._endpoint
 
     @classmethod
@@ -212,6 +237,7 @@ class Settings(Serializable):
         return Client(
             self._endpoint,
             timeout=self.timeout,
+            total_timeout=self.total_timeout,
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             http_client=self.http_client,
@@ -222,6 +248,7 @@ class Settings(Serializable):
         return AsyncClient(
             self._endpoint,
             timeout=self.timeout,
+            total_timeout=self.total_timeout,
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             http_async_client=self.http_async_client,
@@ -229,7 +256,17 @@ class Settings(Serializable):
 
     @property
     def _defaults(self) -> Options:
-        return Options.of(self).merged({"strict": self.strict_params, **self.model_kwargs})
+        """What every call asks for: made once, and anew if ``model_kwargs`` was changed."""
+        made_of, made = self._made_defaults
+        if made_of == self.model_kwargs:
+            return made
+        _forget(self, ("_made_defaults",))
+        return self._made_defaults[1]
+
+    @cached_property
+    def _made_defaults(self) -> tuple[dict[str, Any], Options]:
+        extra = deepcopy(self.model_kwargs)
+        return extra, Options.of(self).merged({"strict": self.strict_params, **extra})
 
     def _record(self, model: str | None = None) -> ModelInfo:
         """Return the record of ``model``, which a call may name, else of this object's model."""
@@ -285,9 +322,13 @@ class Settings(Serializable):
         found = stop if stop is not None else self.stop
         return [found] if isinstance(found, str) else found
 
+    @field_serializer("api_key", when_used="json")
+    def _plain_key(self, key: SecretStr | Callable[[], str] | None) -> str | None:
+        return str(key) if isinstance(key, SecretStr) else None  # JSON has no functions
+
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        _forget(self, _CACHES if name in _CONNECTION else ("_serialized",))
+        _forget(self, _CACHES if name in _CONNECTION else _MADE)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
@@ -320,11 +361,7 @@ def _forget(settings: Settings, names: Iterable[str]) -> None:
 
 def renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments under their fields' names."""
-    names = {
-        field.validation_alias: name
-        for name, field in cls.model_fields.items()
-        if isinstance(field.validation_alias, str)
-    }
+    names = _aliases(cls)
     found: dict[str, Any] = {}
     for word, value in given.items():
         name = names.get(word, word)
@@ -332,6 +369,15 @@ def renamed(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigurationError(f"{name} is given twice, by two names; give one of them")
         found[name] = value
     return found
+
+
+@cache
+def _aliases(cls: type[Settings]) -> dict[str, str]:
+    return {
+        field.validation_alias: name
+        for name, field in cls.model_fields.items()
+        if isinstance(field.validation_alias, str)
+    }
 
 
 def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,13 @@ FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
 
 # From the ground up; a package stands for all its modules, the core's own name for its facade.
 FLOORS = (
-    ("messages", "errors", "sse", "_version"),
+    ("messages", "mould", "errors", "sse", "llama2_vocabulary", "_version"),
     ("stops", "thoughts", "templates", "retry"),
     ("record", "rows", "models"),
-    ("tokens", "checks", "request", "reply", "deltas"),
-    ("endpoint", "failures", "client", "gateway"),
+    ("tokens", "checks", "request", "reply", "framing", "channels", "deltas"),
+    ("endpoint", "failures", "deadlines", "network", "async_network", "pool", "client", "gateway"),
     (CORE,),
-    ("cli", "__main__", "demo", "table", *ADAPTERS),
+    ("cli", "__main__", "demo", "pytest_plugin", "table", *ADAPTERS),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 

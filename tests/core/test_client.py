@@ -31,6 +31,7 @@ from dashscope_oss import (
     InvalidRequestError,
     Message,
     ModelNotFoundError,
+    Options,
     ProtocolError,
     QuotaExhaustedError,
     RateLimitError,
@@ -42,10 +43,10 @@ from dashscope_oss import (
     client,
     failures,
     find_model,
+    sse,
 )
 from dashscope_oss.request import Request
-
-from .raw_server import (
+from tests.faults.server import (
     SSE_END,
     SSE_HEAD,
     WAIT,
@@ -316,7 +317,7 @@ async def test_a_failed_async_stream_lets_go_of_its_connection_while_its_error_i
 
 
 async def test_an_answer_beyond_the_limit_is_let_go_while_its_error_is_kept(monkeypatch):
-    monkeypatch.setattr(client, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 1000)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
     with RawServer([head + b"x" * 2000, UntilGone()]) as server:
         caller = AsyncClient(endpoint(server))
@@ -398,6 +399,15 @@ async def test_cancelling_a_call_closes_its_connection(streams):
             await task
         assert await _gone(server)
         await caller.aclose()
+
+
+def test_a_stop_text_of_ones_own_ends_a_stream_and_its_connection(streaming: Caller):
+    request = chat(find_model("llama2-7b-chat-v2"), [Message("user", "q")], Options(stop="END"))
+    assert request.own_stops
+    script = [SSE_HEAD, chunk(frame("one END two", None)), UntilGone()]
+    with RawServer(script) as server:
+        assert streaming(server, request).text.strip() == "one"
+        assert server.gone.wait(WAIT)
 
 
 # Trying again
@@ -571,7 +581,7 @@ def test_an_answer_that_cannot_be_decompressed_is_an_error(call: Caller):
 
 
 def test_an_answer_beyond_the_limit_is_an_error(call: Caller, monkeypatch):
-    monkeypatch.setattr(client, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 1000)
     with (
         RawServer(answer(text_reply("x" * 2000))) as server,
         pytest.raises(ProtocolError, match="longer than 1000 bytes"),
@@ -786,6 +796,25 @@ def test_event_loops_that_have_ended_are_not_kept_for_ever():
         assert len(caller._by_loop) <= 1  # none, or the last until the next call
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_event_loop_that_was_closed_without_ceremony_is_forgotten_at_the_next_call():
+    with RawServer(GOOD) as server:
+        caller = AsyncClient(endpoint(server))
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(caller.send(asked()))
+        loop.close()
+        assert list(caller._by_loop) == [loop]
+
+        async def run() -> None:
+            await caller.send(asked())
+            assert loop not in caller._by_loop
+            await caller.aclose()
+
+        asyncio.run(run())
+        gc.collect()
+
+
 def test_one_client_in_event_loops_of_several_threads():
     with RawServer(GOOD) as server, ThreadPoolExecutor(4) as pool:
         caller = AsyncClient(endpoint(server))
@@ -928,7 +957,7 @@ def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
 
 
 def test_the_log_names_the_call_and_never_its_words(caplog):
-    """Row 48 of LlamaIndex: model, status and request id at level debug; no prompt, no key."""
+    """Row 48 of LlamaIndex: attempt, status and request id at level debug; no prompt, no key."""
     body = {"output": {"text": "an answer"}}
     reply = httpx.Response(200, json=body, headers={"x-request-id": "id-1"})
     transport = httpx.MockTransport(lambda _: reply)
@@ -940,5 +969,8 @@ def test_the_log_names_the_call_and_never_its_words(caplog):
         caller.send(chat(find_model("llama3-8b-instruct"), [Message("user", "a secret question")]))
 
     ours = [record.getMessage() for record in caplog.records if record.name == "dashscope_oss"]
-    assert ours == ["model llama3-8b-instruct: status 200, request id id-1"]
+    assert len(ours) == 1
+    assert ours[0].startswith(
+        "model llama3-8b-instruct: attempt 1, status 200, request id id-1, 0."
+    )
     assert not any(word in caplog.text for word in ("secret question", "an answer", KEY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import warnings
 from pathlib import Path
@@ -193,6 +194,9 @@ def test_a_header_that_cannot_be_sent_is_refused_without_being_shown(value):
         ("https://host:port/api/v1", "port"),
         ("https://host\n/api/v1", "bad base_url"),
         ("https://[::1/api/v1", "bad base_url"),
+        ("https://host:70000/api/v1", "host or port"),
+        (f"https://{'x' * 70}.example/api/v1", "host or port"),
+        ("https://host/api/v1/services/aigc", "/services/"),
     ],
 )
 def test_a_bad_address_is_refused_with_the_reason_and_an_example(url, why):
@@ -214,6 +218,28 @@ def test_a_key_in_a_refused_address_is_not_shown(url):
     with pytest.raises(ConfigurationError) as caught:
         Endpoint.resolve(base_url=url)
     assert KEY not in str(caught.value)
+
+
+def test_a_header_that_is_none_is_refused():
+    with pytest.raises(ConfigurationError, match="no name of a header"):
+        Endpoint.resolve(base_url=LOCAL, headers={"X Custom": "v"})
+
+
+def test_an_address_of_numbers_is_an_address():
+    url = "https://[2001:db8::1]:8443/api/v1"
+    assert Endpoint.resolve(base_url=url, api_key=KEY).base_url == url
+
+
+def test_a_function_that_gives_no_text_is_no_key():
+    with pytest.raises(ConfigurationError, match="api_key gives int"):
+        Endpoint.resolve(base_url=LOCAL, api_key=lambda: 7).key()
+
+
+def test_a_pickle_holds_no_key_and_a_copy_has_it(monkeypatch):
+    endpoint = Endpoint.resolve(base_url=LOCAL, api_key=KEY)
+    assert copy.deepcopy(endpoint).key() == KEY
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-there")
+    assert pickle.loads(pickle.dumps(endpoint)).key() == "sk-there"
 
 
 def test_a_last_slash_of_the_address_counts_for_nothing():

@@ -1,0 +1,334 @@
+"""Nothing stays behind: sockets, files, tasks and threads are counted before and after."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dashscope_oss import DashScopeError
+
+from .callers import FRAMEWORKS, Caller, chain
+from .server import (
+    SSE_HEAD,
+    WAIT,
+    Close,
+    Cut,
+    RawServer,
+    UntilGone,
+    answer,
+    chunk,
+    error_frame,
+    frame,
+    head,
+    refusal,
+    stream,
+)
+from .test_lifecycle import Echo, aask, ask
+
+FILES = Path("/proc/self/fd")
+needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="open files are not listed here")
+TURNS = 10
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old_objects_set_aside() -> Iterator[None]:
+    """What was there before need not be looked at each time: collecting is fast."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def open_files() -> int:
+    gc.collect()
+    return len(list(FILES.iterdir()))
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """Whatever was opened inside must be closed at its end."""
+    files, threads = open_files(), set(threading.enumerate())
+    yield
+    assert open_files() == files
+    assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
+
+
+def run(caller: Caller, model, turns: int = TURNS) -> list[DashScopeError]:
+    """Ask, fail, and ask again, in one event loop if this way has one."""
+    if caller.is_async:
+        return asyncio.run(_arun(caller, model, turns))
+    failures = []
+    for _ in range(turns):
+        with pytest.raises(DashScopeError) as caught:
+            caller.ask(model)
+        failures.append(caught.value)
+    return failures
+
+
+async def _arun(caller: Caller, model, turns: int) -> list[DashScopeError]:
+    failures = []
+    for _ in range(turns):
+        with pytest.raises(DashScopeError) as caught:
+            await caller.aask(model)
+        failures.append(caught.value)
+    await _quiet()
+    await model.aclose()
+    return failures
+
+
+FAILURES = {
+    "refused": refusal("400 Bad", "InvalidParameter"),
+    "down": answer(b"", "503 Down"),
+    "closed": [Close()],
+    "reset": [head(length=100), b"{", Cut()],
+    "garbage": [b"garbage\r\n\r\n", Close()],
+    "page": answer(b"<html>", kind="text/html"),
+    "middle": [*stream(frame("hel"), error_frame(500, "InternalError", "no"))],
+    "short": stream(frame("hel")),
+    "silent": [UntilGone()],
+}
+
+
+@needs_files
+@pytest.mark.parametrize("script", FAILURES.values(), ids=FAILURES)
+def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller, script):
+    with nothing_left():
+        with RawServer(script) as server:
+            model = caller.model(server, max_retries=1, timeout=0.05)
+            failures = run(caller, model, 3)
+            if script == [UntilGone()] or isinstance(script[-1], UntilGone):
+                assert server.gone.wait(WAIT)
+            model.close()
+        assert len(failures) == 3
+    assert all(chain(error) for error in failures)
+
+
+@needs_files
+def test_a_refused_connection_leaves_nothing_open(caller: Caller):
+    with RawServer(b"") as server:
+        pass
+    with nothing_left():
+        model = caller.model(server, max_retries=1)
+        run(caller, model)
+        model.close()
+
+
+ENDLESS = [SSE_HEAD, chunk(frame("hel")), UntilGone()]
+
+
+def begin(caller: Caller, model):
+    """Return an iterator over the pieces of an answer."""
+    if caller.framework == "langchain":
+        return model.stream("q")
+    return model.stream_chat([_said()])
+
+
+async def abegin(caller: Caller, model):
+    if caller.framework == "langchain":
+        return model.astream("q")
+    return await model.astream_chat([_said()])
+
+
+def _said():
+    from llama_index.core.llms import ChatMessage
+
+    return ChatMessage("q")
+
+
+@needs_files
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("how", ["close", "drop", "break", "error"])
+def test_a_stream_that_is_left_early_lets_go_of_its_connection(framework, how):
+    caller = Caller(framework, "stream")
+    with nothing_left(), RawServer(ENDLESS) as server:
+        model = caller.model(server)
+        _leave(begin(caller, model), how)
+        gc.collect()
+        assert server.gone.wait(WAIT)
+        model.close()
+
+
+def _leave(pieces, how: str) -> None:
+    if how == "break":
+        for _ in pieces:
+            break
+        return
+    next(pieces)
+    if how == "close":
+        pieces.close()
+    elif how == "error":
+        with pytest.raises(LookupError):
+            pieces.throw(LookupError)
+
+
+@needs_files
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("how", ["aclose", "drop", "break", "cancel", "timeout"])
+def test_an_async_stream_that_is_left_early_lets_go_of_its_connection(framework, how):
+    caller = Caller(framework, "astream")
+
+    async def leave(model, server) -> None:
+        await _aleave(caller, model, how)
+        gc.collect()
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
+        await _quiet()
+        await model.aclose()
+
+    with nothing_left(), RawServer(ENDLESS) as server:
+        asyncio.run(leave(caller.model(server), server))
+
+
+async def _aleave(caller: Caller, model, how: str) -> None:
+    pieces = await abegin(caller, model)
+    if how == "break":
+        async for _ in pieces:
+            break
+        return
+    await anext(pieces)
+    if how == "aclose":
+        await pieces.aclose()
+    elif how == "timeout":
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(pieces), 0.05)
+    elif how == "cancel":
+        waiting = asyncio.ensure_future(anext(pieces))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def _quiet() -> None:
+    """Wait until no task but this one is left."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=WAIT)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@needs_files
+def test_a_cancelled_call_is_seen_by_the_server_and_leaves_nothing(caller: Caller):
+    if not caller.is_async:
+        caller = Caller(caller.framework, f"a{caller.mode}")
+    script = ENDLESS if caller.streams else [UntilGone()]
+
+    async def cancel(model, server) -> None:
+        task = asyncio.create_task(caller.aask(model))
+        assert await asyncio.to_thread(server.asked.wait, WAIT)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
+        await _quiet()
+        await model.aclose()
+
+    with nothing_left(), RawServer(script) as server:
+        asyncio.run(cancel(caller.model(server), server))
+    assert len(server.requests) == 1
+
+
+@needs_files
+def test_a_connection_is_free_again_after_each_call_that_was_cancelled(caller: Caller):
+    """With one connection allowed, a call after five cancelled ones is answered."""
+    if not caller.is_async:
+        caller = Caller(caller.framework, f"a{caller.mode}")
+    held = threading.Event()
+
+    async def cancel(model, server) -> str:
+        for _ in range(5):
+            task = asyncio.create_task(aask(caller, model, "question"))
+            assert await asyncio.to_thread(server.asked.wait, WAIT)
+            server.asked.clear()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        held.set()
+        said = await aask(caller, model, "last")
+        await model.aclose()
+        return said
+
+    with nothing_left(), Echo(until=held) as server:
+        assert asyncio.run(cancel(caller.model(server, max_connections=1), server)) == "last"
+
+
+@needs_files
+def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_takes_none(caller: Caller):
+    if not caller.is_async:
+        caller = Caller(caller.framework, f"a{caller.mode}")
+    held = threading.Event()
+
+    async def cancel(model, server: Echo) -> list[str]:
+        first = asyncio.create_task(aask(caller, model, "first"))
+        assert await asyncio.to_thread(server.asked.wait, WAIT)
+        waiting = [asyncio.create_task(aask(caller, model, "waiting")) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        held.set()
+        said = [await first, await aask(caller, model, "last")]
+        await model.aclose()
+        return said
+
+    with nothing_left(), Echo(until=held) as server:
+        model = caller.model(server, max_connections=1)
+        assert asyncio.run(cancel(model, server)) == ["first", "last"]
+    assert (len(server.requests), server.connections) == (2, 1)
+
+
+@needs_files
+def test_abandoned_objects_leave_nothing_open(caller: Caller):
+    """Objects that nobody closed, each of which has called."""
+    with nothing_left(), Echo() as server:
+        for turn in range(TURNS):
+            assert ask(caller, caller.model(server), f"question {turn}") == f"question {turn}"
+        gc.collect()
+
+
+MANY = """
+import asyncio, gc, os, sys, threading
+from tests.faults.callers import Caller
+from tests.faults.test_lifecycle import ask
+
+def turn(caller):
+    model = caller.model(sys.argv[1])
+    assert ask(caller, model, "question") == "question"
+
+def left():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+callers = [Caller(*way.split("-")) for way in sys.argv[2:]]
+for caller in callers:
+    turn(caller)
+gc.collect()
+gc.freeze()
+before = left()
+for _ in range(10):
+    for caller in callers:
+        turn(caller)
+assert left() == before, (before, left())
+"""
+
+
+@needs_files
+def test_a_program_that_makes_many_objects_keeps_none_of_their_connections():
+    ways = [f"{f}-{mode}" for f in FRAMEWORKS for mode in ("chat", "stream", "achat", "astream")]
+    with Echo() as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", MANY, server.base_url, *ways],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(server.requests) == 11 * 8

@@ -1,0 +1,277 @@
+"""Streams: however they are cut and framed, and every way in which they end too soon."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+
+import pytest
+
+from dashscope_oss import deltas, sse
+from dashscope_oss.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ContentBlockedError,
+    DashScopeError,
+    ProtocolError,
+    RateLimitError,
+    ServerError,
+)
+
+from .callers import Caller, usage_of
+from .server import (
+    SSE,
+    SSE_END,
+    SSE_HEAD,
+    Close,
+    Cut,
+    Drip,
+    Endless,
+    RawServer,
+    UntilGone,
+    answer,
+    as_bytes,
+    chunk,
+    error_frame,
+    frame,
+    head,
+    message_frame,
+    message_reply,
+    stream,
+)
+
+TEXT = "故宫 🏯 hello"
+EVENTS = message_frame("故宫 ") + message_frame("🏯 ") + message_frame("hello", "stop")
+LIFE = b": keep-alive\n\n"
+
+FRAMINGS = {
+    "lf": EVENTS,
+    "crlf": EVENTS.replace(b"\n", b"\r\n"),
+    "cr": EVENTS.replace(b"\n", b"\r"),
+    "bom": b"\xef\xbb\xbf" + EVENTS,
+    "blank-first": b"\n\r\n\n" + EVENTS,
+    "no-blank-lines": EVENTS.replace(b"\n\n", b"\n"),
+    "no-last-line-end": EVENTS.rstrip(b"\n"),
+    "space-after-colon": EVENTS.replace(b"data:", b"data: ").replace(b"event:", b"event: "),
+    "data-only": b"".join(line + b"\n\n" for line in EVENTS.split(b"\n") if line[:4] == b"data"),
+    "comments": LIFE + EVENTS.replace(b"id:1", LIFE + b":\nid:1") + LIFE,
+    "unknown-fields": EVENTS.replace(b"id:1", b"retry: 5\nfoo: bar\nbaz\nid:1"),
+    "unknown-field-first": b"foo: bar\n\n" + EVENTS,
+    "ping": b"event: ping\ndata: now\n\n" + EVENTS + b"event: ping\ndata: {}\n\n",
+    "empty-data": b"data:\n\n" + EVENTS,
+    "done": EVENTS + b"data: [DONE]\n\n",
+    "several-data-lines": EVENTS.replace(b'"output": ', b'"output":\ndata:'),
+    "output-null": b'data:{"output":null,"request_id":"r"}\n\n' + EVENTS,
+    "choices-empty": b'data:{"output":{"choices":[]}}\n\n' + EVENTS,
+    "content-null": message_frame(None) + EVENTS,
+    "after-the-end": EVENTS + message_frame("more") + b"data: garbage\n\n",
+    "error-after-the-end": EVENTS + error_frame(500, "InternalError", "late"),
+}
+
+
+@pytest.mark.parametrize("body", FRAMINGS.values(), ids=FRAMINGS)
+def test_every_framing_is_read(caller: Caller, body):
+    with RawServer([SSE_HEAD, chunk(body), SSE_END]) as server:
+        assert caller(server).text == TEXT
+
+
+@pytest.mark.parametrize("framing", ["lf", "crlf", "cr", "bom", "no-blank-lines"])
+def test_a_stream_in_single_bytes_is_read(streaming: Caller, framing):
+    """Packets end inside characters, line ends and the byte order mark."""
+    pieces = b"".join(chunk(bytes([byte])) for byte in FRAMINGS[framing])
+    with RawServer([SSE_HEAD, Drip(pieces, size=6), SSE_END]) as server:
+        assert streaming(server).text == TEXT
+
+
+def test_several_events_in_a_packet_are_several_pieces(streaming: Caller):
+    with RawServer([SSE_HEAD + chunk(EVENTS) + SSE_END]) as server:
+        streaming(server)
+    assert [piece for piece in streaming.pieces if piece] == ["故宫 ", "🏯 ", "hello"]
+
+
+def test_a_stream_without_a_length_ends_with_its_connection(caller: Caller):
+    for version in ("1.0", "1.1"):
+        with RawServer([head(kind=SSE, version=version) + EVENTS, Close()]) as server:
+            assert caller(server).text == TEXT
+
+
+def test_texts_where_messages_were_asked_for_are_read(caller: Caller):
+    with RawServer(stream(frame("hel"), frame("lo", "stop"))) as server:
+        assert caller(server).text == "hello"
+
+
+def test_usage_is_that_of_the_last_event_and_no_sum(caller: Caller):
+    used = [{"input_tokens": 3, "output_tokens": made, "total_tokens": 3 + made} for made in (1, 2)]
+    replies = [message_reply("a", "null", used[0]), message_reply("b", "stop", used[1])]
+    with RawServer(stream(*(b"data:" + as_bytes(reply) + b"\n\n" for reply in replies))) as server:
+        found = usage_of(caller(server))
+    assert {name: found[name] for name in used[1]} == used[1]
+
+
+def test_pieces_of_a_tool_call_without_an_index_are_one_call(streaming: Caller):
+    first = {"id": "a", "function": {"name": "look", "arguments": '{"at"'}}
+    rest = {"function": {"arguments": ':"home"}'}}
+    script = stream(
+        message_frame("", tool_calls=[first]),
+        message_frame("", tool_calls=[rest]),
+        message_frame("", "tool_calls"),
+    )
+    with RawServer(script) as server:
+        last = streaming(server).last
+    found = last if streaming.framework == "langchain" else last.message
+    calls = getattr(found, "tool_calls", None) or found.additional_kwargs["tool_calls"]
+    assert len(calls) == 1
+    assert "home" in str(calls[0])
+
+
+def test_a_tool_call_that_nobody_names_is_an_error(streaming: Caller):
+    call = {"index": 0, "id": "a", "function": {"arguments": "{}"}}
+    script = stream(message_frame("", tool_calls=[call]), message_frame("", "tool_calls"))
+    with RawServer(script) as server:
+        streaming.fails(server, ProtocolError, "without naming it")
+
+
+BROKEN = {
+    "no-finish": message_frame(""),
+    "finish-of-no-text": message_frame("", None).replace(b'"r-1"', b'"r-1","finish_reason":5'),
+    "done": b"data: [DONE]\n\n",
+    "half-an-event": b'data:{"outp',
+    "no-json": b"data: garbage\n\n",
+    "json-cut": b'data:{"output":\n\n',
+    "list": b"data:[1]\n\n",
+    "null": b"data:null\n\n",
+    "no-utf8": b'data:{"output":{"text":"\xff"}}\n\n',
+    "half-a-character": b'data:{"output":{"text":"\\ud83d"}}\n\n',
+    "deep": b"data:" + b"[" * 100_000 + b"\n\n",
+    "number": message_frame(5),
+    "page": b"<html>bad gateway</html>",
+    "error-without-words": b"event:error\ndata:\n\n",
+}
+
+
+@pytest.mark.parametrize("end", BROKEN.values(), ids=BROKEN)
+def test_a_stream_that_goes_wrong_is_an_error_with_the_text_so_far(streaming: Caller, end):
+    """Whoever streams has the pieces, and the error has them too; nothing is tried again."""
+    with RawServer(stream(message_frame("hel"), message_frame("lo"), end)) as server:
+        error = streaming.fails(server, ProtocolError)
+    assert error.partial_text == "hello" == "".join(streaming.pieces)
+    assert (error.status_code, error.request_id) == (200, "r-1")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("end", BROKEN.values(), ids=BROKEN)
+def test_a_stream_that_nobody_asked_for_and_that_goes_wrong_is_an_error(whole: Caller, end):
+    with RawServer(stream(message_frame("hello"), end)) as server:
+        whole.fails(server, ProtocolError)
+
+
+@pytest.mark.parametrize("end", [Cut(), Close()], ids=["reset", "close"])
+@pytest.mark.parametrize("rest", [b"", b"ff\r\nid:", chunk(b'data:{"out')], ids=str)
+def test_a_connection_that_breaks_in_a_stream_is_an_error_with_the_text(
+    streaming: Caller, rest, end
+):
+    seen = threading.Event()
+    streaming.on_piece = lambda _: seen.set()
+    with RawServer([SSE_HEAD, chunk(message_frame("hel")), seen, rest, end]) as server:
+        error = streaming.fails(server, APIConnectionError, "middle of the answer: .*[a-z]")
+    assert (error.partial_text, streaming.pieces) == ("hel", ["hel"])
+    assert (len(server.requests), streaming.waits) == (1, [])
+
+
+def test_a_stall_in_a_stream_is_a_timeout_with_the_text(streaming: Caller):
+    with RawServer([SSE_HEAD, chunk(message_frame("hel")), UntilGone()]) as server:
+        error = streaming.fails(server, APITimeoutError, "next piece.*0.8 s", timeout=0.8)
+    assert (error.partial_text, streaming.pieces) == ("hel", ["hel"])
+    assert len(server.requests) == 1
+
+
+def test_a_stream_that_flows_slowly_is_never_cut(streaming: Caller):
+    """Its pieces come in time, though all of them together take longer than the limit."""
+    pieces = [message_frame(letter) for letter in "slowly"]
+    body = b"".join(map(chunk, [*pieces, message_frame("", "stop")]))
+    size = len(chunk(pieces[0]))
+    with RawServer([SSE_HEAD, Drip(body, 0.2, size), SSE_END]) as server:
+        assert streaming(server, timeout=1, total_timeout=1).text == "slowly"
+
+
+@pytest.mark.parametrize("end", [Cut(), Close(), UntilGone()], ids=["reset", "close", "stall"])
+def test_what_becomes_of_the_connection_behind_a_whole_stream_harms_nobody(streaming: Caller, end):
+    with RawServer([SSE_HEAD, chunk(EVENTS), end]) as server:
+        assert streaming(server, timeout=0.8).text == TEXT
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (error_frame(400, "DataInspectionFailed", "no"), ContentBlockedError),
+        (error_frame(429, "Throttling.RateQuota", "slow"), RateLimitError),
+        (error_frame(500, "Unheard.Of", "no"), ServerError),
+        (b":HTTP_STATUS/503\nevent:error\ndata:no JSON\n\n", ServerError),
+        (b"event:error\n:HTTP_STATUS/503\n\n", ServerError),
+        (b":HTTP_STATUS/429\n\n", RateLimitError),
+        (b'data:{"code":"Throttling","message":"slow","request_id":"r-1"}\n\n', RateLimitError),
+        (b'event:error\ndata:{"code":"InternalError","message":"no"}\n\n', ServerError),
+    ],
+    ids=["blocked", "rate", "status", "no-json", "no-data", "comment", "no-event", "bare"],
+)
+def test_an_error_in_the_middle_keeps_the_text_and_is_not_tried_again(
+    streaming: Caller, event, kind
+):
+    with RawServer(stream(message_frame("hel"), message_frame("lo"), event)) as server:
+        error = streaming.fails(server, kind)
+    assert (error.partial_text, error.request_id) == ("hello", "r-1")
+    assert (len(server.requests), streaming.waits) == (1, [])
+
+
+def test_the_status_of_the_comment_goes_before_that_of_the_head(caller: Caller):
+    with RawServer(stream(error_frame(401, "Unheard.Of", "no"))) as server:
+        assert caller.fails(server, DashScopeError).status_code == 401
+
+
+@pytest.mark.parametrize("body", [b"", LIFE, b"data:\n\n", b"data: [DONE]\n\n"], ids=str)
+def test_an_empty_stream_is_an_error(streaming: Caller, body):
+    script = [SSE_HEAD, chunk(body), SSE_END] if body else [SSE_HEAD, SSE_END]
+    with RawServer(script) as server:
+        streaming.fails(server, ProtocolError, "without an answer")
+    assert len(server.requests) == 1
+
+
+# Size
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"data:" + b"x" * 999, b"data:x\n", b"data:\n", b": " + b"x" * 999, b"x" * 999, b" " * 999],
+    ids=["line", "data-lines", "empty-lines", "comment", "field", "blanks"],
+)
+def test_a_line_or_event_without_end_is_an_error(caller: Caller, monkeypatch, body):
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 50_000)
+    with RawServer([head(kind=SSE), Endless(body)]) as server:
+        caller.fails(server, ProtocolError, "longer than 50000 bytes")
+
+
+@pytest.mark.parametrize("kind", ["application/json", SSE, "text/html"])
+def test_a_body_without_end_is_an_error(caller: Caller, monkeypatch, kind):
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 200_000)
+    with RawServer([head(kind=kind), b'{"output":{"text":"', Endless(b"x" * 65_536)]) as server:
+        caller.fails(server, ProtocolError, "longer than 200000 bytes")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["text", "reasoning_content"])
+def test_an_answer_that_never_ends_is_an_error_with_its_text(streaming: Caller, monkeypatch, name):
+    monkeypatch.setattr(deltas, "MAX_TEXT", 5_000)
+    piece = message_frame(**{"text": "", name: "x" * 500})
+    with RawServer([head(kind=SSE), Endless(piece)]) as server:
+        error = streaming.fails(server, ProtocolError, "longer than 5000 characters")
+    assert len(error.partial_text or "") == (5_500 if name == "text" else 0)
+
+
+def test_a_small_body_that_unpacks_to_a_huge_one_is_an_error(caller: Caller, monkeypatch):
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 200_000)
+    bomb = gzip.compress(b"data:" + b"x" * 5_000_000)
+    for kind in ("application/json", SSE):
+        coded = answer(bomb, kind=kind, headers=[("Content-Encoding", "gzip")])
+        with RawServer(coded) as server:
+            caller.fails(server, ProtocolError, "longer than 200000 bytes")

@@ -1,0 +1,271 @@
+"""The limit for a whole call: it holds while bytes trickle in, and no stream that flows is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import threading
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from dashscope_oss import APITimeoutError, ConfigurationError, RateLimitError, deadlines
+
+from .callers import Caller
+from .server import (
+    SSE_END,
+    SSE_HEAD,
+    Drip,
+    Endless,
+    RawServer,
+    UntilGone,
+    answer,
+    chunk,
+    chunked_head,
+    frame,
+    head,
+    refusal,
+    stream,
+    text_reply,
+)
+
+QUICK = {"timeout": 5, "total_timeout": 0.2}
+GOOD = answer(text_reply("hello"))
+PAUSE = 0.02
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [b"HTTP/1.1 200 OK\r\n", Endless(b"x", PAUSE)],
+        [b"HTTP/1.1 200 OK\r\n", Endless(b"X-More: 1\r\n", PAUSE)],
+        [head(length=10**6), Endless(b" ", PAUSE)],
+        [chunked_head(), Endless(b"0", PAUSE)],
+        [chunked_head(headers=[("Content-Encoding", "gzip")]), Endless(chunk(b"\x1f"), PAUSE)],
+    ],
+    ids=["line", "headers", "body", "chunk-size", "gzip"],
+)
+def test_a_server_that_sends_a_byte_now_and_then_holds_no_call_for_ever(caller: Caller, script):
+    with RawServer(script) as server:
+        error = caller.fails(server, match=r"total_timeout|decompressed", max_retries=0, **QUICK)
+    assert error.partial_text is None
+
+
+CONTINUE = 1000 * b"HTTP/1.1 100 Continue\r\n\r\n"
+FLOODS = {
+    "continue": [Endless(CONTINUE)],
+    "early-hints": [Endless(1000 * b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")],
+    "gzip": [
+        chunked_head(headers=[("Content-Encoding", "gzip")]),
+        chunk(gzip.compress(b"")),
+        Endless(chunk(1000 * b"\0")),
+    ],
+}
+
+
+@pytest.mark.parametrize("script", FLOODS.values(), ids=FLOODS)
+def test_a_flood_that_is_no_answer_ends_in_time(caller: Caller, script):
+    """Every read finds data, so none ever waits."""
+    with RawServer(script) as server:
+        caller.fails(server, APITimeoutError, r"total_timeout, 0\.2 s", max_retries=0, **QUICK)
+
+
+@pytest.mark.parametrize("script", [[Endless(CONTINUE)], [Endless(b"HTTP/1.1 1", PAUSE)]])
+def test_an_answer_through_a_proxy_ends_in_time_too(caller: Caller, script, monkeypatch):
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
+        caller.fails("http://127.0.0.1:1/api/v1", APITimeoutError, max_retries=0, **QUICK)
+    assert proxy.requests[0].line.startswith("POST http://127.0.0.1:1/api")
+
+
+def test_a_stream_of_nothing_but_comments_is_no_answer(streaming: Caller):
+    with RawServer([SSE_HEAD, Endless(chunk(b": still here\n\n"), PAUSE)]) as server:
+        error = streaming.fails(
+            server,
+            APITimeoutError,
+            r"next piece of the answer took longer than total_timeout, 0\.2 s",
+            **QUICK,
+        )
+    assert error.partial_text is None
+    assert len(server.requests) == 1
+
+
+def test_a_piece_that_never_gets_whole_ends_a_stream_with_its_text(streaming: Caller):
+    script = [SSE_HEAD, chunk(frame("hel")), Endless(chunk(b"d"), PAUSE)]
+    with RawServer(script) as server:
+        error = streaming.fails(server, APITimeoutError, "total_timeout", **QUICK)
+    assert (error.partial_text, streaming.pieces) == ("hel", ["hel"])
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(deadlines, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+def test_a_stream_that_flows_is_never_cut_however_long_it_is_read(streaming: Caller, clock):
+    """Neither the time of all pieces nor that which the reader takes for one counts."""
+
+    def take_time(_: str) -> None:
+        clock.now += 50
+
+    streaming.on_piece = take_time
+    script = stream(*(frame(word) for word in "hello"), frame("", "stop"))
+    with RawServer(script) as server:
+        assert streaming(server, total_timeout=60).text == "hello"
+    assert clock.now >= 350
+
+
+def test_what_comes_after_the_end_of_an_answer_is_not_waited_for(streaming: Caller):
+    script = [SSE_HEAD, chunk(frame("hello", "stop")), Endless(chunk(b":\n"), PAUSE)]
+    with RawServer(script) as server:
+        assert streaming(server, **QUICK).text == "hello"
+
+
+def test_a_whole_answer_that_must_be_streamed_has_one_limit_for_all_of_it(whole: Caller):
+    script = [SSE_HEAD, Endless(chunk(frame("word ")), PAUSE)]
+    with RawServer(script) as server:
+        error = whole.fails(
+            server, APITimeoutError, "whole answer", model="qwq-32b", max_retries=0, **QUICK
+        )
+    assert error.partial_text.startswith("word")
+
+
+def test_tries_and_waits_count(caller: Caller):
+    """A try that could not begin in time is not waited for: its reason is told at once."""
+    busy = refusal("429 Too Many", "Throttling", headers=[("Retry-After", "30")])
+    with RawServer(busy, GOOD) as server:
+        caller.fails(server, RateLimitError, "retry_after 30", total_timeout=20)
+    assert (len(server.requests), caller.waits) == (1, [])
+
+
+def test_four_times_the_timeout_is_the_default(caller: Caller):
+    with RawServer([head(length=10**6), Endless(b" ", PAUSE)]) as server:
+        caller.fails(server, APITimeoutError, r"total_timeout, 0\.4 s", timeout=0.1)
+
+
+def test_a_long_request_to_a_server_that_does_not_read_ends_in_time(caller: Caller):
+    stuck = threading.Event()
+    server = RawServer(GOOD)
+    server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            stuck.wait(5)
+
+    server._serve = serve
+    with server:
+        try:
+            with pytest.raises(APITimeoutError, match="total_timeout"):
+                _ask_long(caller, server)
+        finally:
+            stuck.set()
+
+
+def _ask_long(caller: Caller, server: RawServer) -> None:
+    model = caller.model(server, max_retries=0, timeout=5, total_timeout=0.2)
+    prompt = "x" * 12_000_000
+    if caller.framework == "llama_index":
+        model.check_length = False
+    if caller.is_async:
+        asyncio.run(caller._alone(model, prompt))
+    else:
+        caller.ask(model, prompt)
+        model.close()
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_a_client_of_ones_own_is_looked_at_between_its_reads(caller: Caller, kind):
+    name = "http_async_client" if kind is httpx.AsyncClient else "http_client"
+    if caller.is_async != (kind is httpx.AsyncClient):
+        pytest.skip("the other client")
+    with RawServer([head(length=10**6), Endless(b" ", PAUSE)]) as server:
+        caller.fails(server, APITimeoutError, "total_timeout", **{name: kind()}, **QUICK)
+
+
+# The other limits
+
+
+def test_a_wait_for_a_free_connection_ends_and_names_the_setting(caller: Caller):
+    held = threading.Event()
+    with RawServer([held, GOOD]) as server:
+        model = caller.model(server, timeout=5, max_connections=1)
+        timeout = httpx.Timeout(5, pool=0.1)
+        model._client._timeout = model._async_client._timeout = timeout
+        with pytest.raises(
+            APITimeoutError, match=r"free connection.*0\.1 s.*max_connections"
+        ) as it:
+            _two_at_once(caller, model, server, held)
+    assert (len(server.requests), caller.waits) == (1, [])
+    assert "a free connection took longer than 0.1 s" in str(it.value)
+
+
+def _two_at_once(caller: Caller, model, server: RawServer, held: threading.Event) -> None:
+    if caller.is_async:
+        asyncio.run(_two_tasks(caller, model, server, held))
+        return
+    first = threading.Thread(target=caller.ask, args=(model,))
+    first.start()
+    server.asked.wait(5)
+    try:
+        Caller(caller.framework, caller.mode).ask(model)
+    finally:
+        held.set()
+        first.join()
+        model.close()
+
+
+async def _two_tasks(caller: Caller, model, server: RawServer, held: threading.Event) -> None:
+    first = asyncio.create_task(caller.aask(model))
+    await asyncio.to_thread(server.asked.wait, 5)
+    try:
+        await Caller(caller.framework, caller.mode).aask(model)
+    finally:
+        held.set()
+        await asyncio.gather(first, return_exceptions=True)
+        await model.aclose()
+
+
+@pytest.mark.parametrize("timeout", [httpx.Timeout(7, read=0.1), (7, 0.1), (7, 0.1, 7, 7)])
+def test_the_limits_may_be_given_one_by_one(caller: Caller, timeout):
+    with RawServer([UntilGone()]) as server:
+        caller.fails(server, APITimeoutError, r"next piece.*0\.1 s", timeout=timeout, max_retries=0)
+
+
+def test_no_limit_at_all_is_possible(caller: Caller):
+    good = stream(frame("hello", "stop")) if caller.streams else GOOD
+    with RawServer(good) as server:
+        assert caller(server, timeout=httpx.Timeout(None)).text == "hello"
+
+
+@pytest.mark.parametrize("timeout", [(1,), (1, 2, 3, 4, 5), (1, -1), (1, float("nan"))])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_limits_that_cannot_be_are_refused(framework, timeout):
+    with pytest.raises(ConfigurationError, match="timeout"):
+        Caller(framework, "chat").model("http://127.0.0.1:1/api/v1", timeout=timeout)
+
+
+def test_limits_given_one_by_one_can_be_stored(caller: Caller):
+    model = caller.model("http://127.0.0.1:1/api/v1", timeout=httpx.Timeout(7, read=9))
+    assert model.timeout == (7, 9, 7, 7)
+    assert "[7.0,9.0,7.0,7.0]" in model.model_dump_json().replace(" ", "")
+
+
+def test_a_slow_stream_of_single_bytes_is_read(streaming: Caller):
+    data = b"".join(chunk(frame(word)) for word in "ab") + chunk(frame("", "stop")) + SSE_END
+    with RawServer([SSE_HEAD, Drip(data, size=7)]) as server:
+        assert streaming(server, total_timeout=30).text == "ab"

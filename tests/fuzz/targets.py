@@ -1,0 +1,182 @@
+"""What must hold for any bytes; each function raises ``AssertionError`` where it does not.
+
+The first bytes of an input, its head, choose a model, a content type, and where to cut; the rest is
+what comes over the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import httpx
+
+from dashscope_oss import Message, Options, ProtocolError, chat, complete, find_model
+from dashscope_oss.deltas import Deltas, reply_in
+from dashscope_oss.errors import DashScopeError
+from dashscope_oss.failures import refused
+from dashscope_oss.gateway.job import Job
+from dashscope_oss.gateway.reading import read_job
+from dashscope_oss.gateway.refusals import Refusal
+from dashscope_oss.messages import Delta, Reply
+from dashscope_oss.models import known_model
+from dashscope_oss.reply import joined
+from dashscope_oss.request import Request
+from dashscope_oss.sse import Decoder, Event
+
+HEAD = 4
+LONGEST_MESSAGE = 4000
+
+
+def _requests() -> list[Request]:
+    user = [Message("user", "question")]
+    snapshots = Options(extra={"incremental_output": False})
+    prompted = complete(
+        find_model("llama2-7b-chat-v2"), "question", Options(stop=["##"]), stream=True
+    )
+    return [
+        chat(find_model("deepseek-v4-flash"), user, stream=True),
+        chat(find_model("qwen3.6-27b"), user, snapshots, stream=True),
+        complete(find_model("ziya-llama-13b-v1"), "question", stream=True),
+        replace(prompted, split_think=True, estimate_usage=True),
+    ]
+
+
+REQUESTS = _requests()
+KINDS = ("text/event-stream", "application/json", "text/html", "")
+STATUSES = (301, 400, 429, 500)
+
+
+def decoder(data: bytes) -> None:
+    """The decoder of events: the same events however they are cut, and never more than its limit.
+
+    A line without an end counts too.
+    """
+    limit = (16, 64, 256, 4096)[data[0] % 4]
+    body = data[HEAD:]
+    at_once, cut_up = (_decoded(pieces, limit) for pieces in ([body], list(_cut(data))))
+    if at_once is not None and cut_up is not None:
+        assert at_once == cut_up
+        assert all(len(event.data) <= limit for event in at_once)
+
+
+def _decoded(pieces: list[bytes], limit: int) -> list[Event] | None:
+    reader, found = Decoder(limit), []
+    try:
+        for piece in pieces:
+            found += reader.feed(piece)
+            assert sum(map(len, reader._tail)) <= limit
+            assert sum(map(len, reader._data)) <= limit
+        return found + reader.flush()
+    except ProtocolError:
+        return None
+
+
+def stream(data: bytes) -> None:
+    """A stream: its deltas, the last of them marked, or one of our errors with the text so far.
+
+    However it is cut, both are the same.
+    """
+    request, kind = REQUESTS[data[0] % 4], KINDS[data[1] % 4]
+    at_once = _streamed(request, [data[HEAD:]], kind)
+    assert at_once == _streamed(request, list(_cut(data)), kind)
+
+
+def _streamed(request: Request, pieces: list[bytes], kind: str) -> Reply | tuple[type, str | None]:
+    deltas, found = Deltas(request), []
+    deltas.begin(None, None, kind)
+    try:
+        for piece in pieces:
+            found += deltas.feed(piece)
+        found += deltas.close()
+    except DashScopeError as error:
+        _check_error(error)
+        _check_partial(error, found)
+        return type(error), error.partial_text
+    _check_reply(joined(found))
+    assert [delta.last for delta in found] == [False] * (len(found) - 1) + [True]
+    return joined(found)
+
+
+def _check_partial(error: DashScopeError, found: list[Delta]) -> None:
+    said = "".join(delta.text for delta in found)
+    assert (error.partial_text or "").startswith(said)
+
+
+def reply(data: bytes) -> None:
+    """A whole body: a reply, or one of our errors; with a bad status always an error."""
+    request, kind, body = REQUESTS[data[0] % 4], KINDS[data[1] % 4], data[HEAD:]
+    try:
+        _check_reply(reply_in(request, body, None, None, kind))
+    except DashScopeError as error:
+        _check_error(error)
+    head = httpx.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
+    _check_error(refused(head, body, request.record.id))
+
+
+def _check_reply(found: Reply) -> None:
+    assert isinstance(found.text, str)
+    assert isinstance(found.reasoning, str)
+    assert all(call.name and isinstance(call.arguments, str) for call in found.tool_calls)
+    if usage := found.usage:
+        counts = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
+        assert all(count is None or count >= 0 for count in counts)
+
+
+def _check_error(error: DashScopeError) -> None:
+    assert 0 < len(str(error)) < LONGEST_MESSAGE
+    assert error.code is None or isinstance(error.code, str)
+    assert error.request_id is None or isinstance(error.request_id, str)
+
+
+def job(data: bytes) -> None:
+    """A call at the gateway: a job that has exactly one of prompt and messages, or a refusal."""
+    endpoint = "multimodal-generation" if data[0] % 2 else "text-generation"
+    try:
+        found = read_job(
+            data[HEAD:],
+            endpoint=endpoint,
+            stream=bool(data[1] % 2),
+            request_id="r",
+            record_of=known_model,
+        )
+    except Refusal as refusal:
+        _check_refusal(refusal)
+    else:
+        _check_job(found)
+
+
+def _check_refusal(refusal: Refusal) -> None:
+    assert refusal.status in (400, 404)
+    assert refusal.code
+    assert 0 < len(refusal.message) < LONGEST_MESSAGE
+
+
+def _check_job(found: Job) -> None:
+    assert (found.prompt is None) != (found.messages is None)
+    assert all(isinstance(text, str) for text in found.texts)
+    assert None not in found.parameters.values()
+    assert isinstance(found.as_message, bool)
+    assert isinstance(found.incremental, bool)
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    """The body in pieces whose lengths the head tells in turn."""
+    body, start, turn = data[HEAD:], 0, 0
+    sizes = (data[2] % 32 + 1, data[3] + 1)
+    while start < len(body):
+        yield body[start : start + sizes[turn % 2]]
+        start, turn = start + sizes[turn % 2], turn + 1
+
+
+def whole(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return ``target`` for input of any length: a head that is too short is filled up."""
+    return lambda data: target(data.ljust(HEAD, b"\0"))
+
+
+TARGETS = {
+    "decoder": whole(decoder),
+    "stream": whole(stream),
+    "reply": whole(reply),
+    "job": whole(job),
+}
