@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made on first use; `make` alone lists what there is.
 #
 # PYTHON=...    the interpreter to make .venv with, if not the first on PATH that is new enough
-# ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"
+# ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"; for compare.py in make bench
 # JOBS=2        tests that run at a time
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
@@ -19,7 +19,8 @@ INDEX_CORES ?= 0.13.0 0.14.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test matrix matrixindex format lint types notebooks wheel record constraints clean
+.PHONY: help demo test clients browser matrix matrixindex format lint types notebooks wheel bench record \
+	constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -39,6 +40,19 @@ ifdef COVERAGE
 else
 	@$(PY) -m pytest -n $(JOBS) $(ARGS)
 endif
+
+# Each client stands in a folder before .venv on the path, with what it pins.
+clients: $(VENV)/.dev ## other people's clients, unmodified, against the gateway
+	@set -e; while read -r name packages; do \
+	  $(PY) -m pip install -qq --no-deps --upgrade --target $(VENV)/clients/$$name $$packages; \
+	done < tests/clients/versions.txt
+	@$(PY) -m pytest -q -n $(JOBS) tests/clients/unmodified.py $(ARGS)
+
+# Debian's Chromium, where apt-get can fetch it; elsewhere CHROMIUM names a browser.
+browser: $(VENV)/.dev ## the gateway's status page in a real browser
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || \
+	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
+	@$(PY) -m pytest -q tests/browser $(ARGS)
 
 # The pinned langchain-core is in .venv. Each other one stands in a folder before it on the path; its
 # dependencies stay those of .venv, since not every index has what the newest one asks for.
@@ -86,6 +100,17 @@ notebooks: $(VENV)/.dev ## run every notebook from scratch; SAVE=1 keeps what co
 wheel: $(VENV)/.dev ## build the wheel, from the source archive, into dist/
 	@rm -rf dist
 	@$(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
+
+bench: $(VENV)/bench/.made ## compare with the peers on this machine; ARGS="--quick --rounds 1"
+	@$(VENV)/bench/bin/python benchmarks/compare.py $(ARGS)
+
+# The peers have an environment of their own: one of them pins an old SDK of the vendor.
+$(VENV)/bench/.made: pyproject.toml benchmarks/peers.txt | $(VENV)/.made
+	@echo "Installing this package and its peers into $(VENV)/bench (some 400 MB; a few minutes) ..."
+	@$(PY) -m venv --clear --without-pip $(VENV)/bench
+	@$(PY) -m pip --python $(VENV)/bench install -qq --build-constraint constraints.txt \
+	  --requirement benchmarks/peers.txt --editable '.[langchain,llama-index]'
+	@touch $@
 
 # With a key it costs tokens; without one the project's own gateway answers, with vendor samples.
 record: $(VENV)/.dev ## record the cassettes anew, with DASHSCOPE_API_KEY from the service

@@ -262,7 +262,9 @@ class Deltas:
     ) -> Delta:
         if text:
             self._pieces.append(text)
-        self._size += len(text) + len(reasoning) + sum(len(call.arguments) for call in tool_calls)
+        self._size += len(text) + len(reasoning)
+        if tool_calls:
+            self._size += sum(len(call.arguments) for call in tool_calls)
         if self._size > MAX_TEXT:
             raise self._broken(f"the answer is longer than {MAX_TEXT} characters")
         return Delta(

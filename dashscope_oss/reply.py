@@ -79,11 +79,14 @@ def reports_error(data: Mapping[str, object]) -> bool:
     A success carries no code, an empty one, or one that says success; whatever has another is an
     error, text or no text.
     """
+    if data.keys() <= _OF_SUCCESS:
+        return False
     code = text_in(_field(data, "code"))
     stated = any((_status_in(data.get(name)) or 0) >= 400 for name in ("status_code", "code"))
     return bool(code.lower() not in _GOOD_CODES or data.get("error") or stated)
 
 
+_OF_SUCCESS = frozenset({"output", "usage", "request_id"})
 _GOOD_CODES = ("", "200", "success", "ok")
 
 
@@ -291,8 +294,9 @@ def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> 
     message = choice.get("message")
     if not isinstance(message, dict):
         message = {}
-    reasoning = _content(message.get("reasoning_content"))
-    calls = _tool_calls(message.get("tool_calls"))
+    thought, asked = message.get("reasoning_content"), message.get("tool_calls")
+    reasoning = _content(thought) if thought else ""
+    calls = _tool_calls(asked) if asked else ()
     return Part(
         _content(message.get("content")),
         reasoning,

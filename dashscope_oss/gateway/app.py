@@ -119,6 +119,7 @@ class Gateway:
 
     async def _route(self, entry: Entry) -> None:
         call = entry.call
+        _check_site(call.headers)
         if call.path not in _OPEN:
             entry.caller = self.access.caller(call.headers)
         if call.path in _ENDPOINTS:
@@ -226,6 +227,12 @@ class Gateway:
                 await entry.call.stream(job, deltas)
             else:
                 await entry.call.reply(job, deltas)
+
+
+def _check_site(headers: Mapping[str, str]) -> None:
+    # Only browsers say this. A gateway without keys would work for any page that is open in one.
+    if headers.get("sec-fetch-site") == "cross-site":
+        raise Refusal(403, "AccessDenied", "Pages of other sites may not call this gateway.")
 
 
 def _check_method(method: str, *wanted: str) -> None:

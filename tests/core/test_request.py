@@ -427,3 +427,32 @@ def test_what_is_no_record_or_no_message_is_told():
         chat("glm-5", [Message("user", "hi")])
     with pytest.raises(TypeError, match="list of Message"):
         chat(find_model("glm-5"), "hi")
+
+
+def test_a_parameter_that_is_nested_too_deeply_is_refused():
+    """Not a RecursionError."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(UnsupportedInputError, match="custom is nested too deeply"):
+        asked(HOSTED, extra={"custom": deep})
+
+
+@pytest.mark.parametrize("value", ["hot", True, [0.5]])
+def test_a_parameter_that_is_no_number_is_refused_by_its_range(value):
+    with pytest.raises(UnsupportedInputError, match="temperature"):
+        asked(HOSTED, temperature=value)
+
+
+def test_strict_checks_let_through_what_the_page_documents():
+    assert parameters(asked(LLAMA2, top_k=3, strict=True))["top_k"] == 3
+
+
+def test_no_tools_are_not_sent():
+    """The service refuses an empty list."""
+    assert "tools" not in parameters(asked(HOSTED, tools=[]))
+
+
+def test_the_text_of_a_conversation_in_parts_is_counted():
+    request = chat(SEEN, [Message("system", "S"), user("question")])
+    assert request.text == "S\nquestion"

@@ -274,3 +274,14 @@ def test_what_needs_a_key_and_what_does_not():
             assert httpx.get(root + "/status", headers=bearer(key)).status_code == 200
             assert post(url, headers=bearer(key)).status_code == 200
         assert post(url, headers=bearer("sk-b")).status_code == 401
+
+
+def test_a_page_of_another_site_may_not_call(gateway):
+    """Without keys it would spend tokens for whatever is open in a browser."""
+    engine = gateway(Answer("hi"))
+    said = {
+        site: httpx.post(engine.base_url + PATH, json=BODY, headers={"Sec-Fetch-Site": site})
+        for site in ("cross-site", "same-origin", "none")
+    }
+    assert [answer.status_code for answer in said.values()] == [403, 200, 200]
+    assert said["cross-site"].json()["code"] == "AccessDenied"

@@ -1,5 +1,6 @@
 """The gateway over real sockets: what it accepts, what it refuses, that it lives on."""
 
+import asyncio
 import json
 import threading
 
@@ -17,6 +18,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, bound, serving
+from dashscope_oss.gateway.exchange import Exchange
 from dashscope_oss.reply import joined
 
 PATH = "/services/aigc/text-generation/generation"
@@ -117,3 +119,100 @@ def test_tool_calls_without_a_number_are_numbered_over_the_whole_stream(gateway)
         reply = joined(list(client.stream(request)))
 
     assert [(call.id, call.index) for call in reply.tool_calls] == [("c1", 0), ("c2", 1)]
+
+
+def test_a_body_that_is_no_json_is_noted_as_an_empty_one(gateway):
+    """A test that looks at what came sees the refused call too."""
+    engine = gateway(Answer("ok"))
+
+    assert post(engine, b"{not json").status_code == 400
+    assert [dict(request.body) for request in engine.requests] == [{}]
+
+
+def test_a_connection_that_is_cut_in_a_stream_has_given_the_pieces_before(gateway):
+    """An engine's wish to cut comes after what was said."""
+    engine = gateway(Fault(after=2, cut=True))
+    headers = {"X-DashScope-SSE": "enable"}
+    with (
+        httpx.Client() as client,
+        client.stream("POST", engine.base_url + PATH, json=BODY, headers=headers) as reply,
+    ):
+        lines: list[str] = []
+        with pytest.raises(httpx.RemoteProtocolError):
+            lines.extend(iter_into(lines, reply))
+
+    assert sum(line.startswith("data:") for line in lines) == 2
+
+
+def iter_into(lines, reply):
+    """Note the lines of an answer until it breaks off."""
+    for line in reply.iter_lines():
+        lines.append(line)
+    return ()
+
+
+async def test_what_is_no_http_is_left_to_the_server():
+    """A server that lets websockets in gets no answer for them, and no failure."""
+    sent = []
+
+    async def send(event):
+        sent.append(event)
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    await Gateway(ScriptedEngine())({"type": "websocket", "path": "/"}, receive, send)
+
+    assert sent == []
+
+
+class Caller:
+    """The caller's end of an ASGI exchange: what it sends, one at a time, and what it gets."""
+
+    def __init__(self, *events):
+        self.events = [{"type": event} for event in events]
+        self.sent = []
+        self.asked = asyncio.Event()
+
+    async def receive(self):
+        if not self.events:
+            self.asked.set()
+            await asyncio.Event().wait()
+        return self.events.pop(0)
+
+    async def send(self, event):
+        self.sent.append(event)
+
+    def exchange(self):
+        return Exchange({"method": "POST", "path": "/"}, self.receive, self.send)
+
+
+async def test_what_a_caller_sends_late_does_not_stop_its_answer():
+    """Only its leaving does."""
+    caller = Caller("http.request")
+    call = caller.exchange()
+
+    async def work():
+        await caller.asked.wait()
+        await call.json(200, {})
+
+    await call.unless_gone(work())
+
+    assert (call.status, call.gone) == (200, False)
+
+
+async def test_the_end_of_an_answer_is_not_the_callers_leaving():
+    """Servers report both in the same way; what is still to be done is done."""
+    caller = Caller("http.disconnect")
+    call = caller.exchange()
+    done = []
+
+    async def work():
+        await call.json(200, {})
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        done.append(True)
+
+    await call.unless_gone(work())
+
+    assert (done, call.gone) == ([True], False)

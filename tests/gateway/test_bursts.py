@@ -115,3 +115,22 @@ async def test_a_cancellation_reaches_the_engine():
         await task
 
     assert ended == [True]
+
+
+async def test_leaving_after_a_full_burst_stops_the_engine():
+    """Where the engine does not wait, there is nothing to cancel."""
+    ended = []
+
+    async def pieces():
+        try:
+            for number in range(2 * MOST):
+                yield number
+        finally:
+            ended.append(True)
+
+    inner = pieces()
+    async with aclosing(bursts(inner)) as found:
+        assert len(await anext(found)) == MOST
+    await inner.aclose()
+
+    assert ended == [True]

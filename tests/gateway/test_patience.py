@@ -11,7 +11,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, patience, serving
 from dashscope_oss.gateway.access import AccessSettings
 from dashscope_oss.messages import Delta
 
@@ -175,3 +175,30 @@ def test_a_client_that_vanishes_harms_nobody(protocol, sent):
         for _ in range(3):
             with connect() as connection:
                 connection.sendall(sent)
+
+
+def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypatch):
+    """Only one who does not is given up."""
+    paused = threading.Event()
+    pause = patience._Patient.pause_writing
+
+    def noted(self):
+        pause(self)
+        paused.set()
+
+    monkeypatch.setattr(patience._Patient, "pause_writing", noted)
+    content = json.dumps({**BODY, "parameters": {"incremental_output": True}}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n"
+    with impatient(Flood(), seconds=20) as connect, connect() as connection:
+        connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+        assert paused.wait(10)
+        with connection.makefile("rb") as read:
+            assert any(b'"finish_reason":"stop"' in line for line in read)
+
+
+@pytest.mark.parametrize(("found", "parser"), [(None, H11Protocol), (True, HttpToolsProtocol)])
+def test_the_quickest_parser_that_is_installed_is_taken(monkeypatch, found, parser):
+    """Without httptools, the one that uvicorn always has."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+
+    assert patience._quickest() is parser

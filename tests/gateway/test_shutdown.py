@@ -13,7 +13,16 @@ import time
 import httpx
 import pytest
 
-from dashscope_oss.gateway import Gateway, OpenAIEngine, Upstream, fleet_of, serving
+from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.gateway import (
+    Gateway,
+    OpenAIEngine,
+    ScriptedEngine,
+    Upstream,
+    fleet_of,
+    run,
+    serving,
+)
 from dashscope_oss.gateway.served import parse_settings
 
 from .fake_upstream import SSE, Server, chunk, events
@@ -177,3 +186,18 @@ def leave_while_waiting(url, upstream):
         connection.sendall(head.encode() + content)
         while not upstream.calls:
             os.sched_yield()
+
+
+class Unable(ScriptedEngine):
+    async def start(self):
+        raise ConfigurationError("no weights here")
+
+
+def test_an_engine_that_does_not_start_is_told_and_nothing_is_announced():
+    """The command ends with the engine's reason."""
+    announced = []
+
+    with pytest.raises(ConfigurationError, match="did not start: no weights here"):
+        run(Gateway(Unable()), host="127.0.0.1", port=0, on_ready=announced.append)
+
+    assert announced == []

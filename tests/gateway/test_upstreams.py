@@ -14,7 +14,7 @@ import pytest
 
 from dashscope_oss import Message, find_model
 from dashscope_oss.gateway import Job, OpenAIEngine, Refusal, Upstream
-from dashscope_oss.gateway.answers import words_of
+from dashscope_oss.gateway.answers import ids_in, words_of
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.reply import joined
 from tests.faults.server import Close, RawServer
@@ -494,4 +494,65 @@ async def test_a_caller_who_leaves_ends_the_servers_work():
 
     assert await asyncio.to_thread(server.left.wait, 5)
     assert engine.upstreams()[0].under_way == 0
+    await engine.aclose()
+
+
+async def test_the_last_event_counts_though_its_blank_line_is_missing():
+    """Some servers end without it, and without [DONE]."""
+    body = events(*said("Hi"), done=False).rstrip()
+
+    reply = joined(await asked(Server((200, SSE, body)), job()))
+
+    assert (reply.text, reply.finish_reason) == ("Hi", "stop")
+
+
+async def test_an_event_that_says_nothing_is_passed_over():
+    """It is neither text nor the end."""
+    body = b"event: error\n\n" + events(*said("Hi"))
+
+    assert joined(await asked(Server((200, SSE, body)), job())).text == "Hi"
+
+
+async def test_counts_that_are_not_said_are_none():
+    """Never nought."""
+    half = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": None}}
+
+    assert joined(await asked(Server(streamed(*said("Hi"), half)), job())).usage is None
+
+
+async def test_content_that_is_no_text_is_an_error():
+    """A picture in the answer is not left out in silence."""
+    picture = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]
+
+    refusal = await refused(Server(streamed(chunk(content=picture), chunk("stop"))), job())
+
+    assert refusal.message == "The engine's answer cannot be read."
+
+
+@pytest.mark.parametrize("listed", [b"<html>", b"[]", b'{"data": 1}', b'{"data": [1]}'])
+def test_a_page_that_lists_no_models_lists_none(listed):
+    """What a server says at /models is only compared, never trusted."""
+    assert ids_in(listed) == set()
+
+
+async def test_without_a_template_there_are_no_raw_completions():
+    """The text that the weights want is not guessed."""
+    refusal = await refused(Server(streamed()), job("glm-5"), api="completions")
+
+    assert refusal.message == "No template is known to write messages for this model."
+
+
+def test_without_a_default_only_what_is_named_is_listed():
+    """An id that no registry has too."""
+    engine = OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1", names={CHAT: "a", "mine": "b"}))
+
+    assert [record.id for record in engine.models()] == [CHAT, "mine"]
+
+
+async def test_an_engine_that_was_not_started_says_so():
+    """And it can be closed."""
+    engine = OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1", default="w"))
+
+    with pytest.raises(RuntimeError, match=r"start\(\) was not called"):
+        await anext(engine.generate(job()))
     await engine.aclose()
