@@ -8,9 +8,9 @@ vocabulary on 2026-11-21.
 from __future__ import annotations
 
 import re
+from functools import cache
 
-WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-"""A character of these scripts, their punctuation included."""
+_WIDE = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 
 _PIECES = frozenset(
     "　、。々《》「」『』【】〜あいうえおかがきくぐけげこごさしじすずせそただちっつてでとどなにね"
@@ -38,6 +38,13 @@ _PIECES = frozenset(
 )
 
 
+@cache
+def wide_character() -> re.Pattern[str]:
+    """Return the pattern of a character of these scripts, their punctuation included."""
+    # Made when first asked for: it is most of what importing this module would cost.
+    return re.compile(_WIDE)
+
+
 def wide_tokens(text: str) -> int:
     """Return how many tokens the characters of these scripts in ``text`` are, others left out."""
-    return sum(1 if c in _PIECES else len(c.encode()) for c in WIDE.findall(text))
+    return sum(1 if c in _PIECES else len(c.encode()) for c in wide_character().findall(text))

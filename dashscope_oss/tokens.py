@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from dashscope_oss.llama2_vocabulary import WIDE, wide_tokens
+from dashscope_oss.llama2_vocabulary import wide_character, wide_tokens
 from dashscope_oss.record import Tokenizer
 
 # Tokens a character of Chinese, Japanese or Korean; tokens any other character; least tokens a
@@ -35,7 +35,7 @@ _LONGEST_TOKEN = 128
 def estimate(text: str, family: Tokenizer) -> int:
     """Return about how many tokens ``text`` is to a tokenizer of ``family``."""
     rate, other, _ = _RATES[family]
-    characters = len(WIDE.findall(text))
+    characters = len(wide_character().findall(text))
     exact = _EXACT.get(family)
     wide = exact(text) if exact else characters * rate
     return math.ceil(wide + (len(text) - characters) * other)
@@ -46,7 +46,7 @@ def at_least(text: str, family: Tokenizer) -> int:
 
     No tokenizer spans two words, and tokens of very many characters are rare.
     """
-    words = WIDE.sub(" ", text).split()
+    words = wide_character().sub(" ", text).split()
     long_words = sum(len(word) // _LONGEST_TOKEN for word in words)
-    wide = len(WIDE.findall(text)) * _RATES[family][2]
+    wide = len(wide_character().findall(text)) * _RATES[family][2]
     return len(words) + long_words + math.floor(wide)

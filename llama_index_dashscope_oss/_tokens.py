@@ -12,7 +12,7 @@ from llama_index.core.llms import LLM, ChatMessage, MessageRole
 from llama_index.core.memory import ChatMemoryBuffer
 
 from dashscope_oss import ConfigurationError, ContextLengthError, tokens
-from dashscope_oss.llama2_vocabulary import WIDE, wide_tokens
+from dashscope_oss.llama2_vocabulary import wide_character, wide_tokens
 from dashscope_oss.record import Tokenizer
 from dashscope_oss.request import Request
 
@@ -44,7 +44,7 @@ class TokenEstimator:
         """Return as many numbers as ``text`` has tokens; they mean nothing."""
         wide = 0
         if self.family in _KNOWN_CHARACTERS:
-            wide, text = wide_tokens(text), WIDE.sub("", text)
+            wide, text = wide_tokens(text), wide_character().sub("", text)
         words, marks = _MARK.subn("", text)
         begin = 1 if text or wide else 0  # Llama 2 puts a space before any text
         return [0] * (
