@@ -39,10 +39,11 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
         room: takes each arrival; all connections of a loop may share one.
     """
 
+    _transport: asyncio.Transport  # before all else, asyncio says that there is one
+
     def __init__(self, room: bytearray) -> None:
         self._loop = asyncio.get_running_loop()
         self._room = room
-        self._transport: asyncio.Transport | None = None
         self._arrived: deque[bytes] = deque()
         self._unread = 0
         self._ended = False
@@ -61,7 +62,7 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
         while not self._arrived and not self._ended:
             await self._news(seconds, httpcore.ReadTimeout)
         if self._arrived:
-            return self._take(max_bytes)
+            return self._take()
         if self._error is not None:
             raise httpcore.ReadError(self._error) from self._error
         return b""
@@ -76,12 +77,11 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
     async def aclose(self) -> None:
         """Close the connection."""
         self.break_off()
-        await loop_turn()
+        await asyncio.sleep(0)  # the loop closes the socket
 
     def break_off(self) -> None:
         """Close the connection without waiting; whoever reads or writes gets an error."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     async def start_tls(
         self,
@@ -92,20 +92,17 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
         """Return the stream with TLS over it; close it if that fails."""
         stream = AsyncTLSStream(self, ssl_context, server_hostname)
         try:
-            async with asyncio.timeout(wait_now(timeout)):
-                await stream.handshake()
-        except BaseException as error:
+            with connecting():
+                async with asyncio.timeout(wait_now(timeout)):
+                    await stream.handshake()
+        except BaseException:
             await self.aclose()
-            if ours := connecting(error):
-                raise ours from error
             raise
         return stream
 
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
-        """Return whether it ``is_readable`` (an idle one must not be), or what asyncio knows."""
-        if info == "is_readable":
-            return bool(self._arrived) or self._ended
-        return None if self._transport is None else self._transport.get_extra_info(info)
+    def get_extra_info(self, info: str) -> bool:
+        """Return whether it ``is_readable``, which an idle one must not be; all that is asked."""
+        return info == "is_readable" and (bool(self._arrived) or self._ended)
 
     # What asyncio calls.
 
@@ -122,7 +119,7 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
         self._arrived.append(bytes(memoryview(self._room)[:nbytes]))
         self._unread += nbytes
         self._wake()
-        if self._unread > _ENOUGH and self._transport is not None:
+        if self._unread > _ENOUGH:
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
@@ -148,22 +145,17 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
 
     # How it is done.
 
-    def _take(self, max_bytes: int) -> bytes:
-        found = self._arrived.popleft()
-        if len(found) > max_bytes:
-            self._arrived.appendleft(found[max_bytes:])
-            found = found[:max_bytes]
+    def _take(self) -> bytes:
+        found = self._arrived.popleft()  # never longer than what is asked for, ROOM
         held = self._unread > _ENOUGH
         self._unread -= len(found)
-        if held and self._unread <= _ENOUGH and not self._ended and self._transport is not None:
+        if held and self._unread <= _ENOUGH and not self._ended:
             self._transport.resume_reading()
         return found
 
     async def _send(self, limit: float | None) -> None:
         data, self._unsent = b"".join(self._unsent), []
-        if self._ended or self._transport is None:
-            return  # nobody listens, but an early refusal may be there to be read
-        self._transport.write(data)
+        self._transport.write(data)  # if nobody listens, an early refusal may be there to be read
         while self._full:
             await self._news(limit, httpcore.WriteTimeout)
 
@@ -225,13 +217,10 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
         else:
             await self._flush(timeout)
 
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
-        """Return the ``ssl_object``, or what the connection says."""
-        if info == "ssl_object":
-            return self._tls
-        return (info == "is_readable" and self._incoming.pending) or self._inner.get_extra_info(
-            info
-        )
+    def get_extra_info(self, info: str) -> bool:
+        """Return whether it ``is_readable``, which an idle one must not be; all that is asked."""
+        waiting = info == "is_readable" and self._incoming.pending > 0
+        return waiting or self._inner.get_extra_info(info)
 
     async def _more(self, limit: float | None) -> None:
         await self._flush(limit)
@@ -288,12 +277,10 @@ async def connect(
         httpcore.ConnectError: nobody listens there, or the name is unknown.
     """
     loop = asyncio.get_running_loop()
-    try:
+    with connecting():
         async with asyncio.timeout(wait_now(timeout)):
             sock = await _connected(await _addresses(host, port))
             _, stream = await loop.create_connection(lambda: AsyncStream(room), sock=sock)
-    except OSError as error:
-        raise connecting(error) or error from error
     return stream
 
 
@@ -326,16 +313,6 @@ async def _to(address: _Address) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def future() -> asyncio.Future[None]:
-    """Return a future of the running loop."""
-    return asyncio.get_running_loop().create_future()
-
-
-async def loop_turn() -> None:
-    """Let the running loop close the sockets of connections that were broken off."""
-    await asyncio.sleep(0)
 
 
 def _expire(waiting: asyncio.Future[None], late: type[Exception]) -> None:

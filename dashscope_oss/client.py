@@ -19,10 +19,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import (
-    closing,
-    contextmanager,
-)
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
@@ -380,9 +377,8 @@ class Client(_Base):
                             attempt.request_id = delta.request_id or attempt.request_id
                             yield delta
                             deadline.piece_came()
-                        if deltas.cut:
+                        if _is_cut(deltas, deadline, response):
                             return
-                        _look(deltas, deadline, response)
                     yield from deltas.close()
                 return
             except DashScopeError as error:
@@ -520,8 +516,7 @@ class AsyncClient(_Base):
             attempt = self._attempt(request, number, deadline, stream=True)
             try:
                 with self._translated(attempt, deltas):
-                    response = await self._open(attempt.call)
-                    try:
+                    async with aclosing(await self._open(attempt.call)) as response:
                         if not self._begins(attempt, deltas, response):
                             body = await _abounded(response, deadline)
                             raise refused(response, body, request.record.id)
@@ -530,13 +525,10 @@ class AsyncClient(_Base):
                                 attempt.request_id = delta.request_id or attempt.request_id
                                 yield delta
                                 deadline.piece_came()
-                            if deltas.cut:
+                            if _is_cut(deltas, deadline, response):
                                 return
-                            _look(deltas, deadline, response)
                         for delta in deltas.close():
                             yield delta
-                    finally:
-                        await response.aclose()
                 return
             except DashScopeError as error:
                 wait = self._wait(attempt, error, on_retry, deltas)
@@ -562,12 +554,9 @@ class AsyncClient(_Base):
 
     async def _send_once(self, attempt: _Attempt) -> Reply:
         with self._translated(attempt):
-            response = await self._open(attempt.call)
-            try:
+            async with aclosing(await self._open(attempt.call)) as response:
                 attempt.note(response)
                 body = await _abounded(response, attempt.deadline)
-            finally:
-                await response.aclose()
             return self._reply(attempt, response, body)
 
     async def _open(self, call: _Call) -> httpx.Response:
@@ -600,7 +589,7 @@ class AsyncClient(_Base):
                 self._by_loop.pop(loop, None)
 
     def _new(self) -> httpx.AsyncClient:
-        from dashscope_oss.pool import AsyncPooledClient  # noqa: PLC0415 - httpcore takes long to import
+        from dashscope_oss.async_pool import AsyncPooledClient  # noqa: PLC0415 - httpcore takes long to import
 
         with _usable_proxies():
             return AsyncPooledClient(_tls(*_authorities()), self._connections)
@@ -714,11 +703,12 @@ def _stated(response: httpx.Response) -> tuple[str | None, str | None, str]:
     return served_by, said.get(replies.INCREMENTAL_HEADER), said.get("content-type", "")
 
 
-def _look(deltas: Deltas, deadline: Deadline, response: httpx.Response) -> None:
-    """Look at the clock between two reads; whose answer is whole waits for little more."""
+def _is_cut(deltas: Deltas, deadline: Deadline, response: httpx.Response) -> bool:
+    """Whether a stop text made the rest of no use; else look at the clock before the next read."""
     if deltas.finished:
-        deadline.shorten(END_OF_BODY)
+        deadline.shorten(END_OF_BODY)  # only the end of the body is still to come
     deadline.check(response)
+    return deltas.cut
 
 
 def _bounded(response: httpx.Response, deadline: Deadline) -> bytes:

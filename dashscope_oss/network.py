@@ -9,7 +9,8 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpcore
@@ -69,19 +70,16 @@ class Stream(httpcore.NetworkStream):
     ) -> Stream:
         """Return the stream with TLS over it; close it if that fails."""
         try:
-            self._allow(timeout)
-            return Stream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname))
-        except BaseException as error:
+            with connecting():
+                self._allow(timeout)
+                return Stream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname))
+        except BaseException:
             self.close()
-            if ours := connecting(error):
-                raise ours from error
             raise
 
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's own signature
-        """Return the ``socket``, or whether it ``is_readable``: an idle one must not be."""
-        if info == "is_readable":
-            return self._sock.fileno() < 0 or _readable(self._sock)
-        return self._sock if info == "socket" else None
+    def get_extra_info(self, info: str) -> bool:
+        """Return whether it ``is_readable``, which an idle one must not be; all that is asked."""
+        return info == "is_readable" and (self._sock.fileno() < 0 or _readable(self._sock))
 
     def _send(self, timeout: float | None) -> None:
         data, self._unsent = b"".join(self._unsent), []
@@ -108,12 +106,10 @@ def connect(host: str, port: int, timeout: float | None) -> Stream:
         httpcore.ConnectTimeout: it took longer.
         httpcore.ConnectError: nobody listens there, or the name is unknown.
     """
-    try:
+    with connecting():
         sock = socket.create_connection((host, port), wait_now(timeout))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError as error:
-        raise connecting(error) or error from error
-    return Stream(sock)
+        return Stream(sock)
 
 
 class Backend:
@@ -146,18 +142,20 @@ class _Punctual:
         return _Punctual(self._inner.start_tls(*args, **kwargs))
 
 
-def connecting(error: BaseException) -> Exception | None:
-    """Return httpcore's error for one that came while connecting; ``None`` if it has none."""
-    if isinstance(error, TimeoutError | httpcore.TimeoutException):
-        return httpcore.ConnectTimeout(error)
-    if isinstance(error, OSError | httpcore.NetworkError):
-        return httpcore.ConnectError(error)
-    return None
+@contextmanager
+def connecting() -> Iterator[None]:
+    """Turn what goes wrong while connecting into httpcore's errors."""
+    try:
+        yield
+    except (TimeoutError, httpcore.TimeoutException) as error:
+        raise httpcore.ConnectTimeout(error) from error
+    except (OSError, httpcore.NetworkError) as error:
+        raise httpcore.ConnectError(error) from error
 
 
 def _readable(sock: socket.socket) -> bool:
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock], [], [], 0)[0])  # pragma: no cover - Windows
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

@@ -23,7 +23,17 @@ FLOORS = (
     ("stops", "thoughts", "templates", "retry"),
     ("record", "rows", "models"),
     ("tokens", "checks", "request", "reply", "framing", "channels", "deltas"),
-    ("endpoint", "failures", "deadlines", "network", "async_network", "pool", "client", "gateway"),
+    (
+        "endpoint",
+        "failures",
+        "deadlines",
+        "network",
+        "async_network",
+        "pool",
+        "async_pool",
+        "client",
+        "gateway",
+    ),
     (CORE,),
     ("cli", "__main__", "demo", "pytest_plugin", "table", *ADAPTERS),
 )

@@ -17,14 +17,17 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashscope_oss import async_network, pool
-from dashscope_oss.pool import AsyncPooledClient, PooledClient
+from dashscope_oss import async_network, async_pool, pool
+from dashscope_oss.async_pool import AsyncPooledClient
+from dashscope_oss.deadlines import Deadline, Within
+from dashscope_oss.pool import PooledClient
 from tests.faults.server import (
     SSE_END,
     SSE_HEAD,
     WAIT,
     Close,
     Cut,
+    Endless,
     RawServer,
     Unread,
     UntilGone,
@@ -50,6 +53,32 @@ class SecureServer(RawServer):
             secured = self._tls.wrap_socket(connection, server_side=True)
             self._open.append(secured)
             super()._serve(secured)
+
+
+class Tunnel(RawServer):
+    """A proxy that connects whoever asks it with ``server``."""
+
+    def __init__(self, server: RawServer) -> None:
+        super().__init__(b"")
+        self._place = ("127.0.0.1", int(server.origin.rpartition(":")[2]))
+
+    def _serve(self, connection: socket.socket) -> None:
+        with socket.create_connection(self._place) as far, connection, suppress(OSError):
+            connection.recv(10_000)
+            self.asked.set()
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_pass_on, args=(far, connection))
+            back.start()
+            _pass_on(connection, far)
+            back.join(WAIT)
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(10_000):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_RDWR)
 
 
 class Caller:
@@ -308,7 +337,8 @@ async def test_a_late_end_of_a_kept_connection_is_an_error(make, monkeypatch):
 
 
 async def test_idle_connections_end(make, monkeypatch):
-    monkeypatch.setattr(pool, "IDLE_SECONDS", -1.0)
+    for module in (pool, async_pool):
+        monkeypatch.setattr(module, "IDLE_SECONDS", -1.0)
     with RawServer([SSE_HEAD, SSE_END]) as server:
         caller = make(3)
         for response in [await caller.begin(server) for _ in range(3)]:
@@ -338,6 +368,46 @@ async def test_closing_ends_idle_connections_and_answers_under_way(make):
             await anext(pieces)
         await caller.end(busy)
         assert await asyncio.to_thread(server.gone.wait, WAIT)
+
+
+@pytest.mark.parametrize("comes", [False, True], ids=["waiting", "turn has come"])
+def test_an_interrupted_waiter_leaves_the_line_and_takes_no_place_along(comes, monkeypatch):
+    """Control-C in a thread that waits for a connection."""
+
+    class Interrupted:
+        def __init__(self) -> None:
+            self.taken = False
+
+        def acquire(self, **_: object) -> bool:
+            if self.taken:
+                if comes:
+                    held._leave()
+                raise KeyboardInterrupt
+            self.taken = True
+            return True
+
+        def release(self) -> None:
+            pass
+
+    held = pool.Pool(ssl.create_default_context(), 1)
+    held._enter(None)
+    monkeypatch.setattr(pool.threading, "Lock", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        held._enter(None)
+    assert not held._queue
+    if not comes:
+        held._leave()
+    assert held._free == 1
+
+
+async def test_who_may_wait_for_ever_gets_a_place(make):
+    with RawServer([SSE_HEAD, SSE_END], GOOD) as server:
+        caller = make(1)
+        held = await caller.begin(server)
+        task = asyncio.create_task(caller.ask(server, timeout=httpx.Timeout(None)))
+        await caller.queued(1)
+        await caller.end(held)
+        assert (await task).is_success
 
 
 # Cancelling
@@ -397,6 +467,18 @@ async def test_a_waiter_that_is_cancelled_when_its_turn_has_come_passes_it_on(ta
         assert (await second).is_success
         held.stream._httpcore_stream._pool = None
         await tasks.end(held)
+
+
+async def test_a_place_that_comes_in_the_last_moment_is_taken(tasks):
+    """Time runs out in the same turn of the loop."""
+    with RawServer([SSE_HEAD, UntilGone()], GOOD) as server:
+        held = await tasks.begin(server)
+        task = asyncio.create_task(tasks.ask(server))
+        await tasks.queued(1)
+        turn = next(iter(tasks.pool._queue))
+        await tasks.end(held)
+        tasks.pool._late(turn)
+        assert (await task).is_success
 
 
 async def test_an_answer_whose_closing_is_cancelled_gives_its_place_back(tasks):
@@ -486,6 +568,35 @@ async def test_a_server_that_does_not_read_is_a_write_timeout(make, scheme):
         limit = httpx.Timeout(WAIT, write=0.1)
         with pytest.raises(httpx.WriteTimeout):
             await caller._do(caller.http.post, url, content=b"x" * 30_000_000, timeout=limit)
+
+
+async def test_bytes_that_are_no_tls_are_an_error(make):
+    class Garbled(SecureServer):
+        def _answer(self, connection, incoming, steps) -> bool:
+            socket.socket.send(connection, b"this is no record of TLS")
+            return True
+
+    with Garbled(GOOD) as server:
+        caller = make(1)
+        with pytest.raises(httpx.ReadError, match="SSL"):
+            await caller.ask(server)
+
+
+async def test_the_next_address_of_a_host_is_tried_if_one_does_not_answer(make, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dead = listener.getsockname()
+    with RawServer(GOOD) as server:
+        alive = ("127.0.0.1", int(server.origin.rpartition(":")[2]))
+
+        def addresses(*_: object, flags: int = 0, **__: object):
+            if flags & socket.AI_NUMERICHOST:
+                raise socket.gaierror
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (dead, alive)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        caller = make(1)
+        url = "http://localhost:1/api"
+        assert (await caller._do(caller.http.post, url, json={})).is_success
 
 
 async def test_an_answer_may_end_with_its_connection(make):
@@ -583,11 +694,25 @@ async def test_a_proxy_of_the_environment_is_used_for_what_it_is_meant(make, mon
     assert len(near.requests) == 1
 
 
+async def test_a_tunnel_through_a_proxy_ends_in_time(make, monkeypatch):
+    """TLS to the service inside a proxy's connection: reads know the deadline of the call."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with SecureServer([SSE_HEAD, Endless(chunked(b"x"), 0.01)]) as server, Tunnel(server) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        caller = make(1)
+        for transport in filter(None, caller.http._mounts.values()):
+            transport._pool._ssl_context = caller.pool._tls
+        limit = httpx.Timeout(WAIT, read=Within(WAIT, Deadline(0.2)))
+        with pytest.raises(httpx.ReadTimeout):
+            await caller.ask(server, timeout=limit)
+        assert await asyncio.to_thread(proxy.asked.wait, WAIT)
+
+
 async def test_the_places_where_the_pools_stand_are_those_of_httpx_and_httpcore(make):
     """httpx asks its transport's pool, vcrpy replaces the transport's method: neither is public."""
     caller = make(1)
     transport = type(caller.http._transport_for_url(httpx.URL("http://127.0.0.1")))
-    assert isinstance(caller.pool, pool.Pool | pool.AsyncPool)
+    assert isinstance(caller.pool, pool.Pool | async_pool.AsyncPool)
     if caller.sync:
         assert transport.handle_request is httpx.HTTPTransport.handle_request
     else:

@@ -74,11 +74,11 @@ def test_a_flood_that_is_no_answer_ends_in_time(caller: Caller, script):
 
 @pytest.mark.parametrize("script", [[Endless(CONTINUE)], [Endless(b"HTTP/1.1 1", PAUSE)]])
 def test_an_answer_through_a_proxy_ends_in_time_too(caller: Caller, script, monkeypatch):
+    """Without the proxy it would be a refused connection."""
     monkeypatch.delenv("NO_PROXY", raising=False)
     with RawServer(script) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.origin)
         caller.fails("http://127.0.0.1:1/api/v1", APITimeoutError, max_retries=0, **QUICK)
-    assert proxy.requests[0].line.startswith("POST http://127.0.0.1:1/api")
 
 
 def test_a_stream_of_nothing_but_comments_is_no_answer(streaming: Caller):
