@@ -7,19 +7,21 @@
 # CHECK=1       make format only says what it would change
 # CORES="..."   versions of langchain-core that make matrix runs on
 # INDEX_CORES="..."  versions of llama-index-core that make matrixindex runs on
+# SECONDS=600   how long make fuzz runs each target; TARGET=stream runs one
 # SAVE=1        make notebooks writes the outputs into the notebooks
 
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 JOBS ?= 2
+SECONDS ?= 600
 CORES ?= 1.6.0 pinned 1.8.1
 INDEX_CORES ?= 0.13.0 0.14.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser matrix matrixindex format lint types notebooks wheel bench record \
+.PHONY: help demo test clients browser matrix matrixindex format lint types notebooks wheel bench fuzz record \
 	constraints clean
 
 help: ## list these targets
@@ -111,6 +113,15 @@ $(VENV)/bench/.made: pyproject.toml benchmarks/peers.txt | $(VENV)/.made
 	@$(PY) -m pip --python $(VENV)/bench install -qq --build-constraint constraints.txt \
 	  --requirement benchmarks/peers.txt --editable '.[langchain,llama-index]'
 	@touch $@
+
+# Only here, since atheris has no wheels for every Python and platform.
+fuzz: $(VENV)/.dev ## fuzz decoder, streams, replies and calls; SECONDS=600 for each
+	@$(PY) -m pip install -qq 'atheris>=3,<4'
+	@for target in $(or $(TARGET),decoder stream reply job); do \
+	  echo "=== $$target"; \
+	  $(PY) -m tests.fuzz $$target -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1 \
+	    || exit 1; \
+	done
 
 # With a key it costs tokens; without one the project's own gateway answers, with vendor samples.
 record: $(VENV)/.dev ## record the cassettes anew, with DASHSCOPE_API_KEY from the service

@@ -75,9 +75,12 @@ class AsyncStream(httpcore.AsyncNetworkStream, asyncio.BufferedProtocol):
             await self._send(timeout)
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the connection; its loop closes the socket.
+
+        It never waits: a loop that ends closes nested generators at once, and one that waits here
+        would be found running by the other.
+        """
         self.break_off()
-        await asyncio.sleep(0)  # the loop closes the socket
 
     def break_off(self) -> None:
         """Close the connection without waiting; whoever reads or writes gets an error."""

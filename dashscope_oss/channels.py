@@ -44,6 +44,7 @@ class Channel:
         self._owed: list[str] = []
         self._grew = False
         self._repeats = 0
+        self._pieces = 0
 
     def push(self, text: str) -> str:
         """Take what the next frame holds; return what it added.
@@ -62,16 +63,24 @@ class Channel:
         return self._newest[len(self._first) :] if self._owed else ""
 
     def _piece(self, text: str) -> str:
-        if len(text) > len(self._newest) >= _TELLING and text.startswith(self._newest):
-            self._repeats += 1
-            if self._repeats == _PROOF:
-                raise ProtocolError(
-                    "the service repeats the text so far where pieces of it were asked for"
-                )
-        elif text:
-            self._repeats = 0
-        self._newest = text or self._newest
+        if not text:
+            return text
+        self._pieces += 1
+        grows = len(text) > len(self._newest) and text.startswith(self._newest)
+        self._repeats = self._repeats + 1 if grows else 0
+        if grows and self._repeats > _PROOF and self._are_no_pieces():
+            raise ProtocolError(
+                "the service repeats the text so far where pieces of it were asked for"
+            )
+        self._newest = text
         return text
+
+    def _are_no_pieces(self) -> bool:
+        """Whether frames that grew upon each other cannot be a table or a line that is drawn."""
+        if len(self._newest) >= _TELLING:
+            return True
+        from_the_first = self._repeats == self._pieces > _PROOF + 1
+        return from_the_first and len(set(self._newest)) > _PROOF
 
     def _added(self, text: str) -> str:
         if not text:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from dashscope_oss import models
 from dashscope_oss._version import __version__
 from dashscope_oss.client import Client
-from dashscope_oss.endpoint import REGIONS, Endpoint, checked_key
+from dashscope_oss.endpoint import REGIONS, Endpoint
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Message, Options, Usage
 from dashscope_oss.record import ModelInfo
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only
     try:
         arguments.run(arguments)
+        sys.stdout.flush()  # little output fails here, not in the interpreter's end
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -302,14 +303,15 @@ def _serve(arguments: Arguments) -> None:
         load_settings,
         run,
     )
+    from dashscope_oss.gateway.access import key_in  # noqa: PLC0415
 
     settings = load_settings(arguments.config) if arguments.config else Settings()
     _check_engine_options(arguments, settings)
     _log(verbose=arguments.verbose, accesses=arguments.access_log or settings.server.access_log)
-    key = os.environ.get(GATEWAY_KEY_VARIABLE, "").strip()
+    key = key_in(GATEWAY_KEY_VARIABLE, os.environ)
     app = Gateway(
         _engine(arguments, settings),
-        api_keys=(checked_key(key),) if key else (),
+        api_keys=(key,) if key else (),
         access=settings,
         modern=arguments.modern or settings.server.modern,
     )
@@ -381,6 +383,7 @@ def _embedded(arguments: Arguments) -> Engine:
 
 def _openai(arguments: Arguments) -> Engine:
     from dashscope_oss.gateway import Health, OpenAIEngine, Upstream  # noqa: PLC0415
+    from dashscope_oss.gateway.access import key_in  # noqa: PLC0415
 
     if not arguments.upstream:
         raise ConfigurationError("--engine openai needs --upstream http://HOST:PORT/v1")
@@ -389,12 +392,11 @@ def _openai(arguments: Arguments) -> Engine:
         raise ConfigurationError(
             "--engine openai needs --model ID=NAME (repeat for more), or --default-model NAME"
         )
-    key = os.environ.get(UPSTREAM_KEY_VARIABLE, "").strip()
     return OpenAIEngine(
         Upstream(
             url=arguments.upstream,
             kind=arguments.kind,
-            api_key=checked_key(key) if key else None,
+            api_key=key_in(UPSTREAM_KEY_VARIABLE, os.environ),
             names=names,
             default=arguments.default_model,
             api=arguments.api or "auto",
@@ -408,6 +410,8 @@ def _names(pairs: Sequence[str]) -> dict[str, str]:
     for id, name in found.items():
         if not id or not name:
             raise ConfigurationError(f"--model takes ID=NAME, not {id or name!r}")
+    if len(found) < len(pairs):
+        raise ConfigurationError("--model names an id twice: each is served by one NAME")
     return found
 
 

@@ -35,6 +35,7 @@ from dashscope_oss.deadlines import Deadline, Within
 from dashscope_oss.deltas import Deltas, reply_in
 from dashscope_oss.endpoint import Endpoint
 from dashscope_oss.errors import (
+    APIConnectionError,
     ConfigurationError,
     DashScopeError,
     ProtocolError,
@@ -125,12 +126,15 @@ class _Attempt:
     def _shown_id(self) -> str:
         # From outside: it may repeat the key.
         key = self.call["headers"].get("Authorization", "").removeprefix("Bearer ")
-        said = str(self.request_id)[:_LONGEST_ID]
-        return ascii(said.replace(key, "[key]") if key else said)[1:-1]
+        said = str(self.request_id)
+        return ascii((said.replace(key, "[key]") if key else said)[:_LONGEST_ID])[1:-1]
 
 
 class _Base:
     """What the two clients share: settings, and every step that is not I/O."""
+
+    _is_given: bool
+    """Whether the connections are the caller's own."""
 
     def __init__(
         self,
@@ -180,10 +184,14 @@ class _Base:
             agent=_AGENT,
         )
 
-    @property
-    def _is_given(self) -> bool:
-        """Whether the connections are the caller's own."""
-        raise NotImplementedError
+    def _unusable(self, error: RuntimeError) -> DashScopeError:
+        """Return the error for what httpx and asyncio say of a closed client or event loop."""
+        if not self._is_given:
+            return APIConnectionError(f"the model was closed while it was called: {error}")
+        return ConfigurationError(
+            f"the HTTP client that was passed cannot be used: {error}",
+            hint="Pass one that is open; an async one serves one event loop only.",
+        )
 
     def _timeouts(self, deadline: Deadline) -> httpx.Timeout:
         limits = self._timeout
@@ -320,6 +328,7 @@ class Client(_Base):
             on_retry=on_retry,
         )
         self._given = http_client
+        self._is_given = http_client is not None
         self._sleep = sleep
         self.__setstate__({})
 
@@ -415,13 +424,12 @@ class Client(_Base):
     @contextmanager
     def _open(self, call: _Call) -> Iterator[httpx.Response]:
         http = self._client()
-        response = http.send(http.build_request(**call), stream=True, follow_redirects=False)
+        try:
+            response = http.send(http.build_request(**call), stream=True, follow_redirects=False)
+        except RuntimeError as error:
+            raise self._unusable(error) from error
         with closing(response):
             yield response
-
-    @property
-    def _is_given(self) -> bool:
-        return self._given is not None
 
     def _client(self) -> httpx.Client:
         if self._given is not None:
@@ -477,6 +485,7 @@ class AsyncClient(_Base):
             on_retry=on_retry,
         )
         self._given = http_async_client
+        self._is_given = http_async_client is not None
         self._sleep = sleep or _sleep
         self.__setstate__({})
 
@@ -561,11 +570,10 @@ class AsyncClient(_Base):
 
     async def _open(self, call: _Call) -> httpx.Response:
         http = await self._client()
-        return await http.send(http.build_request(**call), stream=True, follow_redirects=False)
-
-    @property
-    def _is_given(self) -> bool:
-        return self._given is not None
+        try:
+            return await http.send(http.build_request(**call), stream=True, follow_redirects=False)
+        except RuntimeError as error:
+            raise self._unusable(error) from error
 
     async def _client(self) -> httpx.AsyncClient:
         if self._given is not None:

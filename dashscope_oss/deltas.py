@@ -19,6 +19,7 @@ from dashscope_oss.reply import (
     Part,
     answer_filter,
     decode,
+    error_body,
     error_in,
     estimated,
     joined,
@@ -217,18 +218,18 @@ class Deltas:
 
     def _read_event(self, event: Event) -> dict[str, object]:
         model = self.request.record.id
-        try:
-            data = decode(event.data, model)
-        except ProtocolError:
-            if not event.failed:
-                raise
-            data = {"message": f"{NO_REASON}: {shown(event.data)}" if event.data else NO_REASON}
+        data = self._failure(event.data) if event.failed else decode(event.data, model)
         if event.failed or reports_error(data):
             status = event.status if event.failed else None
             error = error_in(data, status_code=status, model=model)
             error.response = httpx.Response(event.status or 200, content=event.data)
             raise error
         return data
+
+    @staticmethod
+    def _failure(body: bytes) -> dict[str, object]:
+        said = error_body(body)[0] if body else None
+        return said or {"message": f"{NO_REASON}: {shown(body)}" if body else NO_REASON}
 
     def _piece(self, call: ToolCall) -> ToolCall:
         """Give a piece of a call its place; take id and name off all but the first piece.

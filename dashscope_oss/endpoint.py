@@ -122,8 +122,10 @@ class Endpoint:
             return checked_key(found)
         if _is_local(httpx.URL(self.base_url).host):
             return None
+        named = os.environ.get(KEY_FILE_VARIABLE)
+        file = f" There is none in the file {named!r:.200} of {KEY_FILE_VARIABLE}." if named else ""
         raise ConfigurationError(
-            f"no API key: set the environment variable {KEY_VARIABLE}, or pass api_key. "
+            f"no API key: set the environment variable {KEY_VARIABLE}, or pass api_key.{file} "
             "A gateway on this machine needs none: pass base_url."
         )
 
@@ -164,10 +166,10 @@ def _key_of_environment() -> str | None:
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         return key
     named = os.environ.get(KEY_FILE_VARIABLE)
-    file = Path(named) if named else Path.home() / ".dashscope" / "api_key"
     try:
+        file = Path(named) if named else Path.home() / ".dashscope" / "api_key"
         return file.read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, RuntimeError):  # a user without a home
         return None
 
 

@@ -90,16 +90,22 @@ def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
     error.args = (error.message,)
 
 
-def _plain_headers(response: httpx.Response) -> list[tuple[str, str]]:
-    """Return the headers but those that say how the body was coded."""
-    coded = ("content-encoding", "content-length", "transfer-encoding")
-    return [(n, v) for n, v in response.headers.multi_items() if n.lower() not in coded]
+def _plain_headers(response: httpx.Response) -> list[tuple[bytes, bytes]]:
+    """Return the headers but those that say how the body was coded.
+
+    They stay bytes: httpx reads any, but makes none of text that is not ASCII.
+    """
+    coded = (b"content-encoding", b"content-length", b"transfer-encoding")
+    return [(n, v) for n, v in response.headers.raw if n.lower() not in coded]
 
 
 def _cleaned(response: httpx.Response, clean: Callable[[str], str]) -> httpx.Response:
     return httpx.Response(
         response.status_code,
-        headers=[(name, clean(value)) for name, value in _plain_headers(response)],
+        headers=[
+            (name, clean(value.decode("latin-1")).encode("latin-1"))
+            for name, value in _plain_headers(response)
+        ],
         content=clean(response.content.decode("utf-8", "surrogateescape")).encode(
             "utf-8", "surrogateescape"
         ),

@@ -47,15 +47,14 @@ class Framing:
 
     def __init__(self, kind: str = EVENT_STREAM) -> None:
         self.kind = kind
-        self._held: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
         self._streams: bool | None = None
         self._decoder = Decoder()
 
     @property
     def body(self) -> bytes:
         """What there is of a body that is no stream."""
-        return b"".join(self._held)
+        return bytes(self._held)
 
     @property
     def claims_events(self) -> bool:
@@ -87,7 +86,6 @@ class Framing:
         return self._decoder.feed(start)
 
     def _hold(self, chunk: bytes) -> None:
-        self._held.append(chunk)
-        self._size += len(chunk)
-        if self._size > sse.MAX_REPLY_BYTES:
+        self._held += chunk
+        if len(self._held) > sse.MAX_REPLY_BYTES:
             raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")

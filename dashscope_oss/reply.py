@@ -6,6 +6,7 @@ stands. Whatever cannot be read raises; an answer is never made up and never emp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -26,7 +27,11 @@ INCREMENTAL_HEADER = "x-dashscope-oss-incremental"
 
 NAMELESS = "the answer calls a tool without naming it"
 
-_SHOWN = 4000
+# Far more than a message shows: where this cuts a key in two, nobody would take it out.
+_SHOWN = 100_000
+_LONE_SURROGATE = re.compile(
+    r"(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE
+)
 
 
 def decode(data: bytes, model: str | None = None) -> dict[str, object]:
@@ -58,10 +63,15 @@ def error_body(body: bytes) -> tuple[dict[str, object] | None, int | None]:
     for data, status in ((body, None), *((event.data, event.status) for event in events)):
         try:
             # The code is ASCII, however the words beside it are written.
-            return decode(data.decode("utf-8", "replace").encode()), status
+            text = _LONE_SURROGATE.sub(_kept_pair, data.decode("utf-8", "replace"))
+            return decode(text.encode()), status
         except ProtocolError:
             continue
     return _begun(body), None
+
+
+def _kept_pair(found: re.Match[str]) -> str:
+    return found[1] or r"\ufffd"
 
 
 def _begun(body: bytes) -> dict[str, object] | None:
@@ -328,7 +338,7 @@ def _text(content: object) -> str:
 
 
 def _no_text(content: object) -> NoReturn:
-    raise ProtocolError(f"the answer's text is no text: {content!r:.100}")
+    raise ProtocolError(f"the answer's text is no text: {shown(to_json(content))}")
 
 
 def _logprobs(found: object) -> Json | None:
@@ -338,7 +348,9 @@ def _logprobs(found: object) -> Json | None:
 def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
     listed = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
     if calls and not listed:
-        raise ProtocolError(f"the answer's tool calls are no list of calls: {calls!r:.100}")
+        raise ProtocolError(
+            f"the answer's tool calls are no list of calls: {shown(to_json(calls))}"
+        )
     return tuple(map(_tool_call, calls)) if isinstance(calls, list) else ()
 
 

@@ -58,8 +58,7 @@ class Decoder:
 
     def __init__(self, max_event_bytes: int | None = None) -> None:
         self._limit = MAX_REPLY_BYTES if max_event_bytes is None else max_event_bytes
-        self._tail: list[bytes] = []
-        self._held = 0
+        self._tail = bytearray()
         self._began = False
         self._after_cr = False
         self._kind = ""
@@ -113,7 +112,7 @@ class Decoder:
         """Say that the body has ended; return the last event if it was not closed."""
         events: list[Event] = []
         if self._tail:
-            self._line(self._without_bom(b"".join(self._tail)), events)
+            self._line(self._without_bom(bytes(self._tail)), events)
             self._tail.clear()
         self._close(events, last=True)
         return events
@@ -124,18 +123,15 @@ class Decoder:
         if len(lines) == 1:
             self._hold(chunk)
             return []
-        lines[0] = self._without_bom(b"".join((*self._tail, lines[0])))
+        lines[0] = self._without_bom(bytes(self._tail + lines[0]))
         rest = lines.pop()
         self._tail.clear()
-        self._held = 0
         self._hold(rest)
         return lines
 
     def _hold(self, part: bytes) -> None:
-        if part:
-            self._tail.append(part)
-            self._held += len(part)
-            self._check(self._held)
+        self._tail += part
+        self._check(len(self._tail))
 
     def _without_bom(self, line: bytes) -> bytes:
         if self._began:

@@ -177,7 +177,7 @@ def _to_message(message: BaseMessage, model: str, *, reasoning: bool) -> Message
     return Message(
         role=_role(message, model),
         content=_text(message, model),
-        tool_calls=_calls(message) if isinstance(message, AIMessage) else (),
+        tool_calls=_calls(message, model) if isinstance(message, AIMessage) else (),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
         reasoning=_reasoning(message) if reasoning else None,
         partial=bool(message.additional_kwargs.get("partial")),
@@ -234,9 +234,9 @@ def _stands_elsewhere(block: Mapping[str, Any], message: AIMessage) -> bool:
     return block.get("type") in _THOUGHT_BLOCKS
 
 
-def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
+def _calls(message: AIMessage, model: str) -> tuple[ToolCall, ...]:
     good = (
-        ToolCall(call["id"] or "", call["name"], json.dumps(call["args"], ensure_ascii=False))
+        ToolCall(call["id"] or "", call["name"], _json(call["args"], model))
         for call in message.tool_calls
     )
     bad = (
@@ -244,6 +244,13 @@ def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
         for call in message.invalid_tool_calls
     )
     return (*good, *bad)
+
+
+def _json(arguments: dict[str, Any], model: str) -> str:
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        _refuse(f"the arguments of a tool call cannot be written as JSON: {error}", model)
 
 
 def _refuse(text: str, model: str) -> NoReturn:

@@ -373,6 +373,11 @@ def _arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:
 
 
 def _json(arguments: dict[str, Any] | str | None) -> str:
-    if isinstance(arguments, dict):
+    if not isinstance(arguments, dict):
+        return arguments or "{}"
+    try:
         return json.dumps(arguments, ensure_ascii=False)
-    return arguments or "{}"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnsupportedInputError(
+            f"the arguments of a tool call cannot be written as JSON: {error}"
+        ) from error

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -66,6 +66,17 @@ _UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
 _SHARED = (*_UNSTORED, "rate_limiter")
 """What a copy has in common with its original: connections, and the account's limits."""
 _UNPICKLED = (*_SHARED, "callback_manager")
+_CONNECTION = (
+    *_UNSTORED,
+    "base_url",
+    "region",
+    "workspace",
+    "timeout",
+    "total_timeout",
+    "max_retries",
+    "max_connections",
+)
+_TEMPLATE = ("model", "model_info")
 
 
 class DashScopeOSS(FunctionCallingLLM):
@@ -492,17 +503,40 @@ class DashScopeOSS(FunctionCallingLLM):
 
     def _take_template(self) -> None:
         record = self._record()
-        if record.takes_messages or record.template is None:
-            return
-        if self.messages_to_prompt is generic_messages_to_prompt:
-            self.messages_to_prompt = _convert.MessagesToPrompt(record.template, record.id)
-        if self.completion_to_prompt is default_completion_to_prompt:
-            self.completion_to_prompt = _convert.CompletionToPrompt(record.template)
+        family = None if record.takes_messages else record.template
+        if not _is_users(self.messages_to_prompt):
+            self.messages_to_prompt = (
+                _convert.MessagesToPrompt(family, record.id)
+                if family
+                else generic_messages_to_prompt
+            )
+        if not _is_users(self.completion_to_prompt):
+            self.completion_to_prompt = (
+                _convert.CompletionToPrompt(family) if family else default_completion_to_prompt
+            )
+
+    def _follow(self, changed: Iterable[str]) -> None:
+        """Let what is made of settings follow those that changed."""
+        names = set(changed)
+        if names.intersection(_CONNECTION):
+            self._connect()
+        if names.intersection(_TEMPLATE):
+            self._take_template()
 
     @field_serializer("model_info")
     def _plain_record(self, info: ModelInfo | None) -> object:
         # Plain JSON: to_json() could not write the dates.
         return None if info is None else TypeAdapter(ModelInfo).dump_python(info, mode="json")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self._follow([name])
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; what ``update`` says of address, key or model holds for its calls."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._follow(update or ())  # noqa: SLF001 - of this class
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # httpx clients of the caller's cannot be copied; the copy goes on with the same ones.

@@ -120,6 +120,14 @@ def test_ask_makes_no_usage_up(capsys, gateway):
         ),
         (
             (
+                *("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1"),
+                *("--model", "x=a", "--model", "x=b"),
+            ),
+            2,
+            "names an id twice",
+        ),
+        (
+            (
                 "serve",
                 "--engine",
                 "openai",
@@ -136,6 +144,7 @@ def test_ask_makes_no_usage_up(capsys, gateway):
         (("serve", "--engine", "scripted", "--script", "missing.json"), 2, "missing.json"),
         (("serve", "--gguf", "missing.gguf", "--port", "0"), 2, "cannot read the model file"),
         (("serve", "--engine", "scripted", "--host", "host.invalid"), 2, "cannot listen on"),
+        (("serve", "--engine", "scripted", "--host", ".."), 2, "cannot listen on"),
         (("serve", "--engine", "scripted", "--port", "70000"), 2, "cannot listen on"),
     ],
 )
@@ -278,7 +287,18 @@ def test_the_demo_does_the_packages_real_work(small_model):
 
 @pytest.mark.parametrize(
     "script",
-    ['{"text": "no list"}', '[{"text": 5}]', '[{"status": "429"}]', '[{"usage": {}}]', "[", "[3]"],
+    [
+        *(
+            '{"text": "no list"}',
+            '[{"text": 5}]',
+            '[{"status": "429"}]',
+            '[{"usage": {}}]',
+            "[",
+            "[3]",
+        ),
+        *("{}", "[" * 100_000, '[{"status": 200}]', '[{"text": "a", "pause": -1}]'),
+        '[{"text": "a", "pause": 1e999}]',
+    ],
 )
 def test_a_script_that_cannot_be_played_is_refused_at_the_start(capsys, tmp_path, script):
     """Not at each call."""
@@ -289,6 +309,7 @@ def test_a_script_that_cannot_be_played_is_refused_at_the_start(capsys, tmp_path
 
     assert status == 2
     assert "It is a JSON list of answers" in complaint
+    assert "pydantic" not in complaint
 
 
 def test_a_key_for_the_upstream_that_cannot_be_sent_is_refused_unseen(capsys, monkeypatch):
@@ -299,7 +320,7 @@ def test_a_key_for_the_upstream_that_cannot_be_sent_is_refused_unseen(capsys, mo
     status, _, complaint = run(capsys, "serve", *given)
 
     assert status == 2
-    assert "line break" in complaint
+    assert "DASHSCOPE_OSS_UPSTREAM_KEY holds a space, a line break" in complaint
     assert "sk-ab" not in complaint
 
 

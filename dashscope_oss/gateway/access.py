@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from dashscope_oss.endpoint import checked_key
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.refusals import MAX_BODY_BYTES, Refusal
 from dashscope_oss.record import ModelInfo
@@ -27,11 +28,13 @@ KeyName = Annotated[str, Field(pattern=_NAME)]
 KeyHash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+class Table(BaseModel):
+    """A table of the gateway's file: it refuses keys that it does not know."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class MinuteLimits(_Table):
+class MinuteLimits(Table):
     """What may be used in a minute; ``None`` is without limit.
 
     Attributes:
@@ -80,7 +83,7 @@ class LimitSettings(ModelLimits):
     models: dict[str, ModelLimits] = Field(default_factory=dict)
 
 
-class AccessSettings(_Table):
+class AccessSettings(Table):
     """Keys and limits; without keys anybody may call.
 
     Attributes:
@@ -111,6 +114,24 @@ def checked_name(name: str) -> str:
             f"bad name of a key {name!r:.100}: 1 to 64 letters, digits, '_', '.' and '-'"
         )
     return name
+
+
+def key_in(variable: str, environ: Mapping[str, str]) -> str | None:
+    """Return the key that an environment variable holds; ``None`` if it holds none.
+
+    Raises:
+        ConfigurationError: if it cannot stand in a header; the text does not show it.
+    """
+    key = environ.get(variable, "").strip()
+    if not key:
+        return None
+    try:
+        return checked_key(key)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"the environment variable {variable} holds a space, a line break or a character that "
+            "no key has; copy the key anew (it is not shown here)"
+        ) from None
 
 
 def new_key() -> str:
@@ -169,8 +190,10 @@ class Access:
         """
         if self.open:
             return ""
-        key = headers.get("authorization", "").removeprefix("Bearer ").strip()
-        name = self._names.get(hashed(key))
+        said = headers.get("authorization", "")
+        scheme, _, rest = said.partition(" ")
+        key = rest if scheme.lower() == "bearer" else said
+        name = self._names.get(hashed(key.strip()))
         if name is None:
             raise Refusal(401, "InvalidApiKey", "Invalid API-key provided.")
         return name

@@ -42,6 +42,7 @@ _BLOCKED = (
 )
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
 _SHOWN = 500
+_MOST_COUNT = 2**53
 _log = logging.getLogger("dashscope_oss.gateway")
 
 
@@ -201,7 +202,7 @@ def words_of(body: bytes) -> str:
 
     try:
         found = _words(loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = body.decode("utf-8", "replace").strip()
         found = "" if found.startswith("<") else found
     return found[:_SHOWN] or "it said nothing"
@@ -274,4 +275,5 @@ def _detail(usage: Mapping[str, object], table: str, name: str) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
+    # Not more than a double holds: metrics count in doubles.
+    return value if type(value) is int and 0 <= value <= _MOST_COUNT else None

@@ -76,8 +76,10 @@ class Gateway:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             entry = Entry(Exchange(scope, receive, send))
-            await self._answer(entry)
-            self._keep(entry)
+            try:
+                await self._answer(entry)
+            finally:
+                self._keep(entry)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -119,7 +121,7 @@ class Gateway:
 
     async def _route(self, entry: Entry) -> None:
         call = entry.call
-        _check_site(call.headers)
+        _check_site(call)
         if call.path not in _OPEN:
             entry.caller = self.access.caller(call.headers)
         if call.path in _ENDPOINTS:
@@ -229,9 +231,11 @@ class Gateway:
                 await entry.call.reply(job, deltas)
 
 
-def _check_site(headers: Mapping[str, str]) -> None:
+def _check_site(call: Exchange) -> None:
     # Only browsers say this. A gateway without keys would work for any page that is open in one.
-    if headers.get("sec-fetch-site") == "cross-site":
+    # Whoever follows a link elsewhere to the status page sees it; that other page does not.
+    follows = call.method == "GET" and call.headers.get("sec-fetch-mode") == "navigate"
+    if call.headers.get("sec-fetch-site") == "cross-site" and not follows:
         raise Refusal(403, "AccessDenied", "Pages of other sites may not call this gateway.")
 
 

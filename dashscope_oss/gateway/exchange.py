@@ -13,7 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import aclosing
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -131,7 +138,7 @@ class Exchange:
         """Send the whole answer as JSON."""
         parts = []
         async for delta in deltas:
-            self._note(delta)
+            self._note((delta,))
             parts.append(delta)
         if not parts or not parts[-1].last:
             raise Refusal(*BROKEN_OFF)
@@ -146,7 +153,7 @@ class Exchange:
         frames = Frames(job)
         async with aclosing(bursts(deltas)) as together:
             async for burst in together:
-                self._note(burst[-1])
+                self._note(burst)
                 if not self.pieces:
                     regime = b"true" if job.incremental else b"false"
                     await self._start_events((INCREMENTAL_HEADER.encode(), regime))
@@ -157,11 +164,12 @@ class Exchange:
                     return
         raise Refusal(*BROKEN_OFF)
 
-    def _note(self, delta: Delta) -> None:
+    def _note(self, deltas: Sequence[Delta]) -> None:
         if self.first_piece is None:
             self.first_piece = time.perf_counter()
-        if delta.usage is not None:
-            self.usage = delta.usage
+        for delta in deltas:
+            if delta.usage is not None:
+                self.usage = delta.usage
 
     async def refuse(self, refusal: Refusal) -> None:
         """Send an error, in the form that the module describes."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
 
 import httpx
 
@@ -123,7 +125,7 @@ class OpenAIEngine:
         reader = AnswerReader(self.context)
         with self._traffic.counted(watched=self._upstream.health is not None):
             async with self._opened(path, self._completed(body)) as response:
-                async for data in _objects(response):
+                async for data in _objects(response, self._upstream.timeout):
                     if delta := reader.push(data):
                         yield delta
             last = reader.end()
@@ -145,8 +147,8 @@ class OpenAIEngine:
         except httpx.HTTPError as error:
             raise self._told(error, UNAVAILABLE) from error
         try:
-            if response.is_error:
-                raise self._refused(response.status_code, await response.aread())
+            if not response.is_success:
+                raise self._refused(response.status_code, await _body(response))
             yield response
         except httpx.HTTPError as error:
             raise self._told(error, _BROKEN) from error
@@ -160,8 +162,8 @@ class OpenAIEngine:
         request = http.build_request("POST", path, json=body)
         try:
             return await http.send(request, stream=True)
-        except httpx.RemoteProtocolError:
-            # The server closed a kept connection just as it was used again: a new one will do.
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # The server ended a kept connection just as it was used again: a new one will do.
             return await http.send(http.build_request("POST", path, json=body), stream=True)
 
     def _pool(self) -> httpx.AsyncClient:
@@ -170,15 +172,15 @@ class OpenAIEngine:
         return self._http
 
     def _refused(self, status: int, body: bytes) -> Refusal:
-        self._traffic.failed(f"HTTP {status}: {words_of(body)}")
-        return refusal_for(status, body, self.context)
+        refusal = refusal_for(status, body, self.context)
+        refusal.cause = f"HTTP {status}: {words_of(body)}"
+        return refusal
 
     def _told(self, error: httpx.HTTPError, otherwise: tuple[int, str, str]) -> Refusal:
         said = f"{type(error).__name__}: {error}"
         _log.error("no answer from %s at %s: %s", self._upstream.name, self._upstream.url, said)
-        self._traffic.failed(said)
         stalled = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
-        return Refusal(*(_STALLED if stalled else otherwise))
+        return Refusal(*(_STALLED if stalled else otherwise), cause=said)
 
     async def _keep_looking(self, health: Health) -> None:
         while True:
@@ -187,17 +189,28 @@ class OpenAIEngine:
 
     async def _look(self, health: Health) -> None:
         """Ask the server whether it is well, and say when that has changed."""
-        url = httpx.URL(self._upstream.url.rstrip("/") + "/").join(health.path)
         try:
-            response = await self._pool().get(url, timeout=health.timeout)
+            # For all of the answer: the client's own limits are between two pieces.
+            async with asyncio.timeout(health.timeout):
+                found = await self._wrong(health.path)
+        except TimeoutError:
+            found = f"no answer in {health.timeout:g} s"
         except httpx.HTTPError as error:
             found = f"{type(error).__name__}: {error}"
-        else:
-            said = f"HTTP {response.status_code}: {words_of(response.content)}"
-            found = "" if response.is_success else said
-            self._compare(response.content)
         if self._traffic.looked(found):
             _log.warning("%s is %s", self._upstream.name, f"down: {found}" if found else "up")
+
+    async def _wrong(self, path: str) -> str:
+        """What the server says is wrong with it; "" if nothing."""
+        url = httpx.URL(self._upstream.url.rstrip("/") + "/").join(path)
+        async with self._pool().stream("GET", url) as response:
+            said = await _body(response)
+        self._compare(said)
+        if response.is_success:
+            return ""
+        lost = response.status_code == HTTPStatus.NOT_FOUND
+        hint = f" (is {self._upstream.url} its base, which ends in /v1?)" if lost else ""
+        return f"HTTP {response.status_code}: {words_of(said)}{hint}"
 
     def _compare(self, listed: bytes) -> None:
         """Say once if the server lists its models, and not the one that is to be served."""
@@ -234,10 +247,6 @@ class _Traffic:
         before, self.healthy, self._seen = self.healthy, not error, error
         return self.healthy is not (True if before is None else before)
 
-    def failed(self, error: str) -> None:
-        """Take what a call found wrong."""
-        self._told = error
-
     @contextmanager
     def counted(self, *, watched: bool) -> Iterator[None]:
         """Count one call; a server that could not be had is down until it is looked at again."""
@@ -247,7 +256,9 @@ class _Traffic:
             yield
             self._told = ""
         except Refusal as refusal:
-            self.failures += is_servers_fault(refusal)
+            if is_servers_fault(refusal):
+                self.failures += 1
+                self._told = refusal.cause or refusal.message
             if watched and refusal.status == UNAVAILABLE[0]:
                 self.healthy = False
             raise
@@ -267,19 +278,35 @@ def new_record(id: str) -> ModelInfo:
     )
 
 
-async def _objects(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The JSON texts of an answer: of its events, or the one of a server that did not stream."""
-    kind = response.headers.get("content-type", "text/event-stream")
-    if not kind.startswith("text/event-stream"):
-        yield await response.aread()
-        return
-    decoder = Decoder(_MOST_BYTES)
+async def _body(response: httpx.Response) -> bytes:
+    """The body, or its beginning: a server that never ends must not fill the memory."""
+    found = bytearray()
     async for chunk in response.aiter_bytes():
+        found += chunk
+        if len(found) >= _MOST_BYTES:
+            break
+    return bytes(found)
+
+
+async def _objects(response: httpx.Response, seconds: float) -> AsyncIterator[bytes]:
+    """The JSON texts of an answer: of its events, or the one of a server that did not stream.
+
+    Comments that only keep a connection open are no pieces: so many seconds of them are too many.
+    """
+    kind = response.headers.get("content-type", "text/event-stream")
+    if not kind.lower().startswith("text/event-stream"):
+        yield await _body(response)
+        return
+    decoder, last = Decoder(_MOST_BYTES), time.monotonic()
+    async for chunk in response.aiter_bytes():
+        if time.monotonic() - last > seconds:
+            raise httpx.ReadTimeout(f"no piece in {seconds:g} s")
         for event in decoder.feed(chunk):
             if event.data == b"[DONE]":
                 return
             if event.data:
                 yield event.data
+            last = time.monotonic()
     for event in decoder.flush():
         if event.data not in (b"", b"[DONE]"):
             yield event.data

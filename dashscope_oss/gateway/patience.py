@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_MOST_HEAD = 65_536
+
 if TYPE_CHECKING:
     Base = H11Protocol
 else:
@@ -24,6 +26,7 @@ class _Patient(Base):
     seconds = 60.0
     _head: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
+    _size = 0
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows it
         super().connection_made(transport)
@@ -33,9 +36,19 @@ class _Patient(Base):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             _stop(self._head)
-            self._head = None
-        elif self._head is None:
+            self._head, self._size = None, 0
+            return
+        if self._head is None:
             self._head = self.loop.call_later(self.seconds, self.transport.close)
+        self._limit_head(len(data))
+
+    def _limit_head(self, more: int) -> None:
+        # What is left of the body of a call that was refused early is not kept, nor counted.
+        if self.cycle is not None and self.cycle.more_body:
+            return
+        self._size += more
+        if self._size > _MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -16,6 +16,8 @@ from dashscope_oss.record import Endpoint, ModelInfo
 _EMPTY_CONTENT = "Role must be user or assistant and Content length must be greater than 0."
 _NOT_SERVED = "Model can not be found. GET /api/v1/models lists what this gateway serves."
 _NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
+# Where any id is served it stands in logs and metrics.
+_LONGEST_ID = 256
 _NOT_JSON = "Required body invalid, please check the request body format."
 
 
@@ -67,7 +69,7 @@ def _record(data: Mapping[str, object], record_of: Callable[[str], ModelInfo | N
         raise Refusal(
             400, "BadRequest.EmptyModel", 'Required parameter "model" missing from request.'
         )
-    record = record_of(model)
+    record = record_of(model) if len(model) <= _LONGEST_ID else None
     if record is None:
         raise Refusal(404, "ModelNotFound", _NOT_SERVED)
     return record

@@ -15,13 +15,18 @@ BROKEN_OFF = (500, "InternalError", "The engine broke off its answer.")
 
 
 class Refusal(Exception):
-    """A call that is not answered: the vendor's status, code and text."""
+    """A call that is not answered: the vendor's status, code and text.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    Attributes:
+        cause: what really went wrong, for who runs the gateway; callers are not told.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, cause: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.cause = cause
 
     @property
     def body(self) -> dict[str, object]:

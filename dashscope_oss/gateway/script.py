@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+)
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.scripted import Answer, Entry, Fault
@@ -19,22 +26,22 @@ _FORM = (
 _DEFAULT = Fault()
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+class _Form(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
+
+class _Answer(_Form):
     text: str = ""
     reasoning: str = ""
     finish_reason: str = "stop"
-    pause: float = 0.0
+    pause: NonNegativeFloat = 0.0
 
 
-class _Fault(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    status: int = _DEFAULT.status
+class _Fault(_Form):
+    status: int = Field(default=_DEFAULT.status, ge=400, le=599)
     code: str = _DEFAULT.code
     message: str = _DEFAULT.message
-    after: int | None = None
+    after: NonNegativeInt | None = None
     cut: bool = False
 
 
@@ -46,9 +53,9 @@ def load_script(file: Path) -> list[Entry]:
     """
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
-        return [_entry(_object(entry)) for entry in entries]
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"cannot use the script {file}: {error}. {_FORM}") from error
+        return [_entry(_object(entry)) for entry in _list(entries)]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigurationError(f"cannot use the script {file}: {_why(error)}. {_FORM}") from error
 
 
 def scripted_entry(entry: Entry | Mapping[str, object]) -> Entry:
@@ -62,7 +69,9 @@ def scripted_entry(entry: Entry | Mapping[str, object]) -> Entry:
     try:
         return _entry(entry)
     except ValueError as error:
-        raise ConfigurationError(f"cannot use the entry {dict(entry)}: {error}. {_FORM}") from error
+        raise ConfigurationError(
+            f"cannot use the entry {dict(entry)}: {_why(error)}. {_FORM}"
+        ) from error
 
 
 def _entry(entry: Mapping[str, object]) -> Answer | Fault:
@@ -71,7 +80,20 @@ def _entry(entry: Mapping[str, object]) -> Answer | Fault:
     return Fault(**_Fault.model_validate(entry).model_dump())
 
 
+def _list(entries: object) -> list[object]:
+    if not isinstance(entries, list):
+        raise TypeError(f"{entries!r:.100} is no list")
+    return entries
+
+
 def _object(entry: object) -> Mapping[str, object]:
     if not isinstance(entry, Mapping):
         raise TypeError(f"{entry!r:.100} is no object")
     return entry
+
+
+def _why(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = error.errors(include_url=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)

@@ -15,6 +15,7 @@ Every table refuses keys that it does not know. SERVING.md has recipes.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,8 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
+    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -34,9 +34,9 @@ from pydantic import (
 )
 
 from dashscope_oss import models, templates
-from dashscope_oss.endpoint import checked_key, checked_url
+from dashscope_oss.endpoint import checked_url
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.access import AccessSettings
+from dashscope_oss.gateway.access import AccessSettings, Table, key_in
 from dashscope_oss.gateway.fleet import Fleet, Member
 from dashscope_oss.gateway.job import modern
 from dashscope_oss.gateway.openai import new_record
@@ -63,11 +63,24 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+def _one_line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("it must be one line of text, and not empty")
+    return text
 
 
-class ServerSettings(_Table):
+def _is_path(text: str) -> str:
+    # A whole address would get the upstream's key.
+    if not re.fullmatch(r"/|/?[^/\s:#][^\s:#]*", text):
+        raise ValueError("it must be a path below url, or with a leading slash from the root")
+    return text
+
+
+_Line = Annotated[str, AfterValidator(_one_line)]
+_Path = Annotated[str, AfterValidator(_is_path)]
+
+
+class ServerSettings(Table):
     """The table ``[server]``; options of the command win.
 
     Attributes:
@@ -78,14 +91,14 @@ class ServerSettings(_Table):
         access_log: a line of JSON on stderr for each request.
     """
 
-    host: str | None = None
+    host: _Line | None = None
     port: _Port | None = None
     modern: bool = False
     grace: NonNegativeInt | None = None
     access_log: bool = False
 
 
-class HealthSettings(_Table):
+class HealthSettings(Table):
     """How an upstream is watched: the table ``[upstreams.NAME.health]``.
 
     Attributes:
@@ -94,12 +107,12 @@ class HealthSettings(_Table):
         timeout: seconds that an answer may take.
     """
 
-    path: str = "models"
+    path: _Path = "models"
     interval: PositiveFloat = 5.0
     timeout: PositiveFloat = 5.0
 
 
-class UpstreamSettings(_Table):
+class UpstreamSettings(Table):
     """One server: the table ``[upstreams.NAME]``.
 
     Attributes:
@@ -129,7 +142,7 @@ class UpstreamSettings(_Table):
             raise ValueError(error.message) from None
 
 
-class ModelSettings(_Table):
+class ModelSettings(Table):
     """One served model: the table ``[models."ID"]``.
 
     Attributes:
@@ -152,8 +165,8 @@ class ModelSettings(_Table):
         modern: both of these.
     """
 
-    name: str | None = None
-    names: dict[str, str] = Field(default_factory=dict)
+    name: _Line | None = None
+    names: dict[str, _Line] = Field(default_factory=dict)
     upstreams: list[str] | None = Field(default=None, min_length=1)
     api: Api = "auto"
     like: str | None = None
@@ -214,7 +227,7 @@ class Settings(AccessSettings):
 
     server: ServerSettings = ServerSettings()
     upstreams: dict[_Name, UpstreamSettings] = Field(default_factory=dict)
-    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    models: dict[_Line, ModelSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_meet(self) -> Settings:
@@ -240,7 +253,7 @@ def load_settings(file: Path) -> Settings:
         ConfigurationError: if it cannot be read; the text names file, table and key.
     """
     try:
-        return parse_settings(file.read_text(encoding="utf-8"), str(file))
+        return parse_settings(file.read_text(encoding="utf-8-sig"), str(file))
     except OSError as error:
         raise ConfigurationError(f"cannot read the settings {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -258,7 +271,7 @@ def parse_settings(text: str, name: str) -> Settings:
     """
     try:
         return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{name} is no TOML: {error}") from error
     except ValidationError as error:
         faults = (_fault(fault["loc"], fault["msg"]) for fault in error.errors())
@@ -306,12 +319,12 @@ def _upstream(
 def _key(upstream: str, variable: str | None, environ: Mapping[str, str]) -> str | None:
     if variable is None:
         return None
-    key = environ.get(variable, "").strip()
-    if not key:
+    key = key_in(variable, environ)
+    if key is None:
         raise ConfigurationError(
             f"[upstreams.{upstream}] api_key_env: the environment variable {variable} is not set"
         )
-    return checked_key(key)
+    return key
 
 
 def _fault(place: Sequence[str | int], text: str) -> str:

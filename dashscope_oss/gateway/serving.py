@@ -19,6 +19,8 @@ from dashscope_oss.gateway.app import BASE, Gateway
 from dashscope_oss.gateway.patience import patient
 
 _LAST_PORT = 65535
+# Seconds: longer than load balancers keep a connection (60), or they use it as it is closed.
+_KEEP_ALIVE = 75
 
 
 def run(
@@ -50,7 +52,7 @@ def run(
         _run(server, listener)
         if server.interrupted:
             raise KeyboardInterrupt
-        if not server.started and not server.should_exit:
+        if not server.started and not server.told_to_stop:
             raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
 
 
@@ -82,7 +84,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: no name can be written so
         raise ConfigurationError(_why_not(host, port, error)) from error
     with listener:
         yield listener
@@ -92,6 +94,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self.told_to_stop = False
         self.interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,16 +103,16 @@ class _Server(uvicorn.Server):
             self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
+        if self.should_exit:  # pragma: no cover - it ends the process, and what measures it
             # Nothing may hold it up now, not even a thread of an engine.
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
-        self.should_exit = True
+        self.should_exit = self.told_to_stop = True
         self.interrupted = sig == signal.SIGINT
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    # Newer versions of uvicorn leave by SystemExit if the engine did not start.
+    # Newer versions of uvicorn leave by SystemExit if the engine did not start; older ones return.
     with suppress(SystemExit):
         server.run(sockets=[listener])
 
@@ -126,6 +129,7 @@ def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uv
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=grace,
     )
 
@@ -144,8 +148,8 @@ def _url(listener: socket.socket) -> str:
     return f"http://{shown}:{port}{BASE}"
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
+def _why_not(host: str, port: int, error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is in use: stop what uses it, or pass --port 0 for a free one"
         )

@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -837,6 +838,25 @@ def test_one_client_in_several_threads():
     assert server.connections <= 8
 
 
+def test_threads_whose_first_calls_come_at_once_open_one_set_of_connections(monkeypatch):
+    """Both find none open; who comes second to the lock takes those of the first."""
+    both, lock = threading.Barrier(2, timeout=WAIT), threading.Lock()
+    new, made = Client._new, []
+
+    def meet(caller: Client) -> threading.Lock:
+        both.wait()
+        return lock
+
+    monkeypatch.setattr(Client, "_lock", meet)
+    monkeypatch.setattr(Client, "_new", lambda caller: made.append(new(caller)) or made[-1])
+    with RawServer(GOOD) as server, ThreadPoolExecutor(2) as pool:
+        caller = Client(endpoint(server))
+        texts = list(pool.map(lambda _: caller.send(asked()).text, range(2)))
+        for http in made:
+            http.close()
+    assert (texts, len(made)) == (["hello"] * 2, 1)
+
+
 FORKING = """
 import os, sys
 from dashscope_oss import Client, Endpoint, Message, chat, find_model
@@ -862,6 +882,21 @@ def test_parent_and_child_of_a_fork_share_no_connection():
             [sys.executable, "-W", "error", "-c", FORKING, server.base_url], check=True, timeout=60
         )
     assert (len(server.requests), server.connections) == (6, 2)
+
+
+def test_the_child_of_a_fork_closes_no_connection_of_its_parent(monkeypatch):
+    """Neither when it closes its copy of a client nor when it lets go of it."""
+    with RawServer(GOOD) as server:
+        caller = Client(endpoint(server))
+        caller.send(asked())
+        _, http = caller._http
+        with monkeypatch.context() as child:
+            child.setattr(client, "os", SimpleNamespace(getpid=lambda: -1))
+            caller.close()
+            del caller
+            gc.collect()
+        assert not http.is_closed
+        http.close()
 
 
 @pytest.mark.parametrize("copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy])

@@ -28,7 +28,7 @@ from dashscope_oss import (
     UnsupportedInputError,
 )
 from dashscope_oss.errors import from_response
-from dashscope_oss.retry import delay, retry_after
+from dashscope_oss.retry import delay, given_up, retry_after
 
 CLASSES = sorted(
     (
@@ -320,3 +320,16 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 )
 def test_retry_after(headers, wait):
     assert retry_after(headers, NOW.timestamp()) == wait
+
+
+@pytest.mark.parametrize(
+    ("asked", "attempt", "wait", "said"),
+    [
+        (90.0, 1, None, "The service asks to wait 90 s; a call waits 60."),
+        (None, 1, 2.5, "There is no time left to wait 2.5 s for another try: see total_timeout."),
+        (None, 3, None, "Given up after 3 tries."),
+        (None, 1, None, ""),
+    ],
+)
+def test_why_a_call_is_not_tried_again_is_told_in_its_error(asked, attempt, wait, said):
+    assert given_up(RateLimitError("slow down", retry_after=asked), attempt, wait).hint == said

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import httpcore
 import httpx
@@ -105,7 +107,7 @@ class Caller:
         request = self.http.build_request("POST", server.base_url, json={})
         return await self._do(self.http.send, request, stream=True)
 
-    async def end(self, response: httpx.Response) -> None:
+    async def end(self, response: Any) -> None:
         await self._do(response.close if self.sync else response.aclose)
 
     async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -211,6 +213,7 @@ async def test_closing_an_answer_twice_gives_its_place_back_once(make):
         response = await caller.begin(server)
         await caller.end(response)
         await caller.end(response)
+        await caller.end(response.stream)  # whom httpx's own guard does not protect
         assert caller.pool._free == 1
 
 
@@ -370,33 +373,57 @@ async def test_closing_ends_idle_connections_and_answers_under_way(make):
         assert await asyncio.to_thread(server.gone.wait, WAIT)
 
 
-@pytest.mark.parametrize("comes", [False, True], ids=["waiting", "turn has come"])
-def test_an_interrupted_waiter_leaves_the_line_and_takes_no_place_along(comes, monkeypatch):
-    """Control-C in a thread that waits for a connection."""
+def _waiting_in(line: pool.Pool, monkeypatch, ends: Callable[[], bool]) -> None:
+    """Make whoever waits in line wait by ``ends``: true if its turn came, false if time ran out."""
 
-    class Interrupted:
+    class Turn:
         def __init__(self) -> None:
             self.taken = False
 
         def acquire(self, **_: object) -> bool:
             if self.taken:
-                if comes:
-                    held._leave()
-                raise KeyboardInterrupt
+                return ends()
             self.taken = True
             return True
 
         def release(self) -> None:
             pass
 
+    monkeypatch.setattr(pool.threading, "Lock", Turn)
+    line._enter(0.0)
+
+
+@pytest.mark.parametrize("comes", [False, True], ids=["waiting", "turn has come"])
+def test_an_interrupted_waiter_leaves_the_line_and_takes_no_place_along(comes, monkeypatch):
+    """Control-C in a thread that waits for a connection."""
+
+    def interrupted() -> bool:
+        if comes:
+            held._leave()
+        raise KeyboardInterrupt
+
     held = pool.Pool(ssl.create_default_context(), 1)
     held._enter(None)
-    monkeypatch.setattr(pool.threading, "Lock", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        held._enter(None)
+        _waiting_in(held, monkeypatch, interrupted)
     assert not held._queue
     if not comes:
         held._leave()
+    assert held._free == 1
+
+
+def test_a_place_that_comes_as_the_wait_ends_is_taken_by_its_thread(monkeypatch):
+    """Time has run out, and before it leaves the line another gives its place to it."""
+
+    def too_late() -> bool:
+        held._leave()
+        return False
+
+    held = pool.Pool(ssl.create_default_context(), 1)
+    held._enter(None)
+    _waiting_in(held, monkeypatch, too_late)
+    assert (held._free, len(held._queue)) == (0, 0)
+    held._leave()
     assert held._free == 1
 
 
@@ -481,12 +508,27 @@ async def test_a_place_that_comes_in_the_last_moment_is_taken(tasks):
         assert (await task).is_success
 
 
-async def test_an_answer_whose_closing_is_cancelled_gives_its_place_back(tasks):
+async def test_a_place_goes_to_the_next_if_the_first_in_line_has_just_given_up(tasks):
+    """Its time ran out in the same turn of the loop, before it could leave the line."""
+    with RawServer([SSE_HEAD, UntilGone()], GOOD) as server:
+        held = await tasks.begin(server)
+        first, second = (asyncio.create_task(tasks.ask(server)) for _ in range(2))
+        await tasks.queued(2)
+        closed = held.stream._httpcore_stream
+        tasks.pool._late(next(iter(tasks.pool._queue)))
+        tasks.pool.put(closed._line)  # nothing runs between this and that
+        with pytest.raises(httpx.PoolTimeout):
+            await first
+        assert (await second).is_success
+        closed._pool = None
+        await tasks.end(held)
+
+
+async def test_an_answer_is_closed_without_a_wait_that_could_be_cancelled(tasks):
     with RawServer([SSE_HEAD, chunked(b"data:"), UntilGone()], GOOD) as server:
         response = await tasks.begin(server)
-        closing = asyncio.create_task(tasks.end(response))
-        await asyncio.sleep(0)
-        await cancelled(closing)
+        with pytest.raises(StopIteration):  # at its first step it is over
+            response.aclose().send(None)
         assert tasks.all_free()
         assert (await tasks.ask(server)).is_success
 
@@ -605,26 +647,28 @@ async def test_an_answer_may_end_with_its_connection(make):
         assert (await make(1).ask(server)).text == "hello"
 
 
-async def test_a_question_of_unknown_length_is_sent_to_its_end(make):
-    """httpcore marks the end of others by an empty write."""
+@pytest.mark.parametrize("parts", [[b"one"], [b"", b"", b"one", b""]], ids=["one", "empty too"])
+async def test_a_question_of_unknown_length_is_sent_to_its_end(make, parts):
+    """httpcore marks the end of others by an empty write, of which there may be any number."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
                 received = b""
-                while not received.endswith(SSE_END):
-                    received += connection.recv(10_000)
+                while not received.endswith(SSE_END) and (more := connection.recv(10_000)):
+                    received += more
                 connection.sendall(GOOD)
 
         async def pieces() -> AsyncIterator[bytes]:
-            yield b"one"
+            for part in parts:
+                yield part
 
         thread = threading.Thread(target=serve)
         thread.start()
         caller = make(1)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        content = iter([b"one"]) if caller.sync else pieces()
+        content = iter(parts) if caller.sync else pieces()
         assert (await caller._do(caller.http.post, url, content=content)).is_success
         await caller.close()
         thread.join(WAIT)
@@ -653,6 +697,26 @@ async def test_a_refusal_before_the_whole_question_was_read_is_read(make):
         thread.join(WAIT)
 
 
+async def test_a_server_that_goes_while_a_long_question_is_sent_is_an_error(make):
+    """Who sends is told at once, and its place is free again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def leave() -> None:
+            connection, _ = listener.accept()
+            connection.recv(10_000)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        caller = make(1)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            await caller._do(caller.http.post, url, content=b"x" * 30_000_000)
+        assert caller.all_free()
+        thread.join(WAIT)
+
+
 async def test_a_reader_that_is_slow_holds_the_sender_back(tasks):
     """What waits in memory is bounded, and nothing of it is lost."""
     body = bytes(range(256)) * 40_000
@@ -664,6 +728,51 @@ async def test_a_reader_that_is_slow_holds_the_sender_back(tasks):
         await asyncio.sleep(0.05)
         assert stream._unread <= most
         assert await response.aread() == body
+
+
+async def test_a_server_that_reads_late_gets_the_whole_question(tasks):
+    """What it does not take yet waits here, and the rest follows as soon as it can."""
+    late = threading.Event()
+
+    async def question() -> AsyncIterator[bytes]:
+        yield b"x" * 30_000_000
+        yield b""  # what there is goes out before more is asked for
+        yield b"end"
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> int:
+            connection, _ = listener.accept()
+            late.wait(WAIT)
+            received, last = 0, b""
+            with connection:
+                while not last.endswith(SSE_END) and (more := connection.recv(1_000_000)):
+                    received, last = received + len(more), last[-20:] + more
+                connection.sendall(GOOD)
+            return received
+
+        received = pool.submit(serve)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        task = asyncio.create_task(tasks.http.post(url, content=question()))
+        await until(lambda: any(line._network_stream._full for line in tasks.pool._lines.busy))
+        late.set()
+        assert (await task).is_success
+    assert received.result() > 30_000_000
+
+
+async def test_what_arrives_as_the_time_runs_out_is_read(tasks):
+    """In the same turn of the loop, the arrival first."""
+    late = threading.Event()
+    with RawServer([SSE_HEAD, late, chunked(b"data:"), SSE_END]) as server:
+        response = await tasks.begin(server)
+        stream = next(iter(tasks.pool._lines.busy))._network_stream
+        task = asyncio.create_task(response.aread())
+        await until(lambda: stream._waiting is not None)
+        waiting = stream._waiting
+        stream._wake()
+        async_network._expire(waiting, httpcore.ReadTimeout)
+        late.set()
+        assert await task == b"data:"
 
 
 def test_an_event_loop_of_another_make_works():

@@ -525,3 +525,53 @@ def test_logprobs_of_a_stream_are_joined():
     assert joined([*parts, Delta(last=True)]).logprobs == {
         "content": [{"token": "a"}, {"token": "b"}]
     }
+
+
+def test_a_service_that_repeats_itself_where_pieces_were_asked_for_is_an_error():
+    """The answer would be doubled; the text before that is in the error."""
+    whole = "Hangzhou is the capital of Zhejiang province."
+    frames = [text_body(whole[:end], "null") for end in (20, 26, 32, 40)]
+    request = asked(replace(HOSTED, incremental="yes"))
+    handed_on, error = broken(request, sse(frames))
+    assert "repeats the text so far" in str(error)
+    assert error.partial_text == handed_on
+    assert handed_on.startswith(whole[:20])
+
+
+def test_short_frames_that_all_repeat_the_one_before_are_an_error():
+    """Whatever the record says: nobody's pieces begin like that."""
+    frames = [text_body("Hangzhou"[:end], "null") for end in range(1, 7)]
+    _, error = broken(asked(replace(HOSTED, incremental="forced")), sse(frames))
+    assert "repeats the text so far" in str(error)
+
+
+@pytest.mark.parametrize("texts", [["a", "aa", "aaa", "aaaa", "aaaaa", "aaaaaa"], ["1", "12", "1"]])
+def test_pieces_that_begin_alike_are_pieces(texts):
+    """One sign that is drawn longer each time, or numbers."""
+    request = asked(replace(HOSTED, incremental="yes"))
+    frames = [*(text_body(text, "null") for text in texts), text_body("", "stop")]
+    assert reply_of(request, *frames).text == "".join(texts)
+
+
+def test_an_answer_that_draws_a_table_is_no_service_that_repeats_itself():
+    """A line now and then begins as the one before it."""
+    texts = ["-" * 16, "-" * 20, "-" * 24, "|", "-" * 16, "-" * 20, "-" * 24]
+    request = asked(replace(HOSTED, incremental="yes"))
+    frames = [*(text_body(text, "null") for text in texts), text_body("", "stop")]
+    assert reply_of(request, *frames).text == "".join(texts)
+
+
+@pytest.mark.parametrize(("index", "read"), [("1", 1), (2, 2), ("x", 0), (True, 0), (1.5, 0)])
+def test_the_place_of_a_tool_call_may_come_as_text(index, read):
+    """What is no number is the next place."""
+    call = {"index": index, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    body = chat_body("", "tool_calls", tool_calls=[call])
+    assert [found.index for found in reply_of(asked(), body).tool_calls] == [read]
+
+
+@pytest.mark.parametrize("function", [None, "f", ["f"]])
+def test_a_tool_call_whose_function_is_none_is_an_error(function):
+    """It names no tool, so nobody can run it."""
+    body = chat_body("", "tool_calls", tool_calls=[{"id": "c", "function": function}])
+    with pytest.raises(ProtocolError, match="without naming it"):
+        parse(asked(), body)

@@ -445,7 +445,8 @@ def test_a_parameter_that_is_no_number_is_refused_by_its_range(value):
 
 
 def test_strict_checks_let_through_what_the_page_documents():
-    assert parameters(asked(LLAMA2, top_k=3, strict=True))["top_k"] == 3
+    request = asked(LLAMA2, extra={"result_format": "message"}, strict=True)
+    assert parameters(request)["result_format"] == "message"
 
 
 def test_no_tools_are_not_sent():
@@ -456,3 +457,13 @@ def test_no_tools_are_not_sent():
 def test_the_text_of_a_conversation_in_parts_is_counted():
     request = chat(SEEN, [Message("system", "S"), user("question")])
     assert request.text == "S\nquestion"
+
+
+def test_thinking_that_is_off_already_is_left_off_for_a_forced_tool():
+    request = asked(HOSTED, tools=[TOOL], tool_choice=TOOL, enable_thinking=False)
+    assert parameters(request)["enable_thinking"] is False
+
+
+def test_a_number_beyond_all_numbers_is_refused_by_its_range():
+    with pytest.raises(UnsupportedInputError, match="temperature"):
+        asked(HOSTED, temperature=10**400)

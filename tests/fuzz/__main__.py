@@ -23,7 +23,9 @@ LIMITS = ("-timeout=10", "-rss_limit_mb=1024", "-max_len=4096")
 
 def main() -> None:
     """Run until libFuzzer ends, which it does with 0 if nothing was found."""
-    target, *options = sys.argv[1:]
+    target, *options = sys.argv[1:] or [""]
+    if target not in TARGETS:
+        sys.exit(f"usage: python -m tests.fuzz TARGET; the targets are {', '.join(TARGETS)}")
     folder = Path(".cache/fuzz") / target
     corpus = _corpus(folder, target)
     arguments = [sys.argv[0], *LIMITS, f"-dict={_words(folder)}", f"-artifact_prefix={folder}/"]

@@ -285,3 +285,22 @@ def test_a_page_of_another_site_may_not_call(gateway):
     }
     assert [answer.status_code for answer in said.values()] == [403, 200, 200]
     assert said["cross-site"].json()["code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 403)])
+def test_a_link_elsewhere_may_lead_to_the_status_page(gateway, method, status):
+    """Whoever follows it sees the page; a form that is sent from elsewhere is refused."""
+    engine = gateway(Answer("ok"))
+    place = "/" if method == "GET" else "/api/v1" + PATH
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+    url = engine.base_url.removesuffix("/api/v1") + place
+
+    assert httpx.request(method, url, json=BODY, headers=sent).status_code == status
+
+
+@pytest.mark.parametrize("said", ["Bearer sk-a", "bearer sk-a", "BEARER  sk-a", "sk-a"])
+def test_the_word_before_the_key_may_be_written_in_any_way(said):
+    """HTTP does not tell it apart by case, and the key alone is understood too."""
+    door = access(keys={"a": {"hash": hashed("sk-a")}})
+
+    assert door.caller({"authorization": said}) == "a"

@@ -216,3 +216,18 @@ async def test_the_end_of_an_answer_is_not_the_callers_leaving():
     await call.unless_gone(work())
 
     assert (done, call.gone) == ([True], False)
+
+
+async def test_a_call_that_cannot_even_be_refused_is_counted():
+    """A connection that breaks in the refusal leaves its mark in the numbers."""
+    caller = Caller()
+    app = Gateway(ScriptedEngine())
+
+    async def send(_):
+        raise OSError("gone")
+
+    scope = {"type": "http", "method": "GET", "path": "/api/v1" + PATH, "headers": []}
+    with pytest.raises(OSError, match="gone"):
+        await app(scope, caller.receive, send)
+
+    assert app.metrics.totals[""].requests == 1

@@ -230,3 +230,31 @@ def test_through_the_gateway_a_caller_sees_the_answer_of_who_is_left():
         assert httpx.get(f"{url}/models").json()["output"]["models"][0]["model"] == RECORD.id
 
     assert (caught.value.status_code, caught.value.code) == (503, "ModelUnavailable")
+
+
+class Dripping(Server):
+    """Goes on with its answer to a look for ever."""
+
+    def _look(self, connection, path):
+        connection.sendall(b"HTTP/1.1 200 x\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b" ")
+                threading.Event().wait(0.01)
+
+
+async def test_a_look_takes_no_longer_than_it_may():
+    """All of it: an answer that drips holds up neither the start nor later looks."""
+    health = Health(interval=1000, timeout=0.1)
+    async with asyncio.timeout(WAIT), started(member("a", Dripping(), health=health)) as fleet:
+        state = fleet.upstreams()[0]
+
+    assert (state.healthy, state.last_error) == (False, "no answer in 0.1 s")
+
+
+async def test_a_base_without_v1_is_guessed_at():
+    """What a server says of it, "Not Found", helps nobody."""
+    server = answering("a")
+    server.healthy = 404
+    async with started(member("a", server, health=NEVER)) as fleet:
+        assert f"(is {server.url} its base, which ends in /v1?)" in fleet.upstreams()[0].last_error

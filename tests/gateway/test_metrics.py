@@ -254,3 +254,35 @@ def test_a_logger_that_is_off_costs_nothing_and_says_nothing(caplog, monkeypatch
         assert post(url).status_code == 200
 
     assert logged(caplog) == []
+
+
+def test_an_id_that_no_model_has_is_not_kept(caplog):
+    """Where any id is served, a megabyte of one gets into neither numbers nor log."""
+    upstream = Server(streamed(*said("hi")))
+    engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
+    with caplog.at_level(logging.INFO, "dashscope_oss.access"), serving(Gateway(engine)) as url:
+        reply = post(url, model="x" * 1_000_000)
+        size = len(httpx.get(url.removesuffix("/api/v1") + "/metrics").content)
+    upstream.close()
+
+    assert (reply.status_code, reply.json()["code"]) == (404, "ModelNotFound")
+    assert size < 100_000
+    assert all(len(record.getMessage()) < 1000 for record in caplog.records)
+
+
+class Early(ScriptedEngine):
+    """Says what was used with its first piece only."""
+
+    async def generate(self, job):
+        yield Delta(text="a", usage=COUNTED.usage)
+        yield Delta(finish_reason="stop", last=True)
+
+
+@pytest.mark.parametrize("headers", [{}, STREAM])
+def test_counts_that_come_early_count(headers):
+    """Also if the pieces behind them bring none."""
+    with serving(Gateway(Early())) as url:
+        post(url, headers=headers)
+        found = numbers(url)
+
+    assert number(found, "tokens_total", model=MODEL, direction="in") == 7

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, patience, serving
 from dashscope_oss.gateway.access import AccessSettings
+from dashscope_oss.gateway.serving import _config
 from dashscope_oss.messages import Delta
 
 PATH = "/api/v1/services/aigc/text-generation/generation"
@@ -178,12 +179,13 @@ def test_a_client_that_vanishes_harms_nobody(protocol, sent):
 
 
 def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypatch):
-    """Only one who does not is given up."""
-    paused = threading.Event()
+    """Only one who does not is given up: no timer goes on from an earlier pause."""
+    paused, timers = threading.Event(), []
     pause = patience._Patient.pause_writing
 
     def noted(self):
         pause(self)
+        timers.append(self._reading)
         paused.set()
 
     monkeypatch.setattr(patience._Patient, "pause_writing", noted)
@@ -194,6 +196,7 @@ def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypat
         assert paused.wait(10)
         with connection.makefile("rb") as read:
             assert any(b'"finish_reason":"stop"' in line for line in read)
+        assert all(timer.cancelled() for timer in timers)
 
 
 @pytest.mark.parametrize(("found", "parser"), [(None, H11Protocol), (True, HttpToolsProtocol)])
@@ -202,3 +205,24 @@ def test_the_quickest_parser_that_is_installed_is_taken(monkeypatch, found, pars
     monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
 
     assert patience._quickest() is parser
+
+
+def test_a_head_without_end_is_refused(protocol):
+    """It may not fill the memory for as long as slow clients are waited for."""
+    with impatient(seconds=60) as connect, connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_second_head_without_end_is_refused(protocol):
+    """A kept connection is no way around."""
+    with impatient(seconds=60) as connect, connect() as connection:
+        connection.sendall(REQUEST)
+        assert answer(connection)[0] == 200
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_kept_connection_outlives_a_load_balancers():
+    """Else a balancer, which keeps one for 60 seconds, uses it just as it is closed: a 502."""
+    assert _config(Gateway(ScriptedEngine())).timeout_keep_alive > 60

@@ -34,6 +34,13 @@ def record(text, id=ZIYA_ID):
         (UPSTREAM + 'timeout = "5"\n' + MODEL, r"\[upstreams.a\] timeout: .*number"),
         ('[upstreams.a]\nurl = "gpu:8000"\n' + MODEL, r"\[upstreams.a\] url: bad url 'gpu:8000'"),
         ("[upstreams.a]\n" + MODEL, r"\[upstreams.a\] url: Field required"),
+        (UPSTREAM + "timeout = inf\n" + MODEL, r"\[upstreams.a\] timeout: .*finite"),
+        ("[limits]\nslow_client_seconds = inf\n", r"\[limits\] slow_client_seconds: .*finite"),
+        (UPSTREAM + '[models.""]\n', r"one line of text, and not empty"),
+        (UPSTREAM + MODEL + 'name = "a\\r\\nx: y"\n', r"\] name: it must be one line of text"),
+        (UPSTREAM + '[upstreams.a.health]\npath = "//b/"\n' + MODEL, r"\] path: .*below url"),
+        (UPSTREAM + '[upstreams.a.health]\npath = "http://b/"\n' + MODEL, r"\] path: .*below"),
+        ("a = " + "[" * 10_000, r"x.toml is no TOML"),
         (UPSTREAM, r"need each other"),
         (MODEL, r"need each other"),
         (
@@ -188,3 +195,11 @@ def test_a_file_with_upstreams_and_an_engine_contradict_each_other(tmp_path):
     )
 
     assert (done.returncode, "leave --engine out" in done.stderr) == (2, True)
+
+
+def test_a_file_with_the_mark_of_windows_editors_is_read(tmp_path):
+    """Some write a byte order mark before UTF-8."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("[server]\nport = 7\n", encoding="utf-8-sig")
+
+    assert load_settings(file).server.port == 7

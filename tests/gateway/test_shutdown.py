@@ -12,6 +12,7 @@ import time
 
 import httpx
 import pytest
+import uvicorn
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import (
@@ -193,8 +194,16 @@ class Unable(ScriptedEngine):
         raise ConfigurationError("no weights here")
 
 
-def test_an_engine_that_does_not_start_is_told_and_nothing_is_announced():
-    """The command ends with the engine's reason."""
+async def returns(server, sockets=None):
+    """The start of uvicorn up to 0.38, which returned where a newer one raises SystemExit."""
+    await server.lifespan.startup()
+    server.should_exit = True
+
+
+@pytest.mark.parametrize("startup", [uvicorn.Server.startup, returns], ids=["newer", "older"])
+def test_an_engine_that_does_not_start_is_told_and_nothing_is_announced(startup, monkeypatch):
+    """The command ends with the engine's reason, on any supported uvicorn."""
+    monkeypatch.setattr(uvicorn.Server, "startup", startup)
     announced = []
 
     with pytest.raises(ConfigurationError, match="did not start: no weights here"):

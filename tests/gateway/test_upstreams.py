@@ -17,7 +17,7 @@ from dashscope_oss.gateway import Job, OpenAIEngine, Refusal, Upstream
 from dashscope_oss.gateway.answers import ids_in, words_of
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.reply import joined
-from tests.faults.server import Close, RawServer
+from tests.faults.server import Close, Cut, Endless, RawServer
 from tests.gateway.fake_upstream import (
     HTML,
     JSON,
@@ -381,6 +381,7 @@ LIES = {
     "an error as JSON with a good status": (200, JSON, b'{"error": "no"}'),
     "an error with a page": (500, HTML, b"<html>"),
     "a redirect": (307, HTML, b""),
+    "an error nested deeper than Python goes": (500, JSON, b"[" * 100_000),
 }
 
 
@@ -458,12 +459,13 @@ async def test_an_event_without_end_is_an_error():
     assert (await refused(Server(endless), job())).message == "The engine's answer cannot be read."
 
 
-async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure():
+@pytest.mark.parametrize("end", [Close(), Cut()], ids=["closed", "reset"])
+async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(end):
     """The server hangs up just as its connection is used again: the call goes out once more."""
     body = events(*said("Hi"))
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {SSE}\r\ncontent-length: {len(body)}\r\n\r\n"
     whole = head.encode() + body
-    with RawServer(whole, [Close()], whole) as server:
+    with RawServer(whole, [end], whole) as server:
         engine = OpenAIEngine(Upstream(url=f"{server.origin}/v1", default="w"))
         await engine.start()
         texts = [joined([d async for d in engine.generate(job())]).text for _ in range(2)]
@@ -497,9 +499,10 @@ async def test_a_caller_who_leaves_ends_the_servers_work():
     await engine.aclose()
 
 
-async def test_the_last_event_counts_though_its_blank_line_is_missing():
+@pytest.mark.parametrize("done", [True, False])
+async def test_the_last_event_counts_though_its_blank_line_is_missing(done):
     """Some servers end without it, and without [DONE]."""
-    body = events(*said("Hi"), done=False).rstrip()
+    body = events(*said("Hi"), done=done).rstrip()
 
     reply = joined(await asked(Server((200, SSE, body)), job()))
 
@@ -556,3 +559,60 @@ async def test_an_engine_that_was_not_started_says_so():
     with pytest.raises(RuntimeError, match=r"start\(\) was not called"):
         await anext(engine.generate(job()))
     await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(400, "InvalidParameter"), (200, "InternalError")]
+)
+async def test_an_answer_without_end_is_read_no_further(monkeypatch, status, expected):
+    """Neither an error nor an answer that is no stream may fill the memory."""
+    monkeypatch.setattr("dashscope_oss.gateway.openai._MOST_BYTES", 1000)
+    server = Server((status, JSON, b" " * 5000, threading.Event()))
+
+    assert (await refused(server, job())).code == expected
+    assert server.left.wait(5)
+
+
+async def test_the_name_of_a_stream_may_be_in_capitals():
+    """Content types are not told apart by case."""
+    server = Server((200, "Text/Event-Stream; charset=utf-8", events(*said("Hi"))))
+
+    assert joined(await asked(server, job())).text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "count", [True, 10**400, -1, 1.5, "7"], ids=["truth", "huge", "minus", "half", "text"]
+)
+async def test_counts_that_can_be_none_are_not_passed_on(count):
+    """No number is made of them."""
+    usage = {"prompt_tokens": count, "completion_tokens": 1}
+    body = json.dumps({"choices": [], "usage": usage}).encode()
+    answered = b"data: " + body + b"\n\n" + events(*said("Hi"))
+
+    assert joined(await asked(Server((200, SSE, answered)), job())).usage is None
+
+
+async def test_what_an_unreadable_answer_was_is_told_of_the_upstream():
+    """The last error holds every failure by the server's fault, not only those of HTTP."""
+    server = Server((200, HTML, b"<html>"), failed(500, {"error": "no memory"}))
+    engine = OpenAIEngine(Upstream(url=server.url, default="w"))
+    await engine.start()
+    found = []
+    for _ in range(2):
+        with pytest.raises(Refusal):
+            await anext(engine.generate(job()))
+        found.append(engine.upstreams()[0].last_error)
+    await engine.aclose()
+
+    assert found == ["The engine's answer cannot be read.", "HTTP 500: no memory"]
+
+
+async def test_comments_that_keep_a_connection_open_are_no_answer():
+    """The time between two pieces holds though something comes all the time."""
+    head = b"HTTP/1.1 200 x\r\ncontent-type: text/event-stream\r\n\r\n"
+    with RawServer([head, Endless(b": ping\n\n", pause=0.02)]) as server:
+        engine = OpenAIEngine(Upstream(url=f"{server.origin}/v1", default="w", timeout=0.2))
+        await engine.start()
+        with pytest.raises(Refusal, match="timed out"):
+            await anext(engine.generate(job()))
+        await engine.aclose()
