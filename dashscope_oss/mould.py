@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from pydantic import BaseModel
 
 Model = TypeVar("Model", bound="BaseModel")
+
+_KINDS = (dict, list, set)
+_set = object.__setattr__
 
 
 class Mould(Generic[Model]):
@@ -15,32 +20,32 @@ class Mould(Generic[Model]):
 
     Checking every piece of a stream anew costs more than all else that is done to it, though
     little but a text differs. What a new object gets here is taken as it is, so it must be of the
-    right type. No object shares a list or a dict with another. The state that is copied is that
-    of pydantic's pickles.
+    right type. No object shares a list or a dict with another. What is copied is the state that
+    pydantic pickles.
     """
 
     def __init__(self, first: Model) -> None:
         self._kind = type(first)
-        self._state: dict[str, Any] = first.__getstate__()
-        self._fields: dict[str, Any] = self._state["__dict__"]
-        self._own_state = _owned(self._state)
-        self._own_fields = _owned(self._fields)
+        state = first.__getstate__()
+        self._fields: dict[str, object] = state.pop("__dict__")
+        self._own_fields = _copies(self._fields)
+        self._state = [item for item in state.items() if not isinstance(item[1], _KINDS)]
+        self._own_state = _copies(state)
 
     def cast(self, **values: object) -> Model:
         """Return an object that differs in ``values``, named as the fields are."""
-        fields = {**self._fields, **values}
-        for name, value in self._own_fields:
-            if fields[name] is value:
-                fields[name] = value.copy()
-        state = {**self._state, "__dict__": fields}
-        for name, value in self._own_state:
-            state[name] = value.copy()
+        fields = self._fields.copy()
+        for name, copy in self._own_fields:
+            fields[name] = copy()
+        fields.update(values)
         made = self._kind.__new__(self._kind)
-        made.__setstate__(state)
+        _set(made, "__dict__", fields)
+        for name, value in self._state:
+            _set(made, name, value)
+        for name, copy in self._own_state:
+            _set(made, name, copy())
         return made
 
 
-def _owned(state: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        (n, v) for n, v in state.items() if isinstance(v, dict | list | set) and n != "__dict__"
-    ]
+def _copies(state: Mapping[str, object]) -> list[tuple[str, Callable[[], object]]]:
+    return [(n, value.copy) for n, value in state.items() if isinstance(value, _KINDS)]

@@ -40,11 +40,11 @@ def decode(data: bytes, model: str | None = None) -> dict[str, object]:
     Raises:
         ProtocolError: if it is no JSON, or no object.
     """
-    if not data.strip():
-        raise ProtocolError("the answer is empty", model=model)
     try:
-        found: object = from_json(data.removeprefix(BOM))
+        found: object = from_json(data.removeprefix(BOM) if data[:1] == BOM[:1] else data)
     except ValueError as error:
+        if not data.strip():
+            raise ProtocolError("the answer is empty", model=model) from None
         raise ProtocolError(f"the answer is not JSON: {shown(data)}", model=model) from error
     if not isinstance(found, dict):
         raise ProtocolError(f"the answer is no JSON object: {shown(data)}", model=model)

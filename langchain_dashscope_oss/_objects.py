@@ -123,11 +123,10 @@ def _object_in(text: str) -> dict[str, Any]:
     decoder = json.JSONDecoder(strict=False)
     for start in _starts(text):
         try:
-            found, _ = decoder.raw_decode(text, start)
+            found: dict[str, Any] = decoder.raw_decode(text, start)[0]  # it begins with a brace
         except ValueError:
             continue
-        if isinstance(found, dict):
-            return found
+        return found
     raise _unreadable("the answer holds no whole JSON object", text)
 
 

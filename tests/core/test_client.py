@@ -57,8 +57,10 @@ from tests.faults.server import (
     UntilGone,
     answer,
     chunk,
+    chunked_head,
     error_frame,
     frame,
+    message_frame,
     stream,
     text_reply,
 )
@@ -187,6 +189,36 @@ def test_json_for_a_stream_is_handed_on_whole(streaming: Caller):
     assert streaming.handed_on == ["hello"]
     assert reply.usage
     assert reply.usage.total_tokens == 4
+
+
+def test_json_in_pieces_for_a_stream_is_handed_on_whole(streaming: Caller):
+    data = json.dumps(text_reply("hello")).encode()
+    steps = [chunked_head(), *(chunk(data[at : at + 9]) for at in range(0, len(data), 9)), SSE_END]
+    with RawServer(steps) as server:
+        assert streaming(server).text == "hello"
+    assert streaming.handed_on == ["hello"]
+
+
+def test_calls_that_each_event_repeats_are_handed_on_once(streaming: Caller):
+    """Where incremental_output is off, arguments grow from event to event as text does."""
+    request = chat(
+        find_model("qwen3.6-27b"),
+        [Message("user", "question")],
+        Options(extra={"incremental_output": False}),
+        stream=True,
+    )
+    whole = '{"city": "Hangzhou"}'
+    calls = [
+        {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": said}}
+        for said in (whole[:9], whole[:14], whole)
+    ]
+    script = stream(
+        *(message_frame("", "null", tool_calls=[call]) for call in calls),
+        message_frame("", "tool_calls", tool_calls=calls[-1:]),
+    )
+    with RawServer(script) as server:
+        (call,) = streaming(server, request).tool_calls
+    assert (call.id, call.name, call.arguments) == ("c1", "f", whole)
 
 
 def test_a_stream_for_a_call_that_asked_for_none_is_joined(call: Caller):

@@ -57,7 +57,7 @@ def nothing_left() -> Iterator[None]:
     """Whatever was opened inside must be closed at its end."""
     files, threads = open_files(), set(threading.enumerate())
     yield
-    assert open_files() == files
+    assert open_files() <= files  # fewer: an earlier test's gateway was still leaving
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
 
 

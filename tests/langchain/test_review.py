@@ -6,6 +6,8 @@ import asyncio
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from functools import reduce
 from operator import add
 
@@ -16,11 +18,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from dashscope_oss import ConfigurationError, DashScopeWarning, ToolCall
+from dashscope_oss import ConfigurationError, DashScopeWarning, RateLimitError, ToolCall
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.messages import Delta
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM, _retries
-from langchain_dashscope_oss._convert import Chunks
+from langchain_dashscope_oss._convert import PROVIDER, Chunks
+from langchain_dashscope_oss._errors import as_twin
 
 TOOLS = "deepseek-v4-pro"
 THINKER = "kimi-k2.7-code"
@@ -38,6 +41,7 @@ CUT_OFF = [
     "{",
     '{"path": 1} and',
     "[1]",
+    "remove it",
     '{"a": "x\ny',
 ]
 WHOLE = ['{"path": "a"}', "", "  ", '{"path": "a\nb"}']
@@ -129,6 +133,16 @@ def test_a_call_in_pieces_that_is_cut_off_beside_a_whole_one(arguments, step):
     answer = reduce(add, made).message
     assert [call["id"] for call in answer.tool_calls] == ["c1"]
     assert [call["id"] for call in answer.invalid_tool_calls] == ["c2"]
+
+
+def test_a_call_that_is_cut_off_in_the_last_piece_is_no_call():
+    """1: the piece that ends an answer may bring calls itself, and a whole one stays whole."""
+    cut = ToolCall("c1", "remove", '{"path": "/data/me/o', index=0)
+    good = ToolCall("c2", "remove", '{"path": "a"}', index=1)
+    last = Delta(tool_calls=(cut, good), finish_reason="length", last=True)
+    answer = Chunks("m").push(last).message
+    assert [call["id"] for call in answer.tool_calls] == ["c2"]
+    assert [call["id"] for call in answer.invalid_tool_calls] == ["c1"]
 
 
 def test_calls_without_an_index_are_told_apart():
@@ -315,3 +329,43 @@ def test_a_handler_that_is_given_twice_is_told_once(chat):
     llm, _ = chat(fault, Answer("Hi"), callbacks=[seen])
     list(llm.stream("Hi", {"callbacks": [seen]}))
     assert seen.retries == 1
+
+
+def test_a_conversation_that_ends_with_an_answer_is_followed_by_the_form(chat):
+    """The form of the object is a question of its own: an answer of the model stays its own."""
+    llm, engine = chat(Answer('{"name": "Ann"}'))
+    turns = [HumanMessage("Who?"), AIMessage("Ann.")]
+    assert llm.with_structured_output(Person).invoke(turns) == Person(name="Ann")
+    *_, said, form = engine.requests[0].body["input"]["messages"]
+    assert (said["role"], said["content"]) == ("assistant", "Ann.")
+    assert form["role"] == "user"
+    assert '"name"' in form["content"]
+
+
+def test_content_that_is_blocks_already_is_read_as_langchain_does():
+    """An answer of this provider that was stored by something else."""
+    told = [{"type": "text", "text": "Hi"}]
+    message = AIMessage(list(told), response_metadata={"model_provider": PROVIDER})
+    assert message.content_blocks == told
+
+
+def test_langchains_kind_of_an_error_is_made_once():
+    """Whoever asks for it again gets the same object, not a copy of it."""
+    twin = as_twin(RateLimitError("slow"))
+    assert isinstance(twin, RateLimitError)
+    assert as_twin(twin) is twin
+
+
+async def test_a_text_model_streams_without_anybody_to_tell(text):
+    """LangChain's own methods always bring a run; wrappers call what is below without one."""
+    llm, _ = text(Answer("Hello"))
+    assert "".join(chunk.text for chunk in llm._stream("Hi")) == "Hello"
+    assert "".join([chunk.text async for chunk in llm._astream("Hi")]) == "Hello"
+
+
+def test_a_fault_of_another_package_is_not_taken_for_a_missing_langchain():
+    """Only langchain-core is told to be installed where it is langchain-core that lacks."""
+    code = "import sys; sys.modules['httpx'] = None; import langchain_dashscope_oss"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError: import of httpx halted" in run.stderr
+    assert "pip install" not in run.stderr

@@ -196,15 +196,20 @@ def test_b02_a_refusal_raises_from_an_engine(llm, way):
         "query": lambda: engine(one).query("hi"),
         "aquery": lambda: run(one, engine(one).aquery("hi")),
         "stream": lambda: list(engine(one, streaming=True).query("hi").response_gen),
-        "chat": lambda: index.as_chat_engine("context", llm=one).chat("hi"),
+        "chat": lambda: index.as_chat_engine("context", llm=one, memory=words()).chat("hi"),
     }
     with pytest.raises(Exception) as error:  # noqa: PT011
         ways[way]()
     assert refused(error, 401)
 
 
+def words():
+    """Return a memory; LlamaIndex's own leaves SQLite connections open."""
+    return ChatMemoryBuffer.from_defaults(token_limit=1000, tokenizer_fn=str.split)
+
+
 def ask(llm, agent):
-    memory = ChatMemoryBuffer.from_defaults(token_limit=1000, tokenizer_fn=str.split)
+    memory = words()
 
     async def asked():
         return str(await agent.run("What is 1 + 2?", memory=memory))

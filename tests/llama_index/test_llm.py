@@ -16,6 +16,7 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatResponse,
     CitableBlock,
+    CitationBlock,
     ImageBlock,
     MessageRole,
     TextBlock,
@@ -26,17 +27,22 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel
 
 from dashscope_oss import (
     ConfigurationError,
+    Message,
+    ToolCall,
     UnknownModelWarning,
     UnsupportedInputError,
     Usage,
     all_models,
+    chat,
     find_model,
 )
 from dashscope_oss.gateway import Answer
-from llama_index_dashscope_oss import DashScopeOSS
+from llama_index_dashscope_oss import DashScopeOSS, _limits
 
 MODELS = (
     "llama3-8b-instruct",
@@ -438,7 +444,17 @@ def test_a_conversation_is_carried_over(make):
             ],
         ),
         ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"}),
-        ChatMessage([CitableBlock(title="t", source="s", content="cited")]),
+        ChatMessage(
+            [
+                CitableBlock(title="t", source="s", content="cited"),
+                CitationBlock(
+                    cited_content=TextBlock(text="quoted"),
+                    source="s",
+                    title="t",
+                    additional_location_info={},
+                ),
+            ]
+        ),
     ]
     before = copy.deepcopy(history)
     make("deepseek-v4-pro").chat(history)
@@ -453,7 +469,7 @@ def test_a_conversation_is_carried_over(make):
             "tool_calls": [{"id": "1", "type": "function", "function": call, "index": 0}],
         },
         {"role": "tool", "content": "3", "tool_call_id": "1"},
-        {"role": "user", "content": "cited"},
+        {"role": "user", "content": "cited\nquoted"},
     ]
 
 
@@ -519,3 +535,75 @@ def test_without_llama_index_the_import_names_the_extra():
     code = "import sys; sys.modules['llama_index.core'] = None; import llama_index_dashscope_oss"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert 'pip install "dashscope-oss[llama-index]"' in run.stderr
+
+
+CALL = ToolCall(id="1", name="Sum", arguments='{"a": 1, "b": 2}', index=0)
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    a: int
+    b: int
+
+
+async def _last(start):
+    return [found async for found in await start][-1]
+
+
+OBJECTS = {
+    "predict": lambda llm, prompt: llm.structured_predict(Sum, prompt),
+    "apredict": lambda llm, prompt: llm.astructured_predict(Sum, prompt),
+    "stream": lambda llm, prompt: list(llm.stream_structured_predict(Sum, prompt))[-1],
+    "astream": lambda llm, prompt: _last(llm.astream_structured_predict(Sum, prompt)),
+}
+
+
+@pytest.mark.parametrize("way", OBJECTS)
+def test_another_way_to_objects_that_was_chosen_is_llamaindexs_own(make, run, way):
+    """Row 35 of LlamaIndex: a pydantic_program_mode this package has no way of its own for."""
+    mode = PydanticProgramMode.FUNCTION
+    llm = make("deepseek-v4-pro", Answer(tool_calls=(CALL,)), pydantic_program_mode=mode)
+    found = OBJECTS[way](llm, PromptTemplate("One and two?"))
+    assert (run(llm, found) if way.startswith("a") else found) == Sum(a=1, b=2)
+    assert make.body["parameters"]["tools"][0]["function"]["name"] == "Sum"
+
+
+def test_words_follow_a_conversation_that_ends_with_an_answer(make):
+    """Row 35 of LlamaIndex: the schema is a question of its own, no part of what the model said."""
+    llm = make("llama3-8b-instruct", Answer('{"a": 1, "b": 2}'))
+    prompt = ChatPromptTemplate([ChatMessage("hi"), ChatMessage("Three.", role="assistant")])
+    assert llm.structured_predict(Sum, prompt) == Sum(a=1, b=2)
+    _, said, form = make.body["input"]["messages"]
+    assert (said["role"], said["content"]) == ("assistant", "Three.")
+    assert form["role"] == "user"
+    assert '"a"' in form["content"]
+
+
+def test_chatting_with_no_tools_is_chatting(make):
+    """An agent whose tools have all gone says nothing of tools."""
+    llm = make("deepseek-v4-pro", Answer("Hello"))
+    answer = llm.chat_with_tools([], "hi", allow_parallel_tool_calls=True)
+    assert answer.message.content == "Hello"
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(make.body["parameters"])
+
+
+def test_calls_go_into_the_older_list_where_there_are_no_blocks_for_them(make, monkeypatch):
+    """llama-index-core 0.14.0 and before has no ToolCallBlock."""
+    monkeypatch.delattr(types, "ToolCallBlock", raising=False)
+    message = make("deepseek-v4-pro", Answer(tool_calls=(CALL,))).chat([ChatMessage("hi")]).message
+    assert not message.blocks
+    (call,) = message.additional_kwargs["tool_calls"]
+    assert call["function"] == {"name": "Sum", "arguments": '{"a": 1, "b": 2}'}
+
+
+def test_a_familys_template_is_there_for_one_question_too():
+    """Row 27 of LlamaIndex: what reads ``completion_to_prompt`` gets the model's own form."""
+    llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL)
+    assert llm.completion_to_prompt("hi") == "<human>:hi\n<bot>:"
+
+
+def test_a_total_that_nobody_said_is_the_sum_of_what_was_said():
+    """Row 40 of LlamaIndex: a limit of tokens counts both sides."""
+    request = chat(find_model("llama3-8b-instruct"), [Message("user", "hi")])
+    assert _limits._taken(request, Usage(30, 12, None), "") == 42
