@@ -86,14 +86,14 @@ class _Call(TypedDict):
     timeout: NotRequired[httpx.Timeout]
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class _Attempt:
     """One try of a call: what is sent, how long it may take, and what the log says of it."""
 
     request: Request
     number: int
     deadline: Deadline
-    call: _Call = field(repr=False)
+    call: _Call
     status: int | None = None
     request_id: str | None = None
     began: float = field(default_factory=time.monotonic)

@@ -10,7 +10,7 @@ from dashscope_oss.sse import BOM, Decoder, Event
 
 EVENT_STREAM = "text/event-stream"
 
-_FIRST_LINE = re.compile(rb":|(?:data|event|id|retry)(?::|[\r\n])")
+_FIRST_LINE = rb":|(?:data|event|id|retry)(?::|[\r\n])"
 _STARTS = (b"data:", b"event:", b"id:", b"retry:")
 _BLANK = b" \t\r\n"
 # Bytes of a body that tell what it is; one that is blank so far is what its type says.
@@ -31,7 +31,7 @@ def is_stream(start: bytes, kind: str) -> bool | None:
     first = start[:_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)
     if not first or BOM.startswith(start):
         return None if len(start) < _LOOKED_AT else labelled
-    if _FIRST_LINE.match(first):
+    if re.match(_FIRST_LINE, first):
         return True
     if any(field.startswith(first) for field in _STARTS):
         return None

@@ -29,9 +29,7 @@ NAMELESS = "the answer calls a tool without naming it"
 
 # Far more than a message shows: where this cuts a key in two, nobody would take it out.
 _SHOWN = 100_000
-_LONE_SURROGATE = re.compile(
-    r"(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}", re.IGNORECASE
-)
+_LONE_SURROGATE = r"(?i)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}"
 
 
 def decode(data: bytes, model: str | None = None) -> dict[str, object]:
@@ -63,7 +61,7 @@ def error_body(body: bytes) -> tuple[dict[str, object] | None, int | None]:
     for data, status in ((body, None), *((event.data, event.status) for event in events)):
         try:
             # The code is ASCII, however the words beside it are written.
-            text = _LONE_SURROGATE.sub(_kept_pair, data.decode("utf-8", "replace"))
+            text = re.sub(_LONE_SURROGATE, _kept_pair, data.decode("utf-8", "replace"))
             return decode(text.encode()), status
         except ProtocolError:
             continue

@@ -18,7 +18,7 @@ from dashscope_oss.errors import DashScopeError
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_RETRY_AFTER = 60.0
-_PLAIN_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]*)?|\.[0-9]+")
+_PLAIN_NUMBER = r"[0-9]{1,15}(?:\.[0-9]*)?|\.[0-9]+"
 
 
 def delay(
@@ -84,7 +84,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _number(text: str | None) -> float | None:
     plain = (text or "").strip()
-    return float(plain) if _PLAIN_NUMBER.fullmatch(plain) else None
+    return float(plain) if re.fullmatch(_PLAIN_NUMBER, plain) else None
 
 
 def _until(text: str | None, now: float) -> float | None:

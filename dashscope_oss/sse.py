@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from dashscope_oss.errors import ProtocolError
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINE_END = rb"\r\n|\n|\r"
 _STATUS = re.compile(rb":\s*HTTP_STATUS/(\d{3})")
 BOM = b"\xef\xbb\xbf"
 _RESULT = b"\nevent:result\n:HTTP_STATUS/200"
@@ -118,7 +118,7 @@ class Decoder:
         return events
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        lines = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
+        lines = re.split(_LINE_END, chunk) if b"\r" in chunk else chunk.split(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         if len(lines) == 1:
             self._hold(chunk)
