@@ -96,8 +96,8 @@ class Decoder:
         """
         *blocks, rest = chunk.split(b"\n\n")
         for at, block in enumerate(blocks):
-            head, _, data = block.partition(b"\ndata:")
-            if not head.endswith(_RESULT) or head.count(b"\n") != 2 or b"\n" in data:
+            head, found, data = block.partition(b"\ndata:")
+            if not (found and _is_usual(head)) or b"\n" in data:
                 return b"\n\n".join((*blocks[at:], rest))
             self._check(len(data))
             events.append(Event("result", 200, data.removeprefix(b" ")))
@@ -187,6 +187,10 @@ class Decoder:
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise ProtocolError(f"an event of the stream is longer than {self._limit} bytes")
+
+
+def _is_usual(head: bytes) -> bool:
+    return head.startswith(b"id:") and head.endswith(_RESULT) and head.count(b"\n") == 2
 
 
 def _is_json(data: bytes) -> bool:

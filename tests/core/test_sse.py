@@ -269,3 +269,24 @@ def test_any_framing_cut_anywhere_gives_the_same_events(made, places):
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=8))
 def test_any_bytes_cut_anywhere_give_the_same_events(data, places):
     assert decoded(data, places) == decoded(data)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"id:2\nevent:result\n:HTTP_STATUS/200\n\n",
+        b"data:{}\nevent:result\n:HTTP_STATUS/200\ndata:{}\n\n",
+        b"id:2\nevent:result\n:HTTP_STATUS/200\ndata:a\ndata:b\n\n",
+        b"id:2\nid:3\nevent:result\n:HTTP_STATUS/200\ndata:{}\n\n",
+        b"id:2\nevent:error\n:HTTP_STATUS/400\ndata:{}\n\n",
+        b"\nid:2\nevent:result\n:HTTP_STATUS/200\ndata: {}\n\n",
+    ],
+)
+def test_an_event_of_another_form_is_read_alike_however_it_is_cut(odd):
+    """The usual form is taken apart at once; what only looks like it is not."""
+    usual = b'id:1\nevent:result\n:HTTP_STATUS/200\ndata:{"a": 1}\n\n'
+    body = usual * 2 + odd + usual
+    whole, cut = Decoder(), Decoder()
+    at_once = [*whole.feed(b":\n\n"), *whole.feed(body), *whole.flush()]
+    byte_by_byte = [event for at in range(len(body)) for event in cut.feed(body[at : at + 1])]
+    assert at_once == [*byte_by_byte, *cut.flush()]

@@ -11,8 +11,10 @@ from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, servin
 from dashscope_oss.gateway.exchange import Exchange
 from dashscope_oss.gateway.frames import echo_of
 from dashscope_oss.gateway.job import Job, modern
+from dashscope_oss.gateway.reading import read_job
 from dashscope_oss.gateway.refusals import Refusal
 from dashscope_oss.messages import Delta, ToolCall, Usage
+from dashscope_oss.models import known_model
 from dashscope_oss.reply import joined
 
 TEXT = "/services/aigc/text-generation/generation"
@@ -340,3 +342,17 @@ def test_lists_its_models_with_the_weights_that_answer(gateway):
     assert one["models"][0]["served_by"] == "none (scripted)"
     for page_no in ("x", "0", "9" * 5000):
         assert listed(f"page_no={page_no}").status_code == 400
+
+
+def test_a_prompt_with_a_history_is_a_conversation_to_a_model_that_takes_both():
+    """``input.history``, as the vendor's SDK sends it."""
+    given = {"prompt": "and now?", "history": [{"user": "a", "bot": "b"}]}
+    job = read_job(
+        json.dumps({"model": "llama2-7b-chat-v2", "input": given}).encode(),
+        endpoint="text-generation",
+        stream=False,
+        request_id="r",
+        record_of=known_model,
+    )
+    assert [turn.content for turn in job.messages] == ["a", "b", "and now?"]
+    assert job.prompt is None
