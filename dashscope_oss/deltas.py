@@ -232,7 +232,7 @@ class Deltas:
         return said or {"message": f"{NO_REASON}: {shown(body)}" if body else NO_REASON}
 
     def _piece(self, call: ToolCall) -> ToolCall:
-        """Give a piece of a call its place; take id and name off all but the first piece.
+        """Give a piece of a call its place; take id and name off where they were said before.
 
         Whoever joins pieces would double them. A piece without an index continues the call before
         it, unless it has an id or a name of its own.
@@ -241,13 +241,13 @@ class Deltas:
         index = call.index
         if index is None:
             index = len(self._calls) if begins or not self._calls else next(reversed(self._calls))
-        first = index not in self._calls
-        self._calls[index] = self._calls.get(index) or call.name
+        first, named = index not in self._calls, self._calls.get(index)
+        self._calls[index] = named or call.name
         self._call_id = call.id or self._call_id
         arguments = self._new_arguments(index, call.arguments)
         if first:
             return replace(call, index=index, arguments=arguments)
-        return ToolCall(arguments=arguments, index=index)
+        return ToolCall(name="" if named else call.name, arguments=arguments, index=index)
 
     def _new_arguments(self, index: int, text: str) -> str:
         if self._regime != "snapshots":

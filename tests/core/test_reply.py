@@ -575,3 +575,15 @@ def test_a_tool_call_whose_function_is_none_is_an_error(function):
     body = chat_body("", "tool_calls", tool_calls=[{"id": "c", "function": function}])
     with pytest.raises(ProtocolError, match="without naming it"):
         parse(asked(), body)
+
+
+def test_the_name_of_a_call_may_come_after_its_first_piece():
+    """It is handed on once, where it is said."""
+    pieces = [
+        {"index": 0, "id": "c", "function": {"arguments": ""}},
+        {"index": 0, "function": {"name": "f", "arguments": "{"}},
+        {"index": 0, "function": {"name": "f", "arguments": "}"}},
+    ]
+    frames = [chat_body("", "null", tool_calls=[piece]) for piece in pieces]
+    (call,) = reply_of(asked(), *frames, chat_body("", "tool_calls")).tool_calls
+    assert (call.id, call.name, call.arguments) == ("c", "f", "{}")
