@@ -12,7 +12,7 @@ import httpx
 
 from dashscope_oss.channels import Channel, Regime, regime_of
 from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
-from dashscope_oss.framing import EVENT_STREAM, Framing, is_stream
+from dashscope_oss.framing import EVENT_STREAM, Framing, claims_events, is_stream
 from dashscope_oss.messages import Delta, Json, Reply, ToolCall
 from dashscope_oss.reply import (
     NAMELESS,
@@ -143,7 +143,7 @@ class Deltas:
     def _all(self) -> Delta:
         """What a body that is no stream holds."""
         body = self._framing.body
-        if not body.strip() and self._framing.claims_events:
+        if not body.strip() and claims_events(self._framing.kind):
             raise self._broken("the stream ended without an answer")
         try:
             reply = parse(self.request, decode(body, self.request.record.id), self.served_by)

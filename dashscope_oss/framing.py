@@ -17,6 +17,11 @@ _BLANK = b" \t\r\n"
 _LOOKED_AT = 64
 
 
+def claims_events(kind: str) -> bool:
+    """Whether a content type calls its body a stream."""
+    return "event-stream" in kind.lower()
+
+
 def is_stream(start: bytes, kind: str) -> bool | None:
     """Whether a body is a stream of events, by how it begins; ``None``: that cannot be told yet.
 
@@ -27,7 +32,7 @@ def is_stream(start: bytes, kind: str) -> bool | None:
         kind: its content type, which decides only where the first line may be a field that
             nobody knows.
     """
-    labelled = "event-stream" in kind.lower()
+    labelled = claims_events(kind)
     first = start[:_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)
     if not first or BOM.startswith(start):
         return None if len(start) < _LOOKED_AT else labelled
@@ -55,11 +60,6 @@ class Framing:
     def body(self) -> bytes:
         """What there is of a body that is no stream."""
         return bytes(self._held)
-
-    @property
-    def claims_events(self) -> bool:
-        """Whether the content type calls the body a stream."""
-        return "event-stream" in self.kind.lower()
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""

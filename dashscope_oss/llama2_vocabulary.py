@@ -8,6 +8,7 @@ vocabulary on 2026-11-21.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 _WIDE = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
@@ -45,6 +46,6 @@ def wide_character() -> re.Pattern[str]:
     return re.compile(_WIDE)
 
 
-def wide_tokens(text: str) -> int:
-    """Return how many tokens the characters of these scripts in ``text`` are, others left out."""
-    return sum(1 if c in _PIECES else len(c.encode()) for c in wide_character().findall(text))
+def wide_tokens(characters: Iterable[str]) -> int:
+    """Return how many tokens these ``characters`` are, which :func:`wide_character` found."""
+    return sum(1 if c in _PIECES else len(c.encode()) for c in characters)

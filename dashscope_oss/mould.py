@@ -32,6 +32,10 @@ class Mould(Generic[Model]):
         self._state = [item for item in state.items() if not isinstance(item[1], _KINDS)]
         self._own_state = _copies(state)
 
+    def makes(self, kind: type[BaseModel]) -> bool:
+        """Whether its objects are of ``kind``."""
+        return issubclass(self._kind, kind)
+
     def cast(self, **values: object) -> Model:
         """Return an object that differs in ``values``, named as the fields are."""
         fields = self._fields.copy()

@@ -12,7 +12,7 @@ vocabularies hold a few of up to some five.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dashscope_oss.llama2_vocabulary import wide_character, wide_tokens
 from dashscope_oss.record import Tokenizer
@@ -28,17 +28,17 @@ _RATES: dict[Tokenizer, tuple[float, float, float]] = {
     "other": (0.81, 0.223, 0.2),
 }
 # Counts the former's characters as they are.
-_EXACT: dict[Tokenizer, Callable[[str], int]] = {"llama2": wide_tokens}
+_EXACT: dict[Tokenizer, Callable[[Iterable[str]], int]] = {"llama2": wide_tokens}
 _LONGEST_TOKEN = 128
 
 
 def estimate(text: str, family: Tokenizer) -> int:
     """Return about how many tokens ``text`` is to a tokenizer of ``family``."""
     rate, other, _ = _RATES[family]
-    characters = len(wide_character().findall(text))
+    characters = wide_character().findall(text)
     exact = _EXACT.get(family)
-    wide = exact(text) if exact else characters * rate
-    return math.ceil(wide + (len(text) - characters) * other)
+    wide = exact(characters) if exact else len(characters) * rate
+    return math.ceil(wide + (len(text) - len(characters)) * other)
 
 
 def at_least(text: str, family: Tokenizer) -> int:

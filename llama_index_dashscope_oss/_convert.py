@@ -147,7 +147,7 @@ class _Growing(Generic[Response]):
 
     def _like_the_last(self, mould: Mould[Response], delta: Delta) -> Response:
         raw = {name: value for name, value in delta.raw.items() if name != "usage"}
-        if self._convert is completion_response:
+        if mould.makes(CompletionResponse):
             return mould.cast(text=self._text, delta=delta.text, raw=raw)
         message = _MESSAGES.cast(blocks=[_TEXTS.cast(text=self._text)])
         return mould.cast(message=message, delta=delta.text, raw=raw)

@@ -116,7 +116,7 @@ def announced(limiter: object, request: Request) -> Request:
 def settled(limiter: object, request: Request, reply: Reply) -> Reply:
     """Return ``reply``, what it took told to a limiter of this kind."""
     if isinstance(limiter, RateLimits):
-        limiter.charge(_taken(request, reply.usage, reply.text) - _asked(request))
+        _settle(limiter, request, reply.usage, reply.text)
     return reply
 
 
@@ -142,7 +142,7 @@ def _watched(
         for delta in deltas:
             said.append(delta.text)
             if delta.last:
-                limiter.charge(_taken(request, delta.usage, "".join(said)) - _asked(request))
+                _settle(limiter, request, delta.usage, "".join(said))
             yield delta
 
 
@@ -154,8 +154,12 @@ async def _awatched(
         async for delta in deltas:
             said.append(delta.text)
             if delta.last:
-                limiter.charge(_taken(request, delta.usage, "".join(said)) - _asked(request))
+                _settle(limiter, request, delta.usage, "".join(said))
             yield delta
+
+
+def _settle(limiter: RateLimits, request: Request, usage: Usage | None, said: str) -> None:
+    limiter.charge(_taken(request, usage, said) - _asked(request))
 
 
 def _asked(request: Request) -> int:

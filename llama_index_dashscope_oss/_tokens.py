@@ -44,7 +44,8 @@ class TokenEstimator:
         """Return as many numbers as ``text`` has tokens; they mean nothing."""
         wide = 0
         if self.family in _KNOWN_CHARACTERS:
-            wide, text = wide_tokens(text), wide_character().sub("", text)
+            wide = wide_tokens(wide_character().findall(text))
+            text = wide_character().sub("", text)
         words, marks = _MARK.subn("", text)
         begin = 1 if text or wide else 0  # Llama 2 puts a space before any text
         return [0] * (

@@ -40,7 +40,7 @@ from dashscope_oss.gateway.access import AccessSettings, Table, key_in
 from dashscope_oss.gateway.fleet import Fleet, Member
 from dashscope_oss.gateway.job import modern
 from dashscope_oss.gateway.openai import new_record
-from dashscope_oss.gateway.upstream import Api, Health, Kind, Upstream
+from dashscope_oss.gateway.upstream import PATIENCE, Api, Health, Kind, Upstream
 from dashscope_oss.record import Input, ModelInfo, Structured, Thinking, Tokenizer
 
 TEMPLATES: Mapping[str, templates.PromptTemplate] = {
@@ -98,6 +98,9 @@ class ServerSettings(Table):
     access_log: bool = False
 
 
+_HEALTH = Health()
+
+
 class HealthSettings(Table):
     """How an upstream is watched: the table ``[upstreams.NAME.health]``.
 
@@ -107,9 +110,9 @@ class HealthSettings(Table):
         timeout: seconds that an answer may take.
     """
 
-    path: _Path = "models"
-    interval: PositiveFloat = 5.0
-    timeout: PositiveFloat = 5.0
+    path: _Path = _HEALTH.path
+    interval: PositiveFloat = _HEALTH.interval
+    timeout: PositiveFloat = _HEALTH.timeout
 
 
 class UpstreamSettings(Table):
@@ -129,7 +132,7 @@ class UpstreamSettings(Table):
     kind: Kind | None = None
     api_key_env: str | None = None
     api: Api = "auto"
-    timeout: PositiveFloat = 300.0
+    timeout: PositiveFloat = PATIENCE
     weight: PositiveFloat = 1.0
     health: HealthSettings = HealthSettings()
 

@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 Api: TypeAlias = Literal["auto", "chat", "completions"]
 Kind: TypeAlias = Literal["vllm", "sglang", "llama.cpp", "ollama"]
 
+PATIENCE = 300.0
+"""Seconds between two pieces of an answer, if nobody says otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
@@ -50,7 +53,7 @@ class Upstream:
     default: str | None = None
     api: Api = "auto"
     apis: Mapping[str, Api] = field(default_factory=dict)
-    timeout: float = 300.0
+    timeout: float = PATIENCE
     health: Health | None = None
 
 
