@@ -57,6 +57,18 @@ class SecureServer(RawServer):
             super()._serve(secured)
 
 
+class Rude(RawServer):
+    """Does as ``serve`` does with whoever connects: a stranger may have had this port before."""
+
+    def __init__(self, serve: Callable[[socket.socket], object]) -> None:
+        super().__init__(b"")
+        self._do = serve
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            self._do(connection)
+
+
 class Tunnel(RawServer):
     """A proxy that connects whoever asks it with ``server``."""
 
@@ -218,11 +230,11 @@ async def test_closing_an_answer_twice_gives_its_place_back_once(make):
 
 
 async def test_nobody_listening_gives_the_place_back(make):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    caller = make(1)
-    with pytest.raises(httpx.ConnectError):
-        await caller._do(caller.http.post, f"http://127.0.0.1:{port}")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        caller = make(1)
+        with pytest.raises(httpx.ConnectError):
+            await caller._do(caller.http.post, f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert caller.all_free()
 
 
@@ -625,9 +637,9 @@ async def test_bytes_that_are_no_tls_are_an_error(make):
 
 
 async def test_the_next_address_of_a_host_is_tried_if_one_does_not_answer(make, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dead = listener.getsockname()
-    with RawServer(GOOD) as server:
+    with socket.socket() as taken, RawServer(GOOD) as server:
+        taken.bind(("127.0.0.1", 0))
+        dead = taken.getsockname()
         alive = ("127.0.0.1", int(server.origin.rpartition(":")[2]))
 
         def addresses(*_: object, flags: int = 0, **__: object):
@@ -650,71 +662,53 @@ async def test_an_answer_may_end_with_its_connection(make):
 @pytest.mark.parametrize("parts", [[b"one"], [b"", b"", b"one", b""]], ids=["one", "empty too"])
 async def test_a_question_of_unknown_length_is_sent_to_its_end(make, parts):
     """httpcore marks the end of others by an empty write, of which there may be any number."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                received = b""
-                while not received.endswith(SSE_END) and (more := connection.recv(10_000)):
-                    received += more
-                connection.sendall(GOOD)
+    def serve(connection: socket.socket) -> None:
+        received = b""
+        while not received.endswith(SSE_END) and (more := connection.recv(10_000)):
+            received += more
+        connection.sendall(GOOD)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            for part in parts:
-                yield part
+    async def pieces() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
 
-        thread = threading.Thread(target=serve)
-        thread.start()
+    with Rude(serve) as server:
         caller = make(1)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         content = iter(parts) if caller.sync else pieces()
-        assert (await caller._do(caller.http.post, url, content=content)).is_success
+        assert (await caller._do(caller.http.post, server.origin, content=content)).is_success
         await caller.close()
-        thread.join(WAIT)
 
 
 async def test_a_refusal_before_the_whole_question_was_read_is_read(make):
     """A server may say that a body is too large and close without reading it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def refuse() -> None:
-            connection, _ = listener.accept()
-            connection.recv(10_000)
-            connection.sendall(answer("too large", "413 Content Too Large"))
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(1_000_000):
-                pass
-            connection.close()
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(answer("too large", "413 Content Too Large"))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1_000_000):
+            pass
 
-        thread = threading.Thread(target=refuse)
-        thread.start()
+    with Rude(refuse) as server:
         caller = make(1)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        found = await caller._do(caller.http.post, url, content=b"x" * 3_000_000)
+        found = await caller._do(caller.http.post, server.origin, content=b"x" * 3_000_000)
         assert found.status_code == 413
         await caller.close()
-        thread.join(WAIT)
 
 
 async def test_a_server_that_goes_while_a_long_question_is_sent_is_an_error(make):
     """Who sends is told at once, and its place is free again."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def leave() -> None:
-            connection, _ = listener.accept()
-            connection.recv(10_000)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
+    def leave(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-        thread = threading.Thread(target=leave)
-        thread.start()
+    with Rude(leave) as server:
         caller = make(1)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-            await caller._do(caller.http.post, url, content=b"x" * 30_000_000)
+            await caller._do(caller.http.post, server.origin, content=b"x" * 30_000_000)
         assert caller.all_free()
-        thread.join(WAIT)
 
 
 async def test_a_reader_that_is_slow_holds_the_sender_back(tasks):
@@ -732,32 +726,27 @@ async def test_a_reader_that_is_slow_holds_the_sender_back(tasks):
 
 async def test_a_server_that_reads_late_gets_the_whole_question(tasks):
     """What it does not take yet waits here, and the rest follows as soon as it can."""
-    late = threading.Event()
+    late, received = threading.Event(), []
 
     async def question() -> AsyncIterator[bytes]:
         yield b"x" * 30_000_000
         yield b""  # what there is goes out before more is asked for
         yield b"end"
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+    def serve(connection: socket.socket) -> None:
+        late.wait(WAIT)
+        last = b""
+        while not last.endswith(SSE_END) and (more := connection.recv(1_000_000)):
+            received.append(len(more))
+            last = last[-20:] + more
+        connection.sendall(GOOD)
 
-        def serve() -> int:
-            connection, _ = listener.accept()
-            late.wait(WAIT)
-            received, last = 0, b""
-            with connection:
-                while not last.endswith(SSE_END) and (more := connection.recv(1_000_000)):
-                    received, last = received + len(more), last[-20:] + more
-                connection.sendall(GOOD)
-            return received
-
-        received = pool.submit(serve)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        task = asyncio.create_task(tasks.http.post(url, content=question()))
+    with Rude(serve) as server:
+        task = asyncio.create_task(tasks.http.post(server.origin, content=question()))
         await until(lambda: any(line._network_stream._full for line in tasks.pool._lines.busy))
         late.set()
         assert (await task).is_success
-    assert received.result() > 30_000_000
+    assert sum(received) > 30_000_000
 
 
 async def test_what_arrives_as_the_time_runs_out_is_read(tasks):
