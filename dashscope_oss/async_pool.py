@@ -17,6 +17,7 @@ from dashscope_oss.pool import (
     IDLE_SECONDS,
     Lines,
     all_in_use,
+    arrived,
     composed,
     keep_deadlines,
     limit_of,
@@ -44,6 +45,15 @@ class _AsyncLine(httpcore.AsyncHTTP11Connection):
     def is_available(self) -> bool:
         """Whether another call may use it; see ``pool``."""
         return super().is_available() and not self._h11_state.trailing_data[0]
+
+    async def _receive_response_body(self, request: httpcore.Request) -> AsyncIterator[bytes]:
+        limit = limit_of(request, "read")
+        for piece in arrived(self._h11_state):
+            if piece is None:
+                data = await self._network_stream.read(self.READ_NUM_BYTES, limit)
+                self._h11_state.receive_data(data)
+            else:
+                yield piece
 
 
 class AsyncPool:

@@ -16,6 +16,7 @@ from collections import OrderedDict, deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import h11
 import httpcore
 import httpx
 
@@ -68,6 +69,34 @@ class Lines(Generic[L]):
         return idle, list(self.busy)
 
 
+def arrived(state: h11.Connection) -> Iterator[bytes | None]:
+    """Yield what of an answer's body has come, and ``None`` where more has to be read first.
+
+    httpcore hands on each part as the server cut it, and an event of a stream is a part of its
+    own; here all that one read brought comes in one piece.
+
+    Raises:
+        httpcore.RemoteProtocolError: the answer is no HTTP, or broke off.
+    """
+    parts: list[bytes] = []
+    while True:
+        try:
+            event = state.next_event()
+        except h11.RemoteProtocolError as error:
+            if parts:
+                yield b"".join(parts)
+            raise httpcore.RemoteProtocolError(error) from error
+        if isinstance(event, h11.Data):
+            parts.append(event.data)
+            continue
+        if parts:
+            yield b"".join(parts)
+            parts.clear()
+        if event is not h11.NEED_DATA:
+            return
+        yield None
+
+
 class _Line(httpcore.HTTP11Connection):
     """A connection, with a way to end it from outside."""
 
@@ -78,6 +107,15 @@ class _Line(httpcore.HTTP11Connection):
     def is_available(self) -> bool:
         """Whether another call may use it: what is left of one answer would begin the next."""
         return super().is_available() and not self._h11_state.trailing_data[0]
+
+    def _receive_response_body(self, request: httpcore.Request) -> Iterator[bytes]:
+        limit = limit_of(request, "read")
+        for piece in arrived(self._h11_state):
+            if piece is None:
+                data = self._network_stream.read(self.READ_NUM_BYTES, limit)
+                self._h11_state.receive_data(data)
+            else:
+                yield piece
 
 
 class Pool:

@@ -124,7 +124,9 @@ class Caller:
 
     async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
         pieces = response.iter_raw() if self.sync else response.aiter_raw()
-        while piece := await (asyncio.to_thread(next, pieces, b"") if self.sync else anext(pieces)):
+        while piece := await (
+            asyncio.to_thread(next, pieces, b"") if self.sync else anext(pieces, b"")
+        ):
             yield piece
 
     async def close(self) -> None:
@@ -651,6 +653,26 @@ async def test_the_next_address_of_a_host_is_tried_if_one_does_not_answer(make, 
         caller = make(1)
         url = "http://localhost:1/api"
         assert (await caller._do(caller.http.post, url, json={})).is_success
+
+
+async def test_what_arrives_together_comes_in_one_piece_however_the_server_cut_it(make):
+    """httpcore alone would hand on each event of a stream apart, at the price of a call each."""
+    events = [b"data:%d\n\n" % number for number in range(50)]
+    with RawServer([SSE_HEAD + b"".join(map(chunked, events)) + SSE_END]) as server:
+        caller = make(1)
+        pieces = [piece async for piece in caller.pieces(await caller.begin(server))]
+    assert pieces == [b"".join(events)]
+
+
+async def test_what_arrives_before_a_part_that_is_no_http_is_handed_on_before_the_error(make):
+    with RawServer([SSE_HEAD + chunked(b"good") + b"no length\r\n", Close()]) as server:
+        caller = make(1)
+        response = await caller.begin(server)
+        pieces = caller.pieces(response)
+        assert await anext(pieces) == b"good"
+        with pytest.raises(httpx.RemoteProtocolError, match="illegal chunk header"):
+            await anext(pieces)
+        await caller.end(response)
 
 
 async def test_an_answer_may_end_with_its_connection(make):
