@@ -207,10 +207,14 @@ class _Base:
         attempt: _Attempt,
         error: DashScopeError,
         on_retry: OnRetry | None,
-        deltas: Deltas | None = None,
+        *,
+        seen: bool = False,
     ) -> float:
-        """Return the seconds to wait before another try, or raise ``error``."""
-        if deltas and deltas.handed_on:
+        """Return the seconds to wait before another try, or raise ``error``.
+
+        It is raised at once if the caller has ``seen`` some of the answer.
+        """
+        if seen:
             raise error
         wait = retry.delay(attempt.number, error, max_retries=self.max_retries)
         if wait is None or wait >= attempt.deadline.left():
@@ -348,7 +352,10 @@ class Client(_Base):
             DashScopeError: one of its tree, for everything that can go wrong.
         """
         if request.must_stream:
-            return replies.joined(list(self._pieces(request, on_retry, whole=True)))
+            pieces: list[Delta] = []
+            for piece in self._pieces(request, on_retry, pieces):
+                pieces.append(piece)  # noqa: PERF402 - another try empties it
+            return replies.joined(pieces)
         deadline, number = Deadline(self._total), 1
         while True:
             attempt = self._attempt(request, number, deadline)
@@ -370,9 +377,13 @@ class Client(_Base):
         return self._pieces(request, on_retry)
 
     def _pieces(
-        self, request: Request, on_retry: OnRetry | None, *, whole: bool = False
+        self, request: Request, on_retry: OnRetry | None, unseen: list[Delta] | None = None
     ) -> Generator[Delta, None, None]:
-        deadline, number = Deadline(self._total, whole=whole), 1
+        """Yield the pieces; ``unseen`` is where a caller who shows none of them keeps them.
+
+        Then a try that broke off is forgotten, and another may follow.
+        """
+        deadline, number = Deadline(self._total, whole=unseen is not None), 1
         while True:
             deltas = Deltas(request)
             attempt = self._attempt(request, number, deadline, stream=True)
@@ -391,7 +402,10 @@ class Client(_Base):
                     yield from deltas.close()
                 return
             except DashScopeError as error:
-                wait = self._wait(attempt, error, on_retry, deltas)
+                seen = deltas.handed_on and unseen is None
+                wait = self._wait(attempt, error, on_retry, seen=seen)
+                if unseen is not None:
+                    unseen.clear()
             self._sleep(wait)
             number += 1
 
@@ -496,8 +510,10 @@ class AsyncClient(_Base):
     async def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
         """Send a call and return the whole answer; see :meth:`Client.send`."""
         if request.must_stream:
-            pieces = self._pieces(request, on_retry, whole=True)
-            return replies.joined([delta async for delta in pieces])
+            pieces: list[Delta] = []
+            async for piece in self._pieces(request, on_retry, pieces):
+                pieces.append(piece)  # noqa: PERF401 - another try empties it
+            return replies.joined(pieces)
         deadline, number = Deadline(self._total), 1
         while True:
             attempt = self._attempt(request, number, deadline)
@@ -515,11 +531,12 @@ class AsyncClient(_Base):
         return self._pieces(request, on_retry)
 
     async def _pieces(
-        self, request: Request, on_retry: OnRetry | None, *, whole: bool = False
+        self, request: Request, on_retry: OnRetry | None, unseen: list[Delta] | None = None
     ) -> AsyncGenerator[Delta, None]:
+        """Yield the pieces; see ``Client``."""
         # One generator and no context manager made of one: a loop that ends while a stream is
         # abandoned closes every generator at once, and nested ones get in each other's way.
-        deadline, number = Deadline(self._total, whole=whole), 1
+        deadline, number = Deadline(self._total, whole=unseen is not None), 1
         while True:
             deltas = Deltas(request)
             attempt = self._attempt(request, number, deadline, stream=True)
@@ -540,7 +557,10 @@ class AsyncClient(_Base):
                             yield delta
                 return
             except DashScopeError as error:
-                wait = self._wait(attempt, error, on_retry, deltas)
+                seen = deltas.handed_on and unseen is None
+                wait = self._wait(attempt, error, on_retry, seen=seen)
+                if unseen is not None:
+                    unseen.clear()
             await self._sleep(wait)
             number += 1
 

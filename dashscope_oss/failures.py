@@ -154,6 +154,8 @@ def network_error(
             model=model,
             partial_text=partial,
         )
+    if isinstance(error, httpx.ProxyError):
+        return _refused_by_proxy(why, model)
     url = error.request.url
     return APIConnectionError(
         f"no answer from {url.netloc.decode()}: {why}",
@@ -162,6 +164,17 @@ def network_error(
         if is_vendor(str(url))
         else "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`).",
     )
+
+
+def _refused_by_proxy(why: str, model: str) -> APIConnectionError:
+    refusal = APIConnectionError(
+        f"the proxy lets no call through: {why}",
+        model=model,
+        hint="Check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, with its user and password; NO_PROXY "
+        "names hosts that need none.",
+    )
+    refusal.retryable = not why.startswith("4")  # the status of its refusal, if it gave one
+    return refusal
 
 
 _LIMITS: dict[type[Exception], tuple[str, str]] = {

@@ -141,6 +141,11 @@ def streaming(request) -> Caller:
     return Caller(is_async="async" in request.param, streams=True)
 
 
+@pytest.fixture(params=["send", "async-send"])
+def whole(request) -> Caller:
+    return Caller(is_async="async" in request.param, streams=False)
+
+
 # Good answers
 
 
@@ -231,6 +236,14 @@ def test_a_call_that_must_stream_streams_and_is_joined(call: Caller):
         assert call(server, asked("qwq-32b")).text == "hello"
     assert server.requests[0].headers["accept"] == "text/event-stream"
     assert server.requests[0].body["parameters"]["incremental_output"] is True
+
+
+def test_a_call_that_must_stream_and_breaks_off_is_tried_again_from_its_beginning(whole: Caller):
+    """Nobody has seen what came of it."""
+    broken = [SSE_HEAD, chunk(frame("hel")), Cut()]
+    with RawServer(broken, GOOD_STREAM) as server:
+        assert whole(server, asked("qwq-32b")).text == "hello"
+    assert len(whole.waits) == 1
 
 
 # Streams

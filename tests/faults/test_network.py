@@ -182,6 +182,19 @@ def test_a_proxy_that_refuses_is_an_error(caller: Caller, monkeypatch):
     assert (error.status_code, len(proxy.requests)) == (407, 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "tries"), [("407 Proxy Authentication Required", 1), ("503 Busy", 3)]
+)
+def test_a_proxy_that_makes_no_tunnel_is_named_and_asked_again_if_that_may_help(
+    caller: Caller, status, tries, monkeypatch
+):
+    with RawServer(answer(b"", status)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        place = "https://dashscope.example/api/v1"
+        caller.fails(place, APIConnectionError, f"proxy.*{status}.*HTTPS_PROXY")
+    assert proxy.connections == tries
+
+
 @pytest.mark.filterwarnings("ignore:key and prompts")
 def test_the_limit_of_a_whole_call_holds_through_a_proxy(caller: Caller, monkeypatch):
     with RawServer([head(length=10**6), Endless(b" ", 0.02)]) as proxy:
