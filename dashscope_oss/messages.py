@@ -109,17 +109,17 @@ class Options:
 
     @classmethod
     def of(cls, settings: object) -> Options:
-        """Return the options that ``settings`` holds in attributes of the same names."""
-        said = {name: getattr(settings, name, None) for name in (*OPTION_NAMES, *_SWITCHES)}
-        return cls().merged({name: value for name, value in said.items() if value is not None})
+        """Return the options that ``settings`` holds in its own attributes of these names."""
+        held = vars(settings)
+        said = {name: held.get(name) for name in _NAMES}
+        return cls(**{name: value for name, value in said.items() if value is not None})
 
     def merged(self, given: Json) -> Options:
         """Return these options with ``given`` over them; names that are no option go to extra."""
         if not given:
             return self
-        names = (*OPTION_NAMES, *_SWITCHES)
-        known = {name: value for name, value in given.items() if name in names}
-        rest = {name: value for name, value in given.items() if name not in names}
+        known = {name: value for name, value in given.items() if name in _NAMES}
+        rest = {name: value for name, value in given.items() if name not in _NAMES}
         return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
 
 
@@ -128,6 +128,7 @@ OPTION_NAMES: tuple[str, ...] = tuple(
     f.name for f in fields(Options) if f.name not in ("extra", *_SWITCHES)
 )
 """Names of the options, in the order in which they are sent."""
+_NAMES = frozenset((*OPTION_NAMES, *_SWITCHES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
