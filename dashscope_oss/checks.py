@@ -208,8 +208,20 @@ def _is_stop(value: object) -> bool:
     if isinstance(value, str):
         return True
     return isinstance(value, list) and any(
-        all(isinstance(item, kind) for item in value) for kind in (str, int, list)
+        all(map(fits, value)) for fits in (_is_text, _is_id, _is_ids)
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_id, value))
 
 
 RANGES: dict[str, tuple[Callable[[object], bool], str]] = {

@@ -6,7 +6,6 @@ cut short or empty for want of one.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -42,8 +41,11 @@ _BLOCKED = (
 )
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
 _SHOWN = 500
+# Characters of an answer, and what a piece of it counts at least: none that is meant is so long,
+# and one without end would fill the memory.
+_MOST = 20_000_000
+_LEAST = 10
 _MOST_COUNT = 2**53
-_log = logging.getLogger("dashscope_oss.gateway")
 
 
 class AnswerReader:
@@ -58,6 +60,7 @@ class AnswerReader:
         self._reason: str | None = None
         self._usage: Usage | None = None
         self._calls = _CallNumbers()
+        self._size = 0
 
     def push(self, data: bytes) -> Delta | None:
         """Return what the next object adds; ``None`` if that is nothing.
@@ -107,7 +110,13 @@ class AnswerReader:
             tool_calls=self._calls.numbered(holder.get("tool_calls")),
             usage=self._usage,
         )
-        return found if found.text or found.reasoning or found.tool_calls else None
+        if not (found.text or found.reasoning or found.tool_calls):
+            return None
+        self._size += _LEAST + len(found.text) + len(found.reasoning)
+        self._size += sum(len(call.name) + len(call.arguments) for call in found.tool_calls)
+        if self._size > _MOST:
+            raise Refusal(500, "InternalError", "The engine's answer does not end.")
+        return found
 
 
 class _CallNumbers:
@@ -178,7 +187,12 @@ def refusal_for(status: int, body: bytes, limit: int | None = None) -> Refusal:
         limit: tokens that the weights take, if the gateway knows.
     """
     text = words_of(body)
-    _log.error("the engine refused a call with status %s: %s", status, text)
+    refusal = _refusal(status, text, limit)
+    refusal.cause = f"HTTP {status}: {text}"
+    return refusal
+
+
+def _refusal(status: int, text: str, limit: int | None) -> Refusal:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         said = "Requests rate limit exceeded, try again later."
         return Refusal(429, "Throttling.RateQuota", said)
@@ -192,7 +206,7 @@ def refusal_for(status: int, body: bytes, limit: int | None = None) -> Refusal:
 
 
 def words_of(body: bytes) -> str:
-    """Return what an error's body says, in whatever form servers put it; never HTML.
+    """Return what an error's body says, in one line, in whatever form servers put it; never HTML.
 
     Known: ``{"error": {"message"}}`` (vLLM, llama.cpp, Ollama, OpenAI), ``{"error": "text"}``
     (Ollama's own API), ``{"message"}`` (SGLang, older vLLM), ``{"detail"}`` (FastAPI), each also
@@ -205,7 +219,16 @@ def words_of(body: bytes) -> str:
     except (ValueError, RecursionError):
         found = body.decode("utf-8", "replace").strip()
         found = "" if found.startswith("<") else found
-    return found[:_SHOWN] or "it said nothing"
+    return one_line(found) or "it said nothing"
+
+
+def one_line(text: str) -> str:
+    """Return what a server said, which may repeat a caller's text, as it can stand in a log.
+
+    No line break, no control character and no lone surrogate is left.
+    """
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[:_SHOWN])
+    return " ".join(shown.split())
 
 
 def ids_in(listed: bytes) -> set[str]:
@@ -250,8 +273,8 @@ def _failure(data: Mapping[str, object], limit: int | None) -> Refusal:
     code = (inner if isinstance(inner, Mapping) else data).get("code")
     if isinstance(code, int) and code in (400, 413, 422, 429, 503):
         return refusal_for(code, to_json(data), limit)
-    _log.error("the engine failed: %s", words_of(to_json(data)))
-    return Refusal(500, "InternalError.Algo", "The engine failed while it answered.")
+    said = "The engine failed while it answered."
+    return Refusal(500, "InternalError.Algo", said, cause=words_of(to_json(data)))
 
 
 def _text(value: object) -> str:

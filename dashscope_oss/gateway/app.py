@@ -18,6 +18,7 @@ from dashscope_oss.gateway.listing import models_page
 from dashscope_oss.gateway.metrics import CONTENT_TYPE, Metrics
 from dashscope_oss.gateway.reading import read_job
 from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
+from dashscope_oss.gateway.sites import Names, check_site
 from dashscope_oss.gateway.status import HTML, health, overview, page
 from dashscope_oss.record import Endpoint, ModelInfo
 from dashscope_oss.reply import decode
@@ -67,6 +68,7 @@ class Gateway:
         self._on_request = on_request
         named = {f"key-{number}": key for number, key in enumerate(api_keys, 1)}
         self.access = Access(access, keys=named)
+        self._names = Names(access.hosts if access else ())
         self.metrics = Metrics(engine)
         self.failure = ""
 
@@ -121,7 +123,9 @@ class Gateway:
 
     async def _route(self, entry: Entry) -> None:
         call = entry.call
-        _check_site(call)
+        check_site(call.method, call.headers)
+        if self.access.open:
+            self._names.check(call.headers, call.address)
         if call.path not in _OPEN:
             entry.caller = self.access.caller(call.headers)
         if call.path in _ENDPOINTS:
@@ -229,14 +233,6 @@ class Gateway:
                 await entry.call.stream(job, deltas)
             else:
                 await entry.call.reply(job, deltas)
-
-
-def _check_site(call: Exchange) -> None:
-    # Only browsers say this. A gateway without keys would work for any page that is open in one.
-    # Whoever follows a link elsewhere to the status page sees it; that other page does not.
-    follows = call.method == "GET" and call.headers.get("sec-fetch-mode") == "navigate"
-    if call.headers.get("sec-fetch-site") == "cross-site" and not follows:
-        raise Refusal(403, "AccessDenied", "Pages of other sites may not call this gateway.")
 
 
 def _check_method(method: str, *wanted: str) -> None:

@@ -8,7 +8,7 @@ from typing import NoReturn
 from dashscope_oss import tokens
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.gateway.job import Job
-from dashscope_oss.gateway.refusals import Refusal
+from dashscope_oss.gateway.refusals import Refusal, Untakable
 from dashscope_oss.gateway.upstream import Api, Upstream, dialect_of
 from dashscope_oss.messages import Message
 from dashscope_oss.record import ModelInfo
@@ -73,7 +73,8 @@ def _refuse(text: str) -> NoReturn:
 
 def _untakable(name: str, upstream: Upstream) -> NoReturn:
     said = upstream.kind or "a server of an unknown kind"
-    _refuse(f"The parameter {name} cannot be passed on: behind this gateway stands {said}.")
+    text = f"The parameter {name} cannot be passed on: behind this gateway stands {said}."
+    raise Untakable(400, "InvalidParameter", text)
 
 
 def _common(job: Job, upstream: Upstream) -> dict[str, object]:

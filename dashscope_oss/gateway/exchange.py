@@ -88,6 +88,12 @@ class Exchange:
             for name, value in self._scope["headers"]
         }
 
+    @property
+    def address(self) -> str:
+        """The server's own address at which the call arrived; "" if it is none of IP."""
+        address, port = self._scope.get("server") or ("", None)
+        return "" if port is None else str(address)
+
     @cached_property
     def query(self) -> dict[str, str]:
         """The query string; the first of several values counts."""

@@ -1,9 +1,10 @@
 """Several upstreams as one engine: who answers which model, and who stands in for whom.
 
 Each call goes to the healthy upstream with the least to do for its weight. If that one fails
-before its first piece, by its own fault (no connection, 5xx, 429, nonsense), the next healthy one
-is asked; once a piece is out, never, for the caller has read it. A refusal of the request itself
-is the answer. If no upstream is healthy all are tried: the last look at them may be old.
+before its first piece, by its own fault (no connection, 5xx, 429, nonsense) or for want of a
+parameter that other kinds have, the next healthy one is asked; once a piece is out, never, for the
+caller has read it. A refusal of the request itself is the answer. If no upstream is healthy all
+are tried: the last look at them may be old.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.openai import OpenAIEngine, is_servers_fault
-from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
+from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal, Untakable
 from dashscope_oss.gateway.upstream import Upstream, UpstreamState
 from dashscope_oss.messages import Delta
 from dashscope_oss.record import ModelInfo
@@ -82,7 +83,7 @@ class Fleet:
 
     async def generate(self, job: Job) -> AsyncGenerator[Delta, None]:
         """Yield the answer of the first upstream that gives one."""
-        failure = Refusal(*UNAVAILABLE)
+        failure: Refusal | None = None
         for place in _in_order(self._places[job.record.id]):
             begun = False
             try:
@@ -92,10 +93,10 @@ class Fleet:
                         begun = True
                 return
             except Refusal as refusal:
-                if begun or not is_servers_fault(refusal):
+                if begun or not _is_of_place(refusal):
                     raise
                 failure = _worse(failure, refusal)
-        raise failure
+        raise failure or Refusal(*UNAVAILABLE)
 
 
 class _Place:
@@ -127,6 +128,16 @@ def _in_order(places: Sequence[_Place]) -> list[_Place]:
     return able
 
 
-def _worse(found: Refusal, other: Refusal) -> Refusal:
-    """What to tell if all failed: too many calls rather than anything else, for that passes."""
-    return found if found.status == 429 else other
+def _is_of_place(refusal: Refusal) -> bool:
+    """Whether another place may answer what this one did not."""
+    return is_servers_fault(refusal) or isinstance(refusal, Untakable)
+
+
+def _worse(found: Refusal | None, other: Refusal) -> Refusal:
+    """What to tell if all failed: too many calls rather than anything else, for that passes.
+
+    What one cannot take is told only if no other was there to take it.
+    """
+    if found is None:
+        return other
+    return found if found.status == 429 or isinstance(other, Untakable) else other

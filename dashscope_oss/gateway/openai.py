@@ -7,21 +7,33 @@ prompt-only model goes to ``/completions`` as it was sent, for real weights know
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import ssl
+import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from dashscope_oss import models
+from dashscope_oss.async_pool import AsyncPool
 from dashscope_oss.endpoint import checked_url
-from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.answers import UNREADABLE, AnswerReader, ids_in, refusal_for, words_of
+from dashscope_oss.errors import ConfigurationError, ProtocolError
+from dashscope_oss.gateway.answers import (
+    UNREADABLE,
+    AnswerReader,
+    ids_in,
+    one_line,
+    refusal_for,
+    words_of,
+)
 from dashscope_oss.gateway.calls import call_for, turns_of
 from dashscope_oss.gateway.job import Job
-from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
+from dashscope_oss.gateway.refusals import NOT_JSON, UNAVAILABLE, Refusal
 from dashscope_oss.gateway.upstream import Health, Upstream, UpstreamState
 from dashscope_oss.messages import Delta, Message
 from dashscope_oss.record import ModelInfo
@@ -29,6 +41,9 @@ from dashscope_oss.sse import Decoder
 
 _BROKEN = (500, "InternalError", "The engine broke off its answer.")
 _STALLED = (500, "RequestTimeOut", "Request timed out, try again later.")
+_BASE_HINT = " (is {} its base, which ends in /v1?)"
+# An invalid address is where a server sends us on to; nobody follows it.
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL)
 _CONNECT = 10.0
 _MOST_BYTES = 10_000_000
 _log = logging.getLogger("dashscope_oss.gateway")
@@ -52,18 +67,10 @@ class OpenAIEngine:
 
     async def start(self) -> None:
         """Open the connections' pool, and look after the server; it may come up later."""
-        upstream = self._upstream
-        key = upstream.api_key
-        self._http = httpx.AsyncClient(
-            base_url=checked_url(upstream.url, "--upstream", like="http://HOST:8000/v1"),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(upstream.timeout, connect=_CONNECT),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-            trust_env=False,
-        )
-        if upstream.health is not None:
-            await self._look(upstream.health)
-            self._watch = asyncio.create_task(self._keep_looking(upstream.health))
+        self._http = _connections(self._upstream)
+        if (health := self._upstream.health) is not None:
+            await self._look(health)
+            self._watch = asyncio.create_task(self._keep_looking(health))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -122,9 +129,10 @@ class OpenAIEngine:
         path, body = call_for(
             job, self._upstream, weights=self.weights_of(job.record), turns=self._turns(job)
         )
+        content = _json(self._completed(body))
         reader = AnswerReader(self.context)
-        with self._traffic.counted(watched=self._upstream.health is not None):
-            async with self._opened(path, self._completed(body)) as response:
+        with self._traffic.counted(self._upstream):
+            async with self._opened(path, content) as response:
                 async for data in _objects(response, self._upstream.timeout):
                     if delta := reader.push(data):
                         yield delta
@@ -138,49 +146,35 @@ class OpenAIEngine:
         return body
 
     @asynccontextmanager
-    async def _opened(
-        self, path: str, body: Mapping[str, object]
-    ) -> AsyncGenerator[httpx.Response, None]:
+    async def _opened(self, path: str, content: bytes) -> AsyncGenerator[httpx.Response, None]:
         """The server's answer; what goes wrong with it in the vendor's words."""
         try:
-            response = await self._send(path, body)
-        except httpx.HTTPError as error:
-            raise self._told(error, UNAVAILABLE) from error
+            response = await self._sent("POST", path, content)
+        except _FAILURES as error:
+            raise _told(error, UNAVAILABLE) from error
         try:
             if not response.is_success:
-                raise self._refused(response.status_code, await _body(response))
+                raise refusal_for(response.status_code, await _body(response), self.context)
             yield response
-        except httpx.HTTPError as error:
-            raise self._told(error, _BROKEN) from error
+        except _FAILURES as error:
+            raise _told(error, _BROKEN) from error
         except ProtocolError as error:
             raise Refusal(*UNREADABLE) from error
         finally:
             await response.aclose()
 
-    async def _send(self, path: str, body: Mapping[str, object]) -> httpx.Response:
+    async def _sent(
+        self, method: str, url: str | httpx.URL, content: bytes | None = None
+    ) -> httpx.Response:
         http = self._pool()
-        request = http.build_request("POST", path, json=body)
-        try:
-            return await http.send(request, stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            # The server ended a kept connection just as it was used again: a new one will do.
-            return await http.send(http.build_request("POST", path, json=body), stream=True)
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        request = http.build_request(method, url, content=content, headers=headers)
+        return await http.send(request, stream=True)
 
     def _pool(self) -> httpx.AsyncClient:
         if self._http is None:
             raise RuntimeError("start() was not called")
         return self._http
-
-    def _refused(self, status: int, body: bytes) -> Refusal:
-        refusal = refusal_for(status, body, self.context)
-        refusal.cause = f"HTTP {status}: {words_of(body)}"
-        return refusal
-
-    def _told(self, error: httpx.HTTPError, otherwise: tuple[int, str, str]) -> Refusal:
-        said = f"{type(error).__name__}: {error}"
-        _log.error("no answer from %s at %s: %s", self._upstream.name, self._upstream.url, said)
-        stalled = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
-        return Refusal(*(_STALLED if stalled else otherwise), cause=said)
 
     async def _keep_looking(self, health: Health) -> None:
         while True:
@@ -195,21 +189,25 @@ class OpenAIEngine:
                 found = await self._wrong(health.path)
         except TimeoutError:
             found = f"no answer in {health.timeout:g} s"
-        except httpx.HTTPError as error:
-            found = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next look must be taken
+            found = _words(error)
         if self._traffic.looked(found):
-            _log.warning("%s is %s", self._upstream.name, f"down: {found}" if found else "up")
+            upstream, state = self._upstream, f"down: {found}" if found else "up"
+            _log.warning("%s at %s is %s", upstream.name, upstream.url, state)
 
     async def _wrong(self, path: str) -> str:
         """What the server says is wrong with it; "" if nothing."""
         url = httpx.URL(self._upstream.url.rstrip("/") + "/").join(path)
-        async with self._pool().stream("GET", url) as response:
+        response = await self._sent("GET", url)
+        try:
             said = await _body(response)
+        finally:
+            await response.aclose()
         self._compare(said)
         if response.is_success:
             return ""
         lost = response.status_code == HTTPStatus.NOT_FOUND
-        hint = f" (is {self._upstream.url} its base, which ends in /v1?)" if lost else ""
+        hint = _BASE_HINT.format(self._upstream.url) if lost else ""
         return f"HTTP {response.status_code}: {words_of(said)}{hint}"
 
     def _compare(self, listed: bytes) -> None:
@@ -222,7 +220,7 @@ class OpenAIEngine:
             return
         self._compared = True
         for name in sorted(wanted - names):
-            has = ", ".join(sorted(names)[:5])
+            has = one_line(", ".join(sorted(names)[:5]))
             _log.warning("%s lists no model %r; it has %s", self._upstream.name, name, has)
 
 
@@ -248,22 +246,75 @@ class _Traffic:
         return self.healthy is not (True if before is None else before)
 
     @contextmanager
-    def counted(self, *, watched: bool) -> Iterator[None]:
-        """Count one call; a server that could not be had is down until it is looked at again."""
+    def counted(self, upstream: Upstream) -> Iterator[None]:
+        """Count one call, and say what failed.
+
+        A server that could not be had is down until it is looked at again.
+        """
         self.under_way += 1
         self.calls += 1
         try:
             yield
             self._told = ""
         except Refusal as refusal:
+            said = one_line(refusal.cause) or one_line(refusal.message) + _hint(upstream.url)
+            level = logging.INFO  # the caller's own fault, who is told
             if is_servers_fault(refusal):
                 self.failures += 1
-                self._told = refusal.cause or refusal.message
-            if watched and refusal.status == UNAVAILABLE[0]:
+                self._told, level = said, logging.ERROR
+            _log.log(level, "a call failed at %s, %s: %s", upstream.name, upstream.url, said)
+            if upstream.health is not None and refusal.status == UNAVAILABLE[0]:
                 self.healthy = False
             raise
         finally:
             self.under_way -= 1
+
+
+def _connections(upstream: Upstream) -> httpx.AsyncClient:
+    url = httpx.URL(checked_url(upstream.url, "--upstream", like="http://HOST:8000/v1"))
+    tls = _trusted() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    transport = httpx.AsyncHTTPTransport(verify=tls)
+    # httpcore's own pool keeps for ever what belonged to callers who left in an unlucky moment.
+    transport._pool = AsyncPool(tls, sys.maxsize)  # type: ignore[assignment]  # noqa: SLF001
+    return httpx.AsyncClient(
+        base_url=url,
+        headers={"Authorization": f"Bearer {upstream.api_key}"} if upstream.api_key else {},
+        timeout=httpx.Timeout(upstream.timeout, connect=_CONNECT),
+        transport=transport,
+        trust_env=False,
+        # One caller's calls must not follow another's, nor cookies pile up.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+
+
+def _trusted() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
+        ) from error
+
+
+def _told(error: Exception, otherwise: tuple[int, str, str]) -> Refusal:
+    stalled = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
+    return Refusal(*(_STALLED if stalled else otherwise), cause=_words(error))
+
+
+def _words(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}").removesuffix(":")
+
+
+def _hint(url: str) -> str:
+    """A server whose answers cannot be read may be another than was meant."""
+    return "" if url.rstrip("/").endswith("/v1") else _BASE_HINT.format(url)
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:  # in a schema, say, a number beyond all measure
+        raise Refusal(400, "InvalidParameter", NOT_JSON) from None
 
 
 def is_servers_fault(refusal: Refusal) -> bool:

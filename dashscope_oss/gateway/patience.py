@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import re
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _MOST_HEAD = 65_536
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 if TYPE_CHECKING:
     Base = H11Protocol
@@ -33,6 +35,8 @@ class _Patient(Base):
         self._head = self.loop.call_later(self.seconds, transport.close)
 
     def data_received(self, data: bytes) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            data = _plain(data)
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             _stop(self._head)
@@ -62,6 +66,18 @@ class _Patient(Base):
         _stop(self._head)
         _stop(self._reading)
         super().connection_lost(exc)
+
+
+def _plain(data: bytes) -> bytes:
+    """Leave unread, in a request's head, the offer to go over to another protocol.
+
+    Java's HTTP client offers HTTP/2 so with its calls. httptools would take the body for the other
+    protocol's first words.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    if _UPGRADE.search(head) is None:
+        return data
+    return _UPGRADE.sub(b"\r\nx-offered:", head) + end + body
 
 
 def _stop(timer: asyncio.TimerHandle | None) -> None:

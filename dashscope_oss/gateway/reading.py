@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from dashscope_oss import tokens
 from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.parameters import check_parameters
-from dashscope_oss.gateway.refusals import Refusal, invalid
+from dashscope_oss.gateway.refusals import NOT_JSON, Refusal, invalid
 from dashscope_oss.messages import ROLES, Message, ToolCall
 from dashscope_oss.record import Endpoint, ModelInfo
 
@@ -18,7 +18,6 @@ _NOT_SERVED = "Model can not be found. GET /api/v1/models lists what this gatewa
 _NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
 # Where any id is served it stands in logs and metrics.
 _LONGEST_ID = 256
-_NOT_JSON = "Required body invalid, please check the request body format."
 
 
 def read_job(
@@ -57,9 +56,9 @@ def _json(body: bytes) -> dict[str, object]:
     try:
         found: object = from_json(body, allow_inf_nan=False)
     except ValueError:
-        invalid(_NOT_JSON)
+        invalid(NOT_JSON)
     if not isinstance(found, dict):
-        invalid(_NOT_JSON)
+        invalid(NOT_JSON)
     return found
 
 

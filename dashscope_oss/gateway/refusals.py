@@ -11,6 +11,7 @@ from typing import NoReturn
 MAX_BODY_BYTES = 32_000_000
 
 UNAVAILABLE = (503, "ModelUnavailable", "Model is unavailable, try again later.")
+NOT_JSON = "Required body invalid, please check the request body format."
 BROKEN_OFF = (500, "InternalError", "The engine broke off its answer.")
 
 
@@ -32,6 +33,10 @@ class Refusal(Exception):
     def body(self) -> dict[str, object]:
         """The error's body, without ``request_id``."""
         return {"code": self.code, "message": self.message}
+
+
+class Untakable(Refusal):
+    """A parameter that this upstream has no name for; one of another kind may have."""
 
 
 def invalid(message: str) -> NoReturn:

@@ -76,6 +76,13 @@ def _is_path(text: str) -> str:
     return text
 
 
+def _is_host(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+|[0-9a-fA-F:]+", text, re.ASCII):
+        raise ValueError("it must be a name alone, without http:// and port")
+    return text
+
+
+_Host = Annotated[str, AfterValidator(_is_host)]
 _Line = Annotated[str, AfterValidator(_one_line)]
 _Path = Annotated[str, AfterValidator(_is_path)]
 
@@ -86,6 +93,8 @@ class ServerSettings(Table):
     Attributes:
         host: address to bind to.
         port: 0 picks a free one.
+        hosts: names of this machine, beside localhost, that its own programs may call; only a
+            gateway without keys needs them.
         modern: no model echoes its prompt, every model reports usage.
         grace: seconds that calls under way may take when it is told to stop.
         access_log: a line of JSON on stderr for each request.
@@ -93,6 +102,7 @@ class ServerSettings(Table):
 
     host: _Line | None = None
     port: _Port | None = None
+    hosts: list[_Host] = Field(default_factory=list)
     modern: bool = False
     grace: NonNegativeInt | None = None
     access_log: bool = False
@@ -231,6 +241,11 @@ class Settings(AccessSettings):
     server: ServerSettings = ServerSettings()
     upstreams: dict[_Name, UpstreamSettings] = Field(default_factory=dict)
     models: dict[_Line, ModelSettings] = Field(default_factory=dict)
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Those of the table ``[server]``."""
+        return self.server.hosts
 
     @model_validator(mode="after")
     def _names_meet(self) -> Settings:

@@ -49,9 +49,14 @@ def _model(engine: Engine, metrics: Metrics, record: ModelInfo) -> dict[str, obj
         "model": record.id,
         "served_by": engine.weights_of(record),
         "endpoint": record.endpoint,
-        "takes_messages": record.takes_messages,
+        "prompt_form": None if record.takes_messages else _prompt_form(record),
         **asdict(totals),
     }
+
+
+def _prompt_form(record: ModelInfo) -> tuple[str, str]:
+    """What the page writes around a question, as callers of a prompt-only model do."""
+    return record.template.user if record.template else ("", "")
 
 
 def _sum(metrics: Metrics) -> Totals:

@@ -79,6 +79,17 @@ def test_the_playground_streams(show, page, model):
     expect(page.get_by_role("button", name="Ask")).to_be_enabled()
 
 
+def test_the_playground_writes_a_prompt_in_its_familys_form(show, page):
+    """Weights that know no messages would only go on with a bare question."""
+    show()
+
+    ask(page, "Speak.", "ziya-llama-13b-v1")
+
+    expect(page.locator("#answer")).to_have_text(
+        "<s><human> :Speak.\n<bot> : You said: Speak.</s>", use_inner_text=True
+    )
+
+
 def test_the_playground_shows_thoughts_and_tokens(show, page):
     """Thinking apart from the answer, and what it cost."""
     show(Answer("42", reasoning="Let me see.", usage=USAGE))

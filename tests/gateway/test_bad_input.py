@@ -207,7 +207,7 @@ def raw(engine):
     return socket.create_connection((host, int(port)), timeout=10)
 
 
-HEAD = f"POST /api/v1{PATH.format('text-generation')} HTTP/1.1\r\nHost: gateway\r\n"
+HEAD = f"POST /api/v1{PATH.format('text-generation')} HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize("length", [50_000_000, None])

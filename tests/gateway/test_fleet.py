@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -258,3 +259,81 @@ async def test_a_base_without_v1_is_guessed_at():
     server.healthy = 404
     async with started(member("a", server, health=NEVER)) as fleet:
         assert f"(is {server.url} its base, which ends in /v1?)" in fleet.upstreams()[0].last_error
+
+
+class Astray(Server):
+    """Sends its second look on to an address that is none."""
+
+    def _look(self, connection, path):
+        if len(self.looks) == 1:
+            self.looks.append(path)
+            connection.sendall(b"HTTP/1.1 307 x\r\nlocation: javascript:x\r\n\r\n")
+        else:
+            super()._look(connection, path)
+
+
+async def test_no_answer_ends_the_looking(caplog):
+    """Not even one that the HTTP library cannot take: the next look finds the server well."""
+    server = Astray()
+    async with started(member("a", server, health=OFTEN)) as fleet, asyncio.timeout(WAIT):
+        while len(server.looks) < 4:  # noqa: ASYNC110 - from outside
+            await asyncio.sleep(0.01)
+        assert fleet.upstreams()[0].healthy is True
+
+    assert f"a at {server.url} is down: InvalidURL: " in caplog.text
+
+
+class Weary(Server):
+    """Answers one request on a connection, and ends it as the next one comes."""
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as read:
+            while read.readline().strip():
+                pass
+            self.looks.append("")
+            connection.sendall(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n")
+            read.readline()
+
+
+async def test_a_connection_that_ends_just_then_is_no_ill_server(caplog):
+    """The look is taken again on a new one, as calls are."""
+    server = Weary()
+    async with started(member("a", server, health=OFTEN)), asyncio.timeout(WAIT):
+        while len(server.looks) < 4:  # noqa: ASYNC110 - from outside
+            await asyncio.sleep(0.01)
+
+    assert "is down" not in caplog.text
+
+
+def member_of(kind, name, server):
+    upstream = Upstream(url=server.url, name=name, kind=kind, names={RECORD.id: "w"})
+    return Member(upstream=upstream, weight=9.0 if kind == "ollama" else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [(("ollama", "vllm"), "vllm"), (("vllm", "ollama"), "vllm"), (("ollama", "ollama"), 400)],
+)
+async def test_a_parameter_goes_to_who_has_it(kinds, expected):
+    """Ollama knows no top_k: it is refused only where all stand-ins are of such a kind."""
+    members = [member_of(kind, f"{n}", answering(kind)) for n, kind in enumerate(kinds)]
+    asked = replace(JOB, parameters={"top_k": 5})
+    async with started(*members) as fleet:
+        for _ in range(3):
+            try:
+                found = "".join([delta.text async for delta in fleet.generate(asked)])
+            except Refusal as refusal:
+                found = refusal.status
+            assert found == expected
+
+
+@pytest.mark.parametrize("gone_first", [False, True])
+async def test_who_could_not_be_asked_is_told_rather_than_who_could_not_take_it(gone_first):
+    """The caller may try again: 503, not 400."""
+    gone = Member(upstream=Upstream(url=down().url, kind="vllm", names={RECORD.id: "w"}))
+    members = [gone, member_of("ollama", "b", answering("x"))]
+    async with started(*(members if gone_first else reversed(members))) as fleet:
+        with pytest.raises(Refusal) as caught:
+            _ = [delta async for delta in fleet.generate(replace(JOB, parameters={"top_k": 5}))]
+
+    assert caught.value.status == 503

@@ -20,7 +20,8 @@ PATH = "/api/v1/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
 CONTENT = json.dumps(BODY).encode()
 REQUEST = (
-    f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(CONTENT)}\r\n\r\n".encode() + CONTENT
+    f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(CONTENT)}\r\n\r\n".encode()
+    + CONTENT
 )
 
 
@@ -60,7 +61,7 @@ def answer(connection):
 def test_a_head_that_does_not_come_ends_the_connection(protocol):
     """Not one byte, or some and no more."""
     with impatient() as connect:
-        for sent in (b"", b"POST / HTTP/1.1\r\nhost: x\r\nx-slow: "):
+        for sent in (b"", b"POST / HTTP/1.1\r\nhost: localhost\r\nx-slow: "):
             with connect() as connection:
                 connection.sendall(sent)
                 assert connection.recv(1) == b""
@@ -117,7 +118,7 @@ def test_a_caller_who_does_not_read_on_stops_the_engine(protocol):
     engine = Flood()
     more = {**BODY, "parameters": {"incremental_output": True}}
     content = json.dumps(more).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
     with impatient(engine) as connect, connect() as connection:
         connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         assert engine.stopped.wait(10)
@@ -167,7 +168,7 @@ def test_a_body_of_50_mb_is_refused_in_the_services_words(protocol, chunked):
         REQUEST * 50,
         b"POST "
         + PATH.encode()
-        + b" HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        + b" HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_a_client_that_vanishes_harms_nobody(protocol, sent):
@@ -190,7 +191,7 @@ def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypat
 
     monkeypatch.setattr(patience._Patient, "pause_writing", noted)
     content = json.dumps({**BODY, "parameters": {"incremental_output": True}}).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
     with impatient(Flood(), seconds=20) as connect, connect() as connection:
         connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         assert paused.wait(10)
@@ -210,7 +211,7 @@ def test_the_quickest_parser_that_is_installed_is_taken(monkeypatch, found, pars
 def test_a_head_without_end_is_refused(protocol):
     """It may not fill the memory for as long as slow clients are waited for."""
     with impatient(seconds=60) as connect, connect() as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"a" * 70_000)
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
@@ -219,8 +220,24 @@ def test_a_second_head_without_end_is_refused(protocol):
     with impatient(seconds=60) as connect, connect() as connection:
         connection.sendall(REQUEST)
         assert answer(connection)[0] == 200
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 70_000)
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"a" * 70_000)
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_an_offer_of_http_2_is_left_unread(protocol, parts):
+    """Java's HTTP client makes it with its calls: they are answered, body and all, in HTTP/1.1."""
+    offer = (
+        b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUPGRADE: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"
+    )
+    head, _, body = REQUEST.partition(b"\r\n\r\n")
+    with impatient(seconds=30) as connect, connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for sent in (head + offer + body,) if parts == 1 else (head + offer, body):
+            connection.sendall(sent)
+        assert answer(connection)[1]["output"]["text"] == "ok"
+        connection.sendall(REQUEST)
+        assert answer(connection)[0] == 200
 
 
 def test_a_kept_connection_outlives_a_load_balancers():

@@ -19,6 +19,10 @@ SSE = {"X-DashScope-SSE": "enable"}
 INVALID = "InvalidParameter"
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
+STOP = (
+    'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
+    "and all elements within the list must be of the same type."
+)
 EMPTY = "Role must be user or assistant and Content length must be greater than 0."
 
 
@@ -124,11 +128,13 @@ ROWS = {
     "max_completion_tokens": (call(max_completion_tokens="1"), "Range of max_completion_tokens"),
     "thinking_budget": (call(thinking_budget=0), "thinking_budget should be greater than 0"),
     "reasoning_effort": (call(reasoning_effort=1), "valid string: parameters.reasoning_effort"),
-    "stop": (
-        call(stop=[1, "a"]),
-        'The "stop" parameter must be of type "str", "list[str]", "list[int]", or '
-        '"list[list[int]]", and all elements within the list must be of the same type.',
-    ),
+    "stop": (call(stop=[1, "a"]), STOP),
+    "stop a number": (call(stop=1), STOP),
+    "stop of switches": (call(stop=[True]), STOP),
+    "stop of fractions": (call(stop=[1.5]), STOP),
+    "stop of lists of texts": (call(stop=[["a"]]), STOP),
+    "stop of lists of switches": (call(stop=[[1], [True]]), STOP),
+    "stop of lists in lists": (call(stop=[[[1]]]), STOP),
     "result_format": (call(result_format="xml"), "Required parameter(result_format) missing"),
     "incremental_output no switch": (
         call(incremental_output="no"),
@@ -145,6 +151,10 @@ ROWS = {
     "tool_calls no list": (
         call(USER, {"role": "assistant", "tool_calls": {}}, model="glm-5"),
         "valid list: input.messages.tool_calls",
+    ),
+    "tool_call no object": (
+        call(USER, {"role": "assistant", "tool_calls": ["add"]}, model="glm-5"),
+        "valid dictionary: input.messages.tool_calls",
     ),
     "tool_calls malformed": (
         call(USER, {"role": "assistant", "tool_calls": [{"function": {}}]}, model="glm-5"),
@@ -300,6 +310,14 @@ def test_the_multimodal_endpoint_refuses_alike(url, row, stream):
     assert reply.status_code == (200 if stream else 400)
 
 
+@pytest.mark.parametrize("part", [{"image": "http://127.0.0.1/a.png"}, {"text": 1}, "hi"])
+def test_parts_that_are_no_text_are_refused(url, part):
+    """Images are for other models than these."""
+    body = call({"role": "user", "content": [part]}, model="qwen3.6-27b")
+
+    assert "takes text only" in post(url, body, path=MULTIMODAL).json()["message"]
+
+
 @by_name(PLAYED)
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_depends_on_an_account_is_played_by_the_scripted_engine(gateway, row, stream):
@@ -360,6 +378,12 @@ def test_what_is_null_was_not_said(url):
     nothing = dict.fromkeys(("temperature", "stop", "tools", "enable_thinking", "n", "seed"))
 
     assert post(url, call(**nothing)).status_code == 200
+
+
+@pytest.mark.parametrize("stop", ["a", [], ["a", "b"], [1, 2], [[1, 2], [3]]])
+def test_stop_takes_texts_and_ids_of_tokens(url, stop):
+    """One text, a list of either, or lists of ids."""
+    assert post(url, call(stop=stop)).status_code == 200
 
 
 def test_unknown_parameters_are_let_through(url):

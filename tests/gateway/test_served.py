@@ -52,6 +52,7 @@ def record(text, id=ZIYA_ID):
         (UPSTREAM + MODEL + 'like = "ziya"\n', r"no record of a model 'ziya'. Did you mean"),
         (UPSTREAM + MODEL + "max_input = true\n", rf'\[models."{ZIYA_ID}"\] max_input: .*integer'),
         (UPSTREAM + MODEL + "[server]\nport = 70000\n", r"\[server\] port: .*65535"),
+        ('[server]\nhosts = ["http://a:8000"]\n', r"\[server.hosts\] 0: .*name alone"),
         (UPSTREAM + MODEL + '[keys.me]\nhash = "sk-x"\n', r"\[keys.me\] hash"),
         (UPSTREAM + MODEL + '[limits.models."x"]\n', r'\[limits.models."x"\]: no such model'),
     ],

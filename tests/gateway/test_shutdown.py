@@ -1,5 +1,6 @@
 """The end of a gateway, and of its calls: what is under way is finished, or told why not."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,9 +15,11 @@ import httpx
 import pytest
 import uvicorn
 
+from dashscope_oss import Message, find_model
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import (
     Gateway,
+    Job,
     OpenAIEngine,
     ScriptedEngine,
     Upstream,
@@ -26,10 +29,11 @@ from dashscope_oss.gateway import (
 )
 from dashscope_oss.gateway.served import parse_settings
 
-from .fake_upstream import SSE, Server, chunk, events
+from .fake_upstream import SSE, Server, chunk, events, failed, said, streamed
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
+JOB = Job(record=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),))
 STREAM = {"X-DashScope-SSE": "enable"}
 
 # Says "one ", then waits for SIGUSR1, then says "two". With "stuck" it also has a thread that
@@ -183,10 +187,50 @@ def leave_while_waiting(url, upstream):
     place = httpx.URL(url)
     content = json.dumps(BODY).encode()
     with socket.create_connection((place.host, place.port)) as connection:
-        head = f"POST /api/v1{PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n"
-        connection.sendall(head.encode() + content)
+        head = f"POST /api/v1{PATH} HTTP/1.1\r\nhost: localhost\r\n"
+        size = f"content-length: {len(content)}\r\n\r\n"
+        connection.sendall((head + size).encode() + content)
         while not upstream.calls:
             os.sched_yield()
+
+
+class Counting(Server):
+    """Counts its connections."""
+
+    open = 0
+
+    def _serve(self, connection):
+        self.open += 1
+        try:
+            super()._serve(connection)
+        finally:
+            self.open -= 1
+
+
+@pytest.mark.parametrize("answer", [streamed(*said("hi")), failed(500, {})])
+async def test_at_whatever_moment_a_caller_leaves_no_connection_stays(answer):
+    """Before it is made, between its making and the request, in the answer, at its end."""
+    upstream = Counting(answer)
+    engine = single(upstream.url)
+    await engine.start()
+
+    async def consume():
+        return [delta async for delta in engine.generate(JOB)]
+
+    for turns in range(120):
+        caller = asyncio.create_task(consume())
+        for _ in range(turns % 40):
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.wait([caller])
+        caller.cancelled() or caller.exception()
+    async with asyncio.timeout(10):
+        while upstream.open:  # noqa: ASYNC110 - from outside
+            await asyncio.sleep(0.01)
+    await engine.aclose()
+    upstream.close()
+
+    assert engine.under_way == 0
 
 
 class Unable(ScriptedEngine):

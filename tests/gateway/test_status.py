@@ -113,9 +113,20 @@ def test_the_numbers_behind_the_page(root):
         "model": MODEL,
         "served_by": "none (scripted)",
         "endpoint": "text-generation",
-        "takes_messages": True,
+        "prompt_form": None,
         **numbers,
     }
+
+
+@pytest.mark.parametrize(
+    ("id", "form"),
+    [("ziya-llama-13b-v1", ["<human>:", "\n<bot>:"]), ("baichuan-7b-v1", ["", ""])],
+)
+def test_the_page_learns_how_a_prompt_is_written(root, id, form):
+    """Weights that know no messages would only go on with a bare question."""
+    found = httpx.get(root() + "/status").json()
+
+    assert [one["prompt_form"] for one in found["models"] if one["model"] == id] == [form]
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/healthz", "/metrics", "/api/v1/models"])

@@ -5,16 +5,19 @@ openai.go) and, for llama.cpp, what a real server said; none but llama.cpp's is 
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import ssl
 import threading
 from contextlib import aclosing
 
 import pytest
+import trustme
 
-from dashscope_oss import Message, find_model
+from dashscope_oss import ConfigurationError, Message, find_model
 from dashscope_oss.gateway import Job, OpenAIEngine, Refusal, Upstream
-from dashscope_oss.gateway.answers import ids_in, words_of
+from dashscope_oss.gateway.answers import AnswerReader, ids_in, words_of
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.reply import joined
 from tests.faults.server import Close, Cut, Endless, RawServer
@@ -396,6 +399,79 @@ async def test_a_server_that_lies_is_an_error_never_an_answer(lie, caplog):
     assert not any(record.exc_info for record in caplog.records)
 
 
+async def test_a_failed_call_is_logged_in_one_line_that_says_where(caplog):
+    """Whatever the server repeats of a caller's text: it forges no line, and can be sent on."""
+    text = "bad \ud800 \x1b[31m\nERROR root: all is lost"
+
+    refusal = await refused(Server(failed(500, {"error": text})), job(), name="gpu")
+    (record,) = caplog.records
+
+    assert refusal.cause == "HTTP 500: bad [31m ERROR root: all is lost"
+    assert record.getMessage().startswith("a call failed at gpu, http://127.0.0.1:")
+    assert record.getMessage().endswith(f"/v1: {refusal.cause}")
+
+
+async def test_a_callers_own_fault_is_no_error_in_the_log(caplog):
+    """Callers could fill it; and what a server says of a request may quote the prompt."""
+    caplog.set_level(logging.WARNING)
+    refusal = await refused(Server(failed(400, {"error": "bad\nword"})), job())
+
+    assert refusal.message.endswith(": bad word")
+    assert caplog.records == []
+
+
+async def test_a_server_that_is_another_than_meant_is_guessed_at(caplog):
+    """llama.cpp answers without /v1 too, but in a form of its own."""
+    server = Server((200, SSE, b'data: {"content": "Hi", "stop": true}\n\n'))
+    server.url = server.url.removesuffix("/v1")
+    await refused(server, job(PROMPT), kind="llama.cpp")
+
+    assert f"(is {server.url} its base, which ends in /v1?)" in caplog.text
+
+
+async def test_a_number_beyond_measure_is_refused_before_it_is_sent():
+    """JSON can write one that no double holds; in a schema nobody has looked at it."""
+    server = Server()
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"least": 1e999}}}]
+
+    refusal = await refused(server, job("glm-5", tools=tools))
+
+    assert (refusal.status, refusal.code) == (400, "InvalidParameter")
+    assert server.calls == []
+
+
+async def test_a_server_that_sends_on_to_nowhere_is_unavailable(caplog):
+    """An address that is none is followed by nobody, and ends no call in a traceback."""
+    refusal = await refused(Server((307, f"{HTML}\r\nlocation: javascript:x", b"")), job())
+
+    assert refusal.status == 503
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [{"content": "x" * 4_000_000}, {"tool_calls": [{"function": {"arguments": "x" * 10**6}}]}],
+)
+def test_an_answer_without_end_is_given_up(piece):
+    """A plain call keeps all of it until it is whole: it must not fill the memory."""
+    reader, data = AnswerReader(), json.dumps(chunk(**piece)).encode()
+
+    with pytest.raises(Refusal, match="does not end"):
+        [reader.push(data) for _ in range(100)]
+
+
+async def test_cookies_of_a_server_are_not_kept():
+    """Else a balancer before several servers would send all callers to the same one."""
+    server = Server((200, f"{SSE}\r\nset-cookie: server=1; path=/", events(*said("x"))))
+    engine = OpenAIEngine(Upstream(url=server.url, default="w"))
+    await engine.start()
+    for _ in range(2):
+        assert [delta async for delta in engine.generate(job())]
+    await engine.aclose()
+
+    assert ["cookie" in headers for _, _, headers in server.calls] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("inside", "status"),
     [
@@ -616,3 +692,41 @@ async def test_comments_that_keep_a_connection_open_are_no_answer():
         with pytest.raises(Refusal, match="timed out"):
             await anext(engine.generate(job()))
         await engine.aclose()
+
+
+class Secured(Server):
+    """Speaks TLS."""
+
+    def __init__(self, certificate, *answers):
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(self._tls)
+        super().__init__(*answers)
+        self.url = self.url.replace("http:", "https:")
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError):
+            super()._serve(self._tls.wrap_socket(connection, server_side=True))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_an_upstreams_certificate_is_checked(tmp_path, monkeypatch, trusted):
+    """``SSL_CERT_FILE`` names an authority of one's own; without it there is no answer."""
+    authority = trustme.CA()
+    server = Secured(authority.issue_cert("127.0.0.1"), streamed(*said("hi")))
+    if trusted:
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert joined(await asked(server, job())).text == "hi"
+    else:
+        refusal = await refused(server, job())
+        assert refusal.status == 503
+        assert "CERTIFICATE_VERIFY_FAILED" in refusal.cause
+
+
+async def test_an_authority_that_cannot_be_read_is_told_at_the_start(monkeypatch):
+    """Where it matters: an upstream without TLS needs none."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    await OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1")).start()
+
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
+        await OpenAIEngine(Upstream(url="https://127.0.0.1:9/v1")).start()
