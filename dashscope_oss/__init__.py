@@ -25,6 +25,7 @@ from dashscope_oss.errors import (
     RetiredModelWarning,
     ServerError,
     UnknownModelWarning,
+    UnreadableAnswerError,
     UnsupportedInputError,
 )
 from dashscope_oss.messages import Delta, Message, Options, Reply, ToolCall, Usage
@@ -58,6 +59,7 @@ __all__ = [
     "ServerError",
     "ToolCall",
     "UnknownModelWarning",
+    "UnreadableAnswerError",
     "UnsupportedInputError",
     "Usage",
     "__version__",

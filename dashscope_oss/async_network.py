@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, cast
 
 import httpcore
@@ -288,11 +289,18 @@ async def connect(
 
 
 async def _addresses(host: str, port: int) -> Sequence[_Address]:
-    try:  # a number needs nobody to be asked
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if (known := _numeric(host, port)) is not None:
+        return [known]  # nobody needs to be asked
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _numeric(host: str, port: int) -> _Address | None:
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return None
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    return family, socket.SOCK_STREAM, 0, "", (host, port)
 
 
 async def _connected(addresses: Sequence[_Address]) -> socket.socket:

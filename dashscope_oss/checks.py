@@ -7,7 +7,7 @@ page, so that a refusal reads the same wherever it happens. The gateway uses the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from dashscope_oss import templates, tokens
@@ -53,10 +53,10 @@ def _check_message(record: ModelInfo, message: Message) -> None:
         refuse(record, "this model knows no tools; put the tool's result into a user message")
 
 
-def _check_length(record: ModelInfo, messages: Iterable[Message]) -> None:
+def _check_length(record: ModelInfo, messages: Sequence[Message]) -> None:
     limit = record.input_limit
-    if limit is None:
-        return
+    if limit is None or sum(len(m.content) for m in messages) <= limit:
+        return  # a character is one token at most in a count that is never too high
     least = sum(tokens.at_least(m.content, record.tokenizer) for m in messages)
     if least > limit:
         raise ContextLengthError(

@@ -39,6 +39,7 @@ from dashscope_oss.errors import (
     ConfigurationError,
     DashScopeError,
     ProtocolError,
+    shortened,
 )
 from dashscope_oss.failures import announce, finished, network_error, refused
 from dashscope_oss.messages import Delta, Reply
@@ -70,6 +71,7 @@ OnRetry = Callable[[int, DashScopeError, float], None]
 
 _log = logging.getLogger("dashscope_oss")
 _LONGEST_ID = 200
+_CODINGS = ("", "identity", "gzip", "deflate")
 _AGENT = f"dashscope-oss/{__version__}"
 _UNSHARED = ("_http", "_locks", "_by_loop", "_at_end")
 
@@ -96,17 +98,21 @@ class _Attempt:
     call: _Call
     status: int | None = None
     request_id: str | None = None
+    wait: float | None = None
     began: float = field(default_factory=time.monotonic)
 
     def note(self, response: httpx.Response) -> None:
         """Take from the head of an answer what the vendor's support asks for."""
         self.status = response.status_code
         self.request_id = response.headers.get("x-request-id")
+        self.wait = retry.retry_after(response.headers, time.time())
 
     def complete(self, error: DashScopeError) -> None:
         """Add to an error what is known of the call."""
         error.model = error.model or self.request.record.id
         error.status_code = error.status_code or self.status
+        if error.retry_after is None and error.retryable:
+            error.retry_after = self.wait  # an error inside an answer of status 200
         self.request_id = error.request_id = error.request_id or self.request_id
 
     def log(self, came_to: str) -> None:
@@ -392,6 +398,7 @@ class Client(_Base):
                     if not self._begins(attempt, deltas, response):
                         body = _bounded(response, deadline)
                         raise refused(response, body, request.record.id)
+                    _refuse_coding(response)
                     for chunk in response.iter_bytes():
                         for delta in deltas.feed(chunk):
                             attempt.request_id = delta.request_id or attempt.request_id
@@ -546,6 +553,7 @@ class AsyncClient(_Base):
                         if not self._begins(attempt, deltas, response):
                             body = await _abounded(response, deadline)
                             raise refused(response, body, request.record.id)
+                        _refuse_coding(response)
                         async for chunk in response.aiter_bytes():
                             for delta in deltas.feed(chunk):
                                 attempt.request_id = delta.request_id or attempt.request_id
@@ -739,9 +747,24 @@ def _is_cut(deltas: Deltas, deadline: Deadline, response: httpx.Response) -> boo
     return deltas.cut
 
 
+def _refuse_coding(response: httpx.Response) -> None:
+    """Raise for a body that a few bytes could blow up before anybody can count it.
+
+    Coded once by gzip or deflate, one read gives some 70 MB at most; httpx reads zstd and codings
+    of codings too, where a kilobyte may hold gigabytes.
+    """
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding not in _CODINGS:
+        raise httpx.DecodingError(
+            f"its coding is {shortened(coding, 50)!r}, not one of those asked for",
+            request=response.request,
+        )
+
+
 def _bounded(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     try:
+        _refuse_coding(response)
         for chunk in response.iter_bytes():
             if _is_enough(response, body, chunk):
                 break
@@ -755,6 +778,7 @@ def _bounded(response: httpx.Response, deadline: Deadline) -> bytes:
 async def _abounded(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     try:
+        _refuse_coding(response)
         async for chunk in response.aiter_bytes():
             if _is_enough(response, body, chunk):
                 break

@@ -80,6 +80,8 @@ class Deltas:
         self._read_as(regime_of(request))
         self._pieces: list[str] = []
         self._calls: dict[int, str] = {}
+        self._ids: dict[int, str] = {}
+        self._moved: dict[int, int] = {}
         self._call_id = ""
         self._usage: object = None
         self._request_id: str | None = None
@@ -237,17 +239,27 @@ class Deltas:
         Whoever joins pieces would double them. A piece without an index continues the call before
         it, unless it has an id or a name of its own.
         """
-        begins = call.id != self._call_id if call.id else bool(call.name)
-        index = call.index
-        if index is None:
-            index = len(self._calls) if begins or not self._calls else next(reversed(self._calls))
+        index = self._place(call)
         first, named = index not in self._calls, self._calls.get(index)
         self._calls[index] = named or call.name
         self._call_id = call.id or self._call_id
+        self._ids[index] = self._ids.get(index) or call.id
         arguments = self._new_arguments(index, call.arguments)
         if first:
             return replace(call, index=index, arguments=arguments)
         return ToolCall(name="" if named else call.name, arguments=arguments, index=index)
+
+    def _place(self, call: ToolCall) -> int:
+        if call.index is None:
+            begins = call.id != self._call_id if call.id else bool(call.name)
+            begins = begins or not self._calls
+            return len(self._calls) if begins else next(reversed(self._calls))
+        index = self._moved.get(call.index, call.index)
+        other = self._ids.get(index)
+        if call.name and call.id and other and other != call.id:
+            # A second call under the index of the first; some engines count none.
+            index = self._moved[call.index] = max(self._calls) + 1
+        return index
 
     def _new_arguments(self, index: int, text: str) -> str:
         if self._regime != "snapshots":

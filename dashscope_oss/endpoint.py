@@ -46,6 +46,7 @@ _WORKSPACE_REGIONS = {
 }
 REGIONS: tuple[str, ...] = (*_REGIONS, *_WORKSPACE_REGIONS)
 """Names that ``region`` takes. Frankfurt and Tokyo have workspace hosts only."""
+_SHORT = {"cn": "beijing", "intl": "singapore", "hk": "hongkong"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,8 @@ class Endpoint:
 
         Args:
             base_url: ends in ``/api/v1``; wins over ``region`` and ``DASHSCOPE_HTTP_BASE_URL``.
-            region: one of :data:`REGIONS`; Beijing if nothing is said.
+            region: one of :data:`REGIONS`, or ``cn`` (Beijing), ``intl`` (Singapore), ``hk``;
+                Beijing if nothing is said.
             api_key: text, or a function that returns it; else ``DASHSCOPE_API_KEY``, else the
                 file that ``DASHSCOPE_API_KEY_FILE_PATH`` names, else ``~/.dashscope/api_key``. A
                 server on this machine needs none.
@@ -215,6 +217,7 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def _region_url(region: str | None, workspace: str | None) -> str | None:
     if region is None:
         return None
+    region = _SHORT.get(region, region)
     if region in _REGIONS:
         return f"https://{_REGIONS[region]}{_API}"
     if region not in _WORKSPACE_REGIONS:

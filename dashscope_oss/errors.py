@@ -15,6 +15,7 @@
       · APIConnectionError           no connection, or it broke before an answer
           · APITimeoutError          a time limit passed
       · ProtocolError                an answer that cannot be read, or that broke off
+          · UnreadableAnswerError    not the object that was asked for (also a ValueError)
       · UnsupportedInputError        raised before any request (also a ValueError)
       · ConfigurationError           raised before any request (also a ValueError)
     DashScopeWarning                 a UserWarning
@@ -28,6 +29,7 @@ bad request). Codes: the vendor's pages "返回状态码说明" and its English 
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 _MESSAGE_LIMIT = 2000
 _FACTS_LIMIT = 500
 _MODEL_LIMIT = 200
+# What a server says may end in a terminal or a log.
+_UNSHOWN = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 NO_REASON = "the service gave no reason"
 
 
@@ -83,7 +87,8 @@ class DashScopeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self._what(), self._facts(), self._help()) if part)
+        said = " ".join(part for part in (self._what(), self._facts(), self._help()) if part)
+        return re.sub(_UNSHOWN, "\ufffd", said)
 
     def _what(self) -> str:
         where = f"{shortened(self.model, _MODEL_LIMIT)}: " if self.model else ""
@@ -134,6 +139,8 @@ class ModelNotFoundError(DashScopeError):
 class InvalidRequestError(DashScopeError):
     """The service refuses the request; sending it again cannot help."""
 
+    advice = "Change the request; sending it again does not help."
+
 
 class ContextLengthError(InvalidRequestError):
     """The input is longer than the model takes."""
@@ -144,17 +151,21 @@ class ContextLengthError(InvalidRequestError):
 class ContentBlockedError(InvalidRequestError):
     """The service's content inspection stopped the input or the answer."""
 
+    advice = "Change the wording of the input; sending it again does not help."
+
 
 class RateLimitError(DashScopeError):
     """Too many requests or tokens for the moment."""
 
     retryable = True
+    advice = "Try again later, send fewer calls at once, or raise max_retries."
 
 
 class ServerError(DashScopeError):
     """A fault on the side of the service."""
 
     retryable = True
+    advice = "Try again later, or raise max_retries."
 
 
 class APIConnectionError(DashScopeError):
@@ -169,6 +180,14 @@ class APITimeoutError(APIConnectionError):
 
 class ProtocolError(DashScopeError):
     """An answer that cannot be read, or a stream that ended too soon."""
+
+    advice = "Check base_url, and what stands between (a proxy, a gateway); then try again."
+
+
+class UnreadableAnswerError(ProtocolError, ValueError):
+    """The model's answer is not the object that was asked for, twice."""
+
+    advice = "Ask more plainly, simplify the schema, or use a model with tools."
 
 
 class UnsupportedInputError(DashScopeError, ValueError):

@@ -6,6 +6,7 @@ to it is taken out, in causes too.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,6 +17,7 @@ from dashscope_oss.errors import (
     NO_REASON,
     APIConnectionError,
     APITimeoutError,
+    AuthenticationError,
     DashScopeError,
     ModelNotFoundError,
     PermissionDeniedError,
@@ -29,6 +31,7 @@ from dashscope_oss.reply import error_body, error_in, shown
 from dashscope_oss.retry import retry_after
 
 _HIDDEN = "[key]"
+_LONG_SECRET = 8
 _LONGEST_ID = 200
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "api-key", "x-api-key")
 _announced: set[str] = set()
@@ -39,6 +42,8 @@ def finished(
 ) -> DashScopeError:
     """Complete an error: hints in, and the secrets among the headers that were sent out."""
     _redact(error, _secrets(sent))
+    if isinstance(error, AuthenticationError) and not is_vendor(url):
+        error.advice = "Check api_key or DASHSCOPE_API_KEY: this server has keys of its own."
     gone = isinstance(error, ModelNotFoundError | PermissionDeniedError)
     if gone and record.status == "retired" and is_vendor(url):
         error.hint = _retirement(record)
@@ -71,10 +76,11 @@ def _secrets(sent: Mapping[str, str]) -> list[str]:
 
 def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
     """Take secrets out of all that a server may have repeated, causes included."""
+    patterns = [_pattern(secret) for secret in secrets]
 
     def clean(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, _HIDDEN)
+        for pattern in patterns:
+            text = pattern.sub(_HIDDEN, text)
         return text
 
     for name in ("message", "code", "request_id", "partial_text"):
@@ -88,6 +94,15 @@ def _redact(error: DashScopeError, secrets: Sequence[str]) -> None:
     for link in _chain(error):
         link.args = tuple(clean(arg) if isinstance(arg, str) else arg for arg in link.args)
     error.args = (error.message,)
+
+
+def _pattern(secret: str) -> re.Pattern[str]:
+    """What is taken out: a secret wherever it stands, one of a few letters only by itself.
+
+    A placeholder like ``any``, which a gateway without keys takes, is a part of many words.
+    """
+    exact = re.escape(secret)
+    return re.compile(exact if len(secret) >= _LONG_SECRET else rf"(?<!\w){exact}(?!\w)")
 
 
 def _plain_headers(response: httpx.Response) -> list[tuple[bytes, bytes]]:
@@ -143,16 +158,19 @@ def network_error(
             f"{what} took longer than {limit:g} s",
             model=model,
             partial_text=partial,
-            hint="Raise timeout, or stream.",
+            hint=_TO_DO.get(kind, "Raise timeout, or stream."),
         )
     why = _why(error)
     if isinstance(error, httpx.DecodingError):
-        return ProtocolError(f"the answer cannot be decompressed: {why}", model=model)
+        return ProtocolError(
+            f"the answer cannot be decompressed: {why}", model=model, partial_text=partial
+        )
     if text or began:
         return APIConnectionError(
             f"the connection broke in the middle of the answer: {why}",
             model=model,
             partial_text=partial,
+            hint="Try again; if it happens often, look at what stands between, as a proxy.",
         )
     if isinstance(error, httpx.ProxyError):
         return _refused_by_proxy(why, model)
@@ -185,6 +203,12 @@ _LIMITS: dict[type[Exception], tuple[str, str]] = {
 }
 
 
+_TO_DO = {
+    "connect": "Check base_url, the network and the proxies of the environment; or raise timeout.",
+    "write": "Check the network, or raise timeout.",
+}
+
+
 def _why(error: BaseException) -> str:
     """What httpx says, or what it was told: some of its errors have no words of their own."""
     links: list[BaseException] = [error]
@@ -212,6 +236,8 @@ def refused(
         said = {"message": _unreadable(response, body)}
     status = stated if stated and stated >= 400 else response.status_code
     error = error_in(said or {}, status_code=status, model=model)
+    if data is None:
+        error.advice = "" if response.has_redirect_location else _NOT_OURS
     if error.message == NO_REASON:
         error.message += f": {shown(body)}"
     error.request_id = error.request_id or response.headers.get("x-request-id")
@@ -221,6 +247,12 @@ def refused(
         response.status_code, headers=_plain_headers(response), content=body
     )
     return error
+
+
+_NOT_OURS = (
+    "Check base_url, and what stands between (a proxy, a gateway): it is not the service that "
+    "says so."
+)
 
 
 def _unreadable(response: httpx.Response, body: bytes) -> str:

@@ -303,7 +303,7 @@ def keep_deadlines(http: httpx.Client | httpx.AsyncClient, backend: type[Any]) -
 
 _parsed = lru_cache(maxsize=32)(httpx.URL)
 _STANDING = ("Accept-Encoding", "Connection")
-_OF_HTTP = frozenset(("host", "content-length", "transfer-encoding", *map(str.lower, _STANDING)))
+_OF_HTTP = frozenset(("host", "content-length", "transfer-encoding", "connection"))
 
 
 def composed(
@@ -327,7 +327,7 @@ def composed(
         target,
         headers={
             "Host": target.netloc.decode("ascii"),
-            **{name: http.headers[name] for name in _STANDING},
+            **{name: http.headers[name] for name in _STANDING if name not in headers},
             **headers,
             "Content-Length": str(len(content)),
         },

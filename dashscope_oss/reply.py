@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 from pydantic_core import from_json, to_json
@@ -189,7 +190,9 @@ def whole(delta: Reply) -> Delta:
     return Delta(
         text=delta.text,
         reasoning=delta.reasoning,
-        tool_calls=delta.tool_calls,
+        tool_calls=tuple(  # whole calls: whatever index they state, nothing is to be joined
+            replace(call, index=place) for place, call in enumerate(delta.tool_calls)
+        ),
         finish_reason=delta.finish_reason,
         usage=delta.usage,
         request_id=delta.request_id,

@@ -143,6 +143,7 @@ def headers(
     found = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
+        "Accept-Encoding": "gzip, deflate",
         "User-Agent": agent,
     }
     if stream:

@@ -18,7 +18,8 @@ from dashscope_oss.errors import DashScopeError
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 LONGEST_RETRY_AFTER = 60.0
-_PLAIN_NUMBER = r"[0-9]{1,15}(?:\.[0-9]*)?|\.[0-9]+"
+_LONGEST_NAMED = 1e9
+_PLAIN_NUMBER = r"[0-9]{1,300}(?:\.[0-9]*)?|\.[0-9]+"
 
 
 def delay(
@@ -84,7 +85,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _number(text: str | None) -> float | None:
     plain = (text or "").strip()
-    return float(plain) if re.fullmatch(_PLAIN_NUMBER, plain) else None
+    return min(float(plain), _LONGEST_NAMED) if re.fullmatch(_PLAIN_NUMBER, plain) else None
 
 
 def _until(text: str | None, now: float) -> float | None:

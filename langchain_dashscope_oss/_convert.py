@@ -248,7 +248,7 @@ def _calls(message: AIMessage, model: str) -> tuple[ToolCall, ...]:
 
 def _json(arguments: dict[str, Any], model: str) -> str:
     try:
-        return json.dumps(arguments, ensure_ascii=False)
+        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         _refuse(f"the arguments of a tool call cannot be written as JSON: {error}", model)
 
@@ -278,7 +278,10 @@ def _parsed_calls(
 
 def _arguments(text: str) -> dict[str, Any]:
     # A function without parameters is called with nothing at all.
-    found = json.loads(text, strict=False) if text.strip() else {}
+    try:
+        found = json.loads(text, strict=False) if text.strip() else {}
+    except RecursionError:
+        raise ValueError("the arguments are nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as json.loads does
     return found
@@ -304,7 +307,7 @@ def _mark(text: str) -> str:
 def _passes(text: str) -> bool:
     try:
         return isinstance(parse_partial_json(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

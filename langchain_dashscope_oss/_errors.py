@@ -36,6 +36,7 @@ _TABLE: dict[type[errors.DashScopeError], tuple[type[lc.ModelError], ...]] = {
     errors.APIConnectionError: (lc.ModelConnectionError,),
     errors.APITimeoutError: (lc.ModelTimeoutError, lc.ModelConnectionError),
     errors.ProtocolError: (lc.ModelAPIError,),
+    errors.UnreadableAnswerError: (lc.ModelAPIError,),
     errors.UnsupportedInputError: (lc.ModelInvalidRequestError,),
     errors.ConfigurationError: (lc.ModelError,),
 }

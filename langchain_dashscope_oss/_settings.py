@@ -122,7 +122,7 @@ class Settings(Serializable):
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
         BeforeValidator(plain_timeout),
     ] = None
-    total_timeout: float | None = Field(default=None, gt=0)
+    total_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_retries: int = Field(default=DEFAULT_RETRIES, ge=0)
     max_connections: int = Field(default=DEFAULT_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)

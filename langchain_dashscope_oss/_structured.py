@@ -18,7 +18,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning, UnsupportedInputError, warn
+from dashscope_oss.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    DashScopeWarning,
+    UnsupportedInputError,
+    warn,
+)
 from dashscope_oss.record import ModelInfo
 from langchain_dashscope_oss._objects import (
     Reader,
@@ -39,6 +45,8 @@ _FORM = (
 _ANY_FORM = "Answer with one JSON object and with nothing else."
 _AGAIN = "That answer cannot be used: {why}\nAnswer again, with nothing but the JSON object."
 _WHY_LIMIT = 500
+# Why a model cannot be shown its own answer again; what was wrong with that matters more.
+_UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
 
 
 def choose(record: ModelInfo, method: Method | None, thinking: bool | None) -> Method:
@@ -255,7 +263,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
         found = self._found(self._model.invoke(turns, config, **kwargs))
         if again := self._again(turns, found):
             # Its answer may be something that it cannot be shown again.
-            with suppress(UnsupportedInputError):
+            with suppress(*_UNSHOWABLE):
                 found = self._found(self._model.invoke(again, config, **kwargs))
         return self._handed(found)
 
@@ -269,7 +277,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
         turns = self._asking(given)
         found = self._found(await self._model.ainvoke(turns, config, **kwargs))
         if again := self._again(turns, found):
-            with suppress(UnsupportedInputError):
+            with suppress(*_UNSHOWABLE):
                 found = self._found(await self._model.ainvoke(again, config, **kwargs))
         return self._handed(found)
 
@@ -286,7 +294,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
             yield from growing.push(chunk)
         found = self._found(growing.whole)
         if again := self._again(turns, found):
-            with suppress(UnsupportedInputError):
+            with suppress(*_UNSHOWABLE):
                 found = self._found(self._model.invoke(again, config, **kwargs))
         yield from growing.end(found)
 
@@ -304,7 +312,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
                 yield piece
         found = self._found(growing.whole)
         if again := self._again(turns, found):
-            with suppress(UnsupportedInputError):
+            with suppress(*_UNSHOWABLE):
                 found = self._found(await self._model.ainvoke(again, config, **kwargs))
         for piece in growing.end(found):
             yield piece

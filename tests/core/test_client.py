@@ -61,6 +61,7 @@ from tests.faults.server import (
     error_frame,
     frame,
     message_frame,
+    message_reply,
     stream,
     text_reply,
 )
@@ -224,6 +225,38 @@ def test_calls_that_each_event_repeats_are_handed_on_once(streaming: Caller):
     with RawServer(script) as server:
         (call,) = streaming(server, request).tool_calls
     assert (call.id, call.name, call.arguments) == ("c1", "f", whole)
+
+
+def piece_of_call(number: int, arguments: str) -> dict[str, object]:
+    function = {"name": f"f{number}", "arguments": arguments}
+    return {"index": 0, "id": f"c{number}", "type": "function", "function": function}
+
+
+def test_two_calls_under_one_index_are_two_calls(call: Caller):
+    """Some engines count none; joined, their arguments would be nonsense."""
+    calls = [piece_of_call(1, '{"a": 1}'), piece_of_call(2, '{"b"')]
+    rest = {"index": 0, "function": {"arguments": ": 2}"}}
+    if call.streams:
+        script = stream(
+            message_frame("", "null", tool_calls=calls[:1]),
+            message_frame("", "null", tool_calls=calls[1:]),
+            message_frame("", "tool_calls", tool_calls=[rest]),
+        )
+    else:
+        calls[1] = piece_of_call(2, '{"b": 2}')
+        script = answer(message_reply("", "tool_calls", tool_calls=calls))
+    with RawServer(script) as server:
+        found = call(server).tool_calls
+    assert [(c.id, c.name, c.arguments) for c in found] == [
+        ("c1", "f1", '{"a": 1}'),
+        ("c2", "f2", '{"b": 2}'),
+    ]
+
+
+def test_json_for_a_stream_may_have_two_calls_under_one_index(streaming: Caller):
+    calls = [piece_of_call(1, "{}"), piece_of_call(2, "{}")]
+    with RawServer(answer(message_reply("", "tool_calls", tool_calls=calls))) as server:
+        assert [call.id for call in streaming(server).tool_calls] == ["c1", "c2"]
 
 
 def test_a_stream_for_a_call_that_asked_for_none_is_joined(call: Caller):
@@ -633,6 +666,46 @@ def test_an_answer_beyond_the_limit_is_an_error(call: Caller, monkeypatch):
         pytest.raises(ProtocolError, match="longer than 1000 bytes"),
     ):
         call(server)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("any", "company, [key]. [key]!"), ("anything-long", "company, any. any!")]
+)
+def test_a_placeholder_for_a_key_is_cut_out_of_no_word(call: Caller, key, shown):
+    script = answer({"code": "InvalidApiKey", "message": "company, any. any!"}, "401 No")
+    with RawServer(script) as server, pytest.raises(AuthenticationError) as caught:
+        call(Endpoint.resolve(base_url=server.base_url, api_key=key))
+    assert caught.value.message == shown
+
+
+def test_a_refused_key_is_no_matter_of_the_vendors_regions_at_another_server(call: Caller):
+    script = answer({"code": "InvalidApiKey", "message": "no"}, "401 No")
+    with RawServer(script) as server, pytest.raises(AuthenticationError, match="keys of its own"):
+        call(server)
+
+
+def test_what_a_server_says_cannot_steer_a_terminal(call: Caller):
+    """The message keeps it as it came."""
+    script = answer({"code": "X", "message": "a\x1b[2J\x00b\nc"}, "400 No")
+    with RawServer(script) as server, pytest.raises(InvalidRequestError) as caught:
+        call(server)
+    assert caught.value.message == "a\x1b[2J\x00b\nc"
+    assert "a\ufffd[2J\ufffdb\nc" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        ("500 X", {"code": "InternalError", "message": "no"}, "raise max_retries"),
+        ("429 X", {"code": "Throttling", "message": "no"}, "fewer calls at once"),
+        ("400 X", {"code": "InvalidParameter", "message": "no"}, "Change the request"),
+        ("400 X", {"code": "DataInspectionFailed", "message": "no"}, "wording of the input"),
+        ("404 X", b"<html>nothing here</html>", "Check base_url"),
+    ],
+)
+def test_a_refusal_says_what_to_do(call: Caller, status, body, advice):
+    with RawServer(answer(body, status)) as server, pytest.raises(DashScopeError, match=advice):
+        call(server, max_retries=0)
 
 
 def test_nobody_listening_is_an_error_that_names_the_host_and_what_to_check(call: Caller):

@@ -644,9 +644,7 @@ async def test_the_next_address_of_a_host_is_tried_if_one_does_not_answer(make, 
         dead = taken.getsockname()
         alive = ("127.0.0.1", int(server.origin.rpartition(":")[2]))
 
-        def addresses(*_: object, flags: int = 0, **__: object):
-            if flags & socket.AI_NUMERICHOST:
-                raise socket.gaierror
+        def addresses(*_: object, **__: object):
             return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (dead, alive)]
 
         monkeypatch.setattr(socket, "getaddrinfo", addresses)

@@ -378,12 +378,14 @@ def test_headers():
     assert headers(stream=False, key=None, workspace=None, extra={}, agent="a/1") == {
         "Content-Type": "application/json",
         "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
         "User-Agent": "a/1",
     }
     sent = headers(stream=True, key="sk-1", workspace="ws_1", extra={"X-Own": "1"}, agent="a/1")
     assert sent == {
         "Content-Type": "application/json",
         "Accept": "text/event-stream",
+        "Accept-Encoding": "gzip, deflate",
         "User-Agent": "a/1",
         "X-DashScope-SSE": "enable",
         "Authorization": "Bearer sk-1",

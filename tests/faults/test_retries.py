@@ -20,6 +20,7 @@ from dashscope_oss.errors import (
 
 from .callers import Caller
 from .server import (
+    SSE,
     Cut,
     RawServer,
     answer,
@@ -152,7 +153,7 @@ def test_a_wait_that_makes_no_sense_counts_as_none(caller: Caller, said):
 
 
 @pytest.mark.parametrize(
-    "said", ["61", "3600", "99999999999", "Fri, 31 Dec 2999 23:59:59 GMT", "600.5"]
+    "said", ["61", "3600", "99999999999", "9" * 200, "Fri, 31 Dec 2999 23:59:59 GMT", "600.5"]
 )
 def test_a_wait_of_more_than_a_minute_is_reported_at_once(caller: Caller, said):
     with RawServer(throttled(("Retry-After", said)), GOOD) as server:
@@ -160,6 +161,15 @@ def test_a_wait_of_more_than_a_minute_is_reported_at_once(caller: Caller, said):
     assert (len(server.requests), caller.waits) == (1, [])
     assert error.retry_after
     assert error.retry_after > 60
+
+
+def test_a_wait_asked_for_beside_an_error_in_a_good_answer_counts(caller: Caller):
+    """The service's streams refuse with status 200."""
+    error = error_frame(429, "Throttling.RateQuota", "slow down")
+    script = answer(error, kind=SSE, headers=[("Retry-After", "3")])
+    with RawServer(script, GOOD) as server:
+        caller(server)
+    assert caller.waits == [3.0]
 
 
 def test_a_wait_asked_for_with_a_refusal_that_lasts_changes_nothing(caller: Caller):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+import zlib
 
 import pytest
 
@@ -17,9 +19,12 @@ from dashscope_oss.errors import (
 from .callers import Caller, usage_of
 from .server import (
     SSE,
+    Close,
     RawServer,
     answer,
     as_bytes,
+    chunk,
+    chunked_head,
     deflated,
     frame,
     gzipped,
@@ -231,6 +236,26 @@ def test_an_answer_that_cannot_be_decompressed_is_an_error(caller: Caller, codin
     with RawServer(script) as server:
         caller.fails(server, ProtocolError, "decompressed")
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "br", "zstd"])
+def test_a_coding_that_nobody_asked_for_is_refused_unread(caller: Caller, coding):
+    """A kilobyte that was packed twice may hold gigabytes."""
+    packed = gzip.compress(gzip.compress(as_bytes(message_reply("hello"))))
+    with RawServer(answer(packed, headers=[("Content-Encoding", coding)])) as server:
+        caller.fails(server, ProtocolError, f"decompressed.*{coding}")
+    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+def test_a_compressed_stream_that_breaks_leaves_its_text(streaming: Caller):
+    packer = zlib.compressobj()
+    whole = packer.compress(message_frame("hel")) + packer.flush(zlib.Z_FULL_FLUSH)
+    head = chunked_head(kind=SSE, headers=[("Content-Encoding", "deflate")])
+    seen = threading.Event()
+    streaming.on_piece = lambda _: seen.set()
+    with RawServer([head, chunk(whole), seen, chunk(b"no deflate"), Close()]) as server:
+        error = streaming.fails(server, ProtocolError, "decompressed")
+    assert error.partial_text == "hel"
 
 
 @pytest.mark.parametrize("lost", [14, 40, 110])

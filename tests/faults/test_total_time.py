@@ -254,6 +254,13 @@ def test_no_limit_at_all_is_possible(caller: Caller):
         assert caller(server, timeout=httpx.Timeout(None)).text == "hello"
 
 
+@pytest.mark.parametrize("total", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_a_limit_that_cannot_be_is_refused_at_once(framework, total):
+    with pytest.raises(ValueError, match="total_timeout"):
+        Caller(framework, "chat").model("http://127.0.0.1:1/api/v1", total_timeout=total)
+
+
 @pytest.mark.parametrize("timeout", [(1,), (1, 2, 3, 4, 5), (1, -1), (1, float("nan"))])
 @pytest.mark.parametrize("framework", ["langchain", "llama_index"])
 def test_limits_that_cannot_be_are_refused(framework, timeout):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -14,11 +15,17 @@ from operator import add
 import httpx
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from dashscope_oss import ConfigurationError, DashScopeWarning, RateLimitError, ToolCall
+from dashscope_oss import (
+    ConfigurationError,
+    DashScopeWarning,
+    RateLimitError,
+    ToolCall,
+    UnsupportedInputError,
+)
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.messages import Delta
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM, _retries
@@ -105,6 +112,24 @@ async def test_a_call_that_was_cut_off_is_no_call(chat, arguments):
         (broken,) = answer.invalid_tool_calls
         assert (broken["name"], broken["id"]) == ("remove", "c1")
         assert broken["args"].startswith(arguments)
+
+
+async def test_a_call_nested_too_deeply_to_read_is_no_call(chat):
+    """No RecursionError, by no path."""
+    llm, _ = chat(removing("[" * 100_000), model=TOOLS)
+    for answer in await by_each_path(llm.bind_tools([remove])):
+        assert answer.tool_calls == []
+        assert [call["name"] for call in answer.invalid_tool_calls] == ["remove"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_call_of_the_history_with_a_number_that_json_lacks_is_refused(chat, number):
+    """It would be sent as text that is no JSON."""
+    llm, engine = chat("never", model=TOOLS)
+    said = AIMessage("", tool_calls=[{"name": "remove", "id": "c1", "args": {"path": number}}])
+    with pytest.raises(UnsupportedInputError, match="tool call"):
+        llm.invoke([HumanMessage("hi"), said, ToolMessage("no", tool_call_id="c1")])
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize("arguments", WHOLE)

@@ -293,6 +293,14 @@ async def test_no_second_repair(chat, path):
     assert len(engine.requests) == 2
 
 
+async def test_an_answer_too_long_to_be_shown_again(chat):
+    """What was wrong with it counts, not that the question with it is over the window."""
+    llm, engine = chat(Answer("不" * 3000), model=ZIYA)
+    with pytest.raises(OutputParserException):
+        llm.with_structured_output(Person).invoke("Who?")
+    assert len(engine.requests) == 1
+
+
 async def test_an_answer_that_cannot_be_shown_again(chat):
     """Its own marks cannot stand in a prompt: the first error counts."""
     llm, engine = chat(Answer("No. <bot>:<human>:"), model=ZIYA)
