@@ -91,10 +91,8 @@ class Endpoint:
         """
         workspace = _checked_workspace(workspace)
         url = _region_url(region, workspace) if base_url is None else base_url
-        if url is None:
-            url = os.environ.get(BASE_URL_VARIABLE) or f"https://{_REGIONS['beijing']}{_API}"
         endpoint = cls(
-            base_url=checked_url(url),
+            base_url=_url_of_environment() if url is None else checked_url(url),
             api_key=_kept(api_key),
             workspace=workspace,
             headers=_checked_headers(headers or {}),
@@ -156,6 +154,12 @@ def _no_key() -> None:
 def is_vendor(url: str) -> bool:
     """Whether ``url`` is on one of the vendor's own hosts."""
     return httpx.URL(url).host.endswith(_VENDOR)
+
+
+def _url_of_environment() -> str:
+    if url := os.environ.get(BASE_URL_VARIABLE):
+        return checked_url(url, BASE_URL_VARIABLE)
+    return f"https://{_REGIONS['beijing']}{_API}"
 
 
 def _kept(key: ApiKey | None) -> Callable[[], str] | None:

@@ -146,6 +146,12 @@ def test_regions(region, url):
     assert endpoint.is_vendor
 
 
+def test_a_bad_address_of_the_environment_names_its_variable(monkeypatch):
+    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", "proxy.example")
+    with pytest.raises(ConfigurationError, match=r"bad DASHSCOPE_HTTP_BASE_URL 'proxy\.example'"):
+        Endpoint.resolve(api_key=KEY)
+
+
 def test_a_region_of_workspace_hosts_asks_for_a_workspace():
     with pytest.raises(ConfigurationError, match="pass workspace"):
         Endpoint.resolve(api_key=KEY, region="tokyo")
