@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from llama_index.core.base.llms import types
@@ -33,14 +33,15 @@ from dashscope_oss import (
     Message,
     Reply,
     ToolCall,
+    UnreadableAnswerError,
     UnsupportedInputError,
 )
-from dashscope_oss.errors import warn
+from dashscope_oss.errors import shortened, warn
 from dashscope_oss.messages import Role
 from dashscope_oss.mould import Mould
 from dashscope_oss.reply import longer
 from dashscope_oss.request import Request
-from dashscope_oss.templates import PromptTemplate
+from llama_index_dashscope_oss import _windows
 
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
 Convert: TypeAlias = Callable[[Request, Reply, Delta | None], Response]
@@ -78,7 +79,7 @@ def chat_response(request: Request, reply: Reply, delta: Delta | None = None) ->
         message=ChatMessage(
             role=MessageRole.ASSISTANT,
             blocks=_blocks(reply, whole=delta is None or delta.last),
-            additional_kwargs=_listed_calls(reply.tool_calls),
+            additional_kwargs={**_listed_calls(reply.tool_calls), **_told_thoughts(reply)},
         ),
         raw=_raw(reply),
         delta=delta.text if delta else None,
@@ -91,12 +92,11 @@ def completion_response(
 ) -> CompletionResponse:
     """Return the completion for an answer; what the model thought is in additional_kwargs."""
     reply, delta = _answered(request, reply, delta)
-    thoughts = {"reasoning_content": reply.reasoning} if reply.reasoning else {}
     return CompletionResponse(
         text=reply.text,
         raw=_raw(reply),
         delta=delta.text if delta else None,
-        additional_kwargs={**_facts(request, reply, delta), **thoughts},
+        additional_kwargs={**_facts(request, reply, delta), **_reasoning(reply)},
     )
 
 
@@ -153,14 +153,47 @@ class _Growing(Generic[Response]):
         return mould.cast(message=message, delta=delta.text, raw=raw)
 
 
-def selections(message: ChatMessage) -> list[ToolSelection]:
-    """Return the tools to call. Arguments that are no whole JSON object count as none."""
+def tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """Return the calls in a message: its blocks, else the older list in OpenAI's form."""
+    blocks = [block for block in message.blocks if block.block_type == "tool_call"]
+    if blocks:
+        return tuple(
+            ToolCall(block.tool_call_id or "", block.tool_name, _json(block.tool_kwargs))
+            for block in blocks
+        )
+    return tuple(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
+
+
+def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSelection]:
+    """Return the tools to call. No arguments at all are none, and so are those still to come.
+
+    Args:
+        message: what the model said.
+        model: id for errors.
+        whole: whether that is all of it.
+
+    Raises:
+        UnreadableAnswerError: if arguments are no JSON object, and no more of them will come.
+    """
     return [
         ToolSelection(
-            tool_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call.arguments) or {}
+            tool_id=call.id, tool_name=call.name, tool_kwargs=_selected(call, model, whole=whole)
         )
-        for call in _tool_calls(message)
+        for call in tool_calls(message)
     ]
+
+
+def _selected(call: ToolCall, model: str, *, whole: bool) -> dict[str, Any]:
+    found = _arguments(call.arguments)
+    if found is None and whole and call.arguments.strip() not in ("", "null"):
+        # An agent would run the tool with its defaults, which nobody asked for.
+        raise UnreadableAnswerError(
+            f"the model called {call.name} with arguments that are no whole JSON object: "
+            f"{shortened(call.arguments)!r}",
+            model=model,
+            hint="If the answer was cut off, raise max_tokens.",
+        )
+    return found or {}
 
 
 def tool_choice(
@@ -190,29 +223,6 @@ def tool_choice(
     return {"type": "function", "function": {"name": tools[0]["function"]["name"]}}
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesToPrompt:
-    """A family's template as LlamaIndex's ``messages_to_prompt``."""
-
-    template: PromptTemplate
-    model: str
-
-    def __call__(self, messages: Sequence[ChatMessage]) -> str:
-        """Return the prompt for ``messages``."""
-        return self.template.render(to_messages(messages, self.model))
-
-
-@dataclass(frozen=True, slots=True)
-class CompletionToPrompt:
-    """A family's template as LlamaIndex's ``completion_to_prompt``."""
-
-    template: PromptTemplate
-
-    def __call__(self, prompt: str) -> str:
-        """Return the prompt for one question."""
-        return self.template.render([Message("user", prompt)])
-
-
 def _to_message(message: ChatMessage, model: str) -> Message:
     role = _ROLES.get(message.role)
     if role is None:
@@ -229,7 +239,7 @@ def _to_message(message: ChatMessage, model: str) -> Message:
     return Message(
         role=role,
         content="\n".join(_texts(message.blocks, model)),
-        tool_calls=_tool_calls(message),
+        tool_calls=tool_calls(message),
         tool_call_id=call_id,
     )
 
@@ -246,17 +256,6 @@ def _texts(blocks: Iterable[ContentBlock], model: str) -> Iterator[str]:
             raise UnsupportedInputError(
                 f"{type(block).__name__} cannot be sent, text only; leave it out", model=model
             )
-
-
-def _tool_calls(message: ChatMessage) -> tuple[ToolCall, ...]:
-    """Calls in a message: its blocks, else the older list in OpenAI's form."""
-    blocks = [block for block in message.blocks if block.block_type == "tool_call"]
-    if blocks:
-        return tuple(
-            ToolCall(block.tool_call_id or "", block.tool_name, _json(block.tool_kwargs))
-            for block in blocks
-        )
-    return tuple(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
 
 
 def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object of OpenAI's package)
@@ -285,13 +284,26 @@ def _listed_calls(calls: Sequence[ToolCall]) -> dict[str, Any]:
 
 def _blocks(reply: Reply, *, whole: bool) -> list[ContentBlock]:
     found: list[ContentBlock] = []
-    if reply.reasoning and hasattr(types, "ThinkingBlock"):  # younger than llama-index-core 0.14.0
+    if reply.reasoning and _has_thoughts():
         found.append(types.ThinkingBlock(content=reply.reasoning, num_tokens=_thought(reply)))
     if reply.text or not reply.tool_calls:
         found.append(TextBlock(text=reply.text))
     if hasattr(types, "ToolCallBlock"):
         found.extend(_call_block(call, whole=whole) for call in reply.tool_calls)
     return found
+
+
+def _has_thoughts() -> bool:
+    return hasattr(types, "ThinkingBlock")  # younger than llama-index-core 0.14.0
+
+
+def _told_thoughts(reply: Reply) -> dict[str, Any]:
+    """Thoughts as messages carry them where there is no block for them."""
+    return {} if _has_thoughts() else _reasoning(reply)
+
+
+def _reasoning(reply: Reply) -> dict[str, Any]:
+    return {"reasoning_content": reply.reasoning} if reply.reasoning else {}
 
 
 def _call_block(call: ToolCall, *, whole: bool) -> types.ToolCallBlock:
@@ -339,11 +351,13 @@ def _facts(request: Request, reply: Reply, delta: Delta | None) -> dict[str, Any
 
 
 def _answered(request: Request, reply: Reply, delta: Delta | None) -> tuple[Reply, Delta | None]:
-    """Warn of an answer that was cut; move one that stands among the thoughts where it belongs."""
+    """Warn of an answer of wrong length; move one that stands among the thoughts to its place."""
     if delta is not None and not delta.last:
         return reply, delta
     if reply.finish_reason == "length":
         _warn_of_cut(request)
+    else:
+        _windows.warn_of_overrun(request, reply)
     if reply.text or reply.tool_calls or not reply.reasoning or reply.finish_reason == "length":
         return reply, delta
     return replace(reply, text=reply.reasoning), delta and replace(delta, text=reply.reasoning)
@@ -376,7 +390,7 @@ def _json(arguments: dict[str, Any] | str | None) -> str:
     if not isinstance(arguments, dict):
         return arguments or "{}"
     try:
-        return json.dumps(arguments, ensure_ascii=False)
+        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedInputError(
             f"the arguments of a tool call cannot be written as JSON: {error}"

@@ -7,11 +7,11 @@ they stream.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeAlias
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -25,7 +25,14 @@ from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel
 
-from dashscope_oss import ModelInfo, Options
+from dashscope_oss import (
+    ContextLengthError,
+    ModelInfo,
+    Options,
+    UnreadableAnswerError,
+    UnsupportedInputError,
+)
+from dashscope_oss.errors import shortened
 
 Object: TypeAlias = BaseModel | list[BaseModel] | FlexibleModel | list[FlexibleModel]
 """Whole, or as far as it has come."""
@@ -35,6 +42,8 @@ Way: TypeAlias = Literal["tool", "words"]
 _dispatcher = get_dispatcher(__name__)
 _AGAIN = "That answer cannot be used: {why}\nAnswer again, with nothing but the JSON object."
 _WHY_LIMIT = 500
+# Why a model cannot be shown its own answer again; what was wrong with that matters more.
+_UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
 # What callers may pass for LlamaIndex's programs.
 _PROGRAMS_OWN = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
 
@@ -84,17 +93,21 @@ class Asking(Generic[Model]):
         """Return the object.
 
         Raises:
-            ValueError: if the second answer cannot be read either.
+            UnreadableAnswerError: if the second answer cannot be read either.
         """
-        first = self.llm.chat(self.messages, **self.kwargs)
-        again = self._again(first)
-        return self._read(self.llm.chat(again, **self.kwargs) if again else first)
+        found = self.llm.chat(self.messages, **self.kwargs)
+        if again := self._again(found):
+            with suppress(*_UNSHOWABLE):
+                found = self.llm.chat(again, **self.kwargs)
+        return self._read(found)
 
     async def aanswer(self) -> Model:
         """Return the object; see :meth:`answer`."""
-        first = await self.llm.achat(self.messages, **self.kwargs)
-        again = self._again(first)
-        return self._read(await self.llm.achat(again, **self.kwargs) if again else first)
+        found = await self.llm.achat(self.messages, **self.kwargs)
+        if again := self._again(found):
+            with suppress(*_UNSHOWABLE):
+                found = await self.llm.achat(again, **self.kwargs)
+        return self._read(found)
 
     def stream(self) -> Generator[Object, None, None]:
         """Yield the object as it grows; the last one is whole and checked."""
@@ -102,8 +115,11 @@ class Asking(Generic[Model]):
         with closing(self.llm.stream_chat(self.messages, **self.kwargs)) as pieces:
             for piece in pieces:
                 yield growing.push(piece)
-        again = self._again(growing.last)
-        yield self._read(self.llm.chat(again, **self.kwargs) if again else growing.last)
+        found = growing.last
+        if again := self._again(found):
+            with suppress(*_UNSHOWABLE):
+                found = self.llm.chat(again, **self.kwargs)
+        yield self._read(found)
 
     async def astream(self) -> AsyncGenerator[Object, None]:
         """Yield the object as it grows; see :meth:`stream`."""
@@ -112,16 +128,29 @@ class Asking(Generic[Model]):
         async with aclosing(answers) as pieces:
             async for piece in pieces:
                 yield growing.push(piece)
-        again = self._again(growing.last)
-        yield self._read(await self.llm.achat(again, **self.kwargs) if again else growing.last)
+        found = growing.last
+        if again := self._again(found):
+            with suppress(*_UNSHOWABLE):
+                found = await self.llm.achat(again, **self.kwargs)
+        yield self._read(found)
 
     def _read(self, response: ChatResponse) -> Model:
+        try:
+            return self._parsed(response)
+        except ValueError as error:
+            raise UnreadableAnswerError(
+                shortened(f"the answer is no {self.form.__name__}: {error}"),
+                model=self.llm.metadata.model_name,
+                partial_text=_said(response),
+            ) from None  # it repeats all of the answer
+
+    def _parsed(self, response: ChatResponse) -> Model:
         found: Model = _parser(self.form).parse(_said(response))
         return found
 
     def _again(self, response: ChatResponse) -> list[ChatMessage]:
         try:
-            self._read(response)
+            self._parsed(response)
         except ValueError as error:
             said = ChatMessage(role=MessageRole.ASSISTANT, content=_said(response))
             asked = _AGAIN.format(why=str(error)[:_WHY_LIMIT])
@@ -157,7 +186,7 @@ def in_words(
     words = _parser(form).get_format_string(escape_json=False)
     turns = [message.model_copy() for message in messages]
     if turns and turns[-1].role is MessageRole.USER:
-        turns[-1].content = f"{turns[-1].content or ''}\n{words}"
+        turns[-1].blocks = [*turns[-1].blocks, TextBlock(text=words)]
     else:
         turns.append(ChatMessage(role=MessageRole.USER, content=words.strip()))
     return Asking(llm, form, turns, {**mode, **kwargs})

@@ -22,9 +22,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
 )
-from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate
@@ -49,13 +47,23 @@ from dashscope_oss import (
     ModelInfo,
     Options,
     Reply,
+    UnreadableAnswerError,
     chat,
     complete,
     find_model,
 )
 from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
 from dashscope_oss.request import Request
-from llama_index_dashscope_oss import _convert, _limits, _structured, _tokens
+from llama_index_dashscope_oss import (
+    _calls,
+    _convert,
+    _limits,
+    _react,
+    _structured,
+    _tokens,
+    _turns,
+    _windows,
+)
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -79,7 +87,8 @@ _CONNECTION = (
 _TEMPLATE = ("model", "model_info")
 
 
-class DashScopeOSS(FunctionCallingLLM):
+@_calls.refusing_settings
+class DashScopeOSS(_react.ReActLLM):
     """An open-weight model of DashScope, hosted or behind a gateway, as a LlamaIndex LLM.
 
     ::
@@ -88,8 +97,9 @@ class DashScopeOSS(FunctionCallingLLM):
         print(llm.complete("Hello"))
 
     All eight methods work for every model, prompt-only ones included. What is ``None`` is not
-    sent. Per-call keyword arguments go over the settings here; a name that is no setting goes
-    into ``parameters`` as it is. Every failure raises a ``dashscope_oss.DashScopeError``.
+    sent. Keyword arguments of a call go over the parameters here; other settings are refused,
+    and a name that is neither goes into ``parameters`` as it is. Every failure raises a
+    ``dashscope_oss.DashScopeError``.
 
     Attributes:
         model: id of the model, ``dashscope-oss models`` lists them; alias ``model_name``.
@@ -102,7 +112,8 @@ class DashScopeOSS(FunctionCallingLLM):
         top_p: in (0, 1].
         top_k: at least 0.
         seed: in [0, 2**31 - 1].
-        max_tokens: most tokens of the answer; also the ``num_output`` of the metadata.
+        max_tokens: most tokens of the answer; also the ``num_output`` of the metadata, as long as
+            it is less than half the window.
         enable_search: let the model search the web, where the service offers it.
         stop: text, or several, or ids of tokens, at which the answer ends.
         repetition_penalty: above 0; 1 is none.
@@ -123,7 +134,8 @@ class DashScopeOSS(FunctionCallingLLM):
         estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
             off); responses then say ``usage_estimated``.
         strict_params: refuse parameters that the vendor's page of the model does not document.
-        check_length: refuse an input that is too long even if the estimate errs by 20 per cent.
+        check_length: refuse an input that is too long even if the estimate errs by 20 per cent,
+            or is twice the truth where no rate was measured (BiLLa, Baichuan).
         context_window: tokens of input and output together, in place of the record's limits.
         is_chat_model: whether LlamaIndex hands over messages or a prompt.
         is_function_calling_model: whether the model takes tools.
@@ -149,7 +161,7 @@ class DashScopeOSS(FunctionCallingLLM):
     top_p: float | None = None
     top_k: int | None = None
     seed: int | None = None
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(None, ge=1)
     enable_search: bool | None = None
     stop: str | list[str] | list[int] | list[list[int]] | None = None
     repetition_penalty: float | None = None
@@ -171,7 +183,7 @@ class DashScopeOSS(FunctionCallingLLM):
     http_client: httpx.Client | None = Field(None, exclude=True, repr=False)
     http_async_client: httpx.AsyncClient | None = Field(None, exclude=True, repr=False)
     model_info: ModelInfo | None = None
-    context_window: int | None = None
+    context_window: int | None = Field(None, ge=1)
     is_chat_model: bool | None = None
     is_function_calling_model: bool | None = None
 
@@ -179,6 +191,7 @@ class DashScopeOSS(FunctionCallingLLM):
     _async_client: AsyncClient = PrivateAttr()
 
     def __init__(self, **settings: Any) -> None:
+        settings.pop("class_name", None)  # LlamaIndex adds it to what it dumps
         # Not in a validator: pydantic would hide which error it was.
         super().__init__(**_moved_over(settings))
         self._connect()
@@ -190,6 +203,11 @@ class DashScopeOSS(FunctionCallingLLM):
         return "DashScopeOSS"
 
     @property
+    def model_name(self) -> str:
+        """Another name of ``model``."""
+        return self.model
+
+    @property
     def metadata(self) -> LLMMetadata:
         """Limits and abilities, from the record; nothing is asked of the service.
 
@@ -197,11 +215,11 @@ class DashScopeOSS(FunctionCallingLLM):
         fills with input what ``num_output`` leaves of it.
         """
         record = self._record()
-        output = _num_output(record, self.max_tokens)
+        output = _windows.num_output(record, self.max_tokens)
         chat = record.takes_messages if self.is_chat_model is None else self.is_chat_model
         return LLMMetadata(
             model_name=record.id,
-            context_window=_window(record, output),
+            context_window=_windows.window(record, output),
             num_output=output,
             is_chat_model=chat,
             is_function_calling_model=record.tools,
@@ -301,7 +319,7 @@ class DashScopeOSS(FunctionCallingLLM):
         An answer in words that cannot be read is asked for once more.
 
         Raises:
-            ValueError: if there is no such object in the answers.
+            UnreadableAnswerError: if there is no such object in the answers.
         """
         asking = self._asking(output_cls, prompt, llm_kwargs, prompt_args)
         if asking is None:
@@ -333,11 +351,16 @@ class DashScopeOSS(FunctionCallingLLM):
         """Return the tools that the model wants called.
 
         Raises:
-            ValueError: if there are none and ``error_on_no_tool_call``.
+            UnreadableAnswerError: if there are none and ``error_on_no_tool_call``, or the answer
+                is whole and the arguments of a call are no JSON object.
         """
-        found = _convert.selections(response.message)
+        whole = response.additional_kwargs.get("finish_reason") is not None
+        found = _convert.selections(response.message, self.model, whole=whole)
         if error_on_no_tool_call and not found:
-            raise ValueError(f"{self.model} called no tool; it said: {response.message.content!r}")
+            said = response.message.content
+            raise UnreadableAnswerError(
+                f"called no tool; it said: {said!r}", model=self.model, partial_text=said
+            )
         return found
 
     def _structured_stream_call(
@@ -414,7 +437,7 @@ class DashScopeOSS(FunctionCallingLLM):
         # LlamaIndex would put the system prompt before the family's template, not into it.
         write = self.messages_to_prompt
         plain = self.query_wrapper_prompt is None and not _is_users(self.completion_to_prompt)
-        if plain and isinstance(write, _convert.MessagesToPrompt):
+        if plain and isinstance(write, _turns.MessagesToPrompt):
             return write(self._get_messages(prompt, **prompt_args))
         return super()._get_prompt(prompt, **prompt_args)
 
@@ -426,7 +449,7 @@ class DashScopeOSS(FunctionCallingLLM):
         if write and not record.takes_messages and _is_users(write):
             request = complete(record, write(messages), options, stream=stream, formatted=True)
         else:
-            given = _convert.to_messages(messages, record.id)
+            given = _turns.suited(messages, record)
             request = chat(record, given, options, stream=stream)
         return self._checked(request)
 
@@ -506,13 +529,11 @@ class DashScopeOSS(FunctionCallingLLM):
         family = None if record.takes_messages else record.template
         if not _is_users(self.messages_to_prompt):
             self.messages_to_prompt = (
-                _convert.MessagesToPrompt(family, record.id)
-                if family
-                else generic_messages_to_prompt
+                _turns.MessagesToPrompt(family, record.id) if family else generic_messages_to_prompt
             )
         if not _is_users(self.completion_to_prompt):
             self.completion_to_prompt = (
-                _convert.CompletionToPrompt(family) if family else default_completion_to_prompt
+                _turns.CompletionToPrompt(family) if family else default_completion_to_prompt
             )
 
     def _follow(self, changed: Iterable[str]) -> None:
@@ -568,27 +589,8 @@ def _moved_over(given: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _num_output(record: ModelInfo, max_tokens: int | None) -> int:
-    """Tokens to leave for the answer: as asked, else the model's most, a quarter of its window.
-
-    A quarter of a million too: nothing is sent as ``max_tokens``, so an answer may be as long as
-    the model's limit, thoughts included, and what is left for input exceeds any retrieval.
-    """
-    if max_tokens is not None:
-        return max_tokens
-    quarter = (record.context_window or record.max_input or DEFAULT_CONTEXT_WINDOW) // 4
-    return min(quarter, record.max_output or quarter)
-
-
-def _window(record: ModelInfo, num_output: int) -> int:
-    if record.max_input is None:
-        return record.context_window or DEFAULT_CONTEXT_WINDOW
-    total = record.max_input + num_output
-    return min(total, record.context_window or total)
-
-
 def _is_users(write: object) -> bool:
     """Whether a prompt function is neither LlamaIndex's default nor the family's template."""
-    ours = (_convert.MessagesToPrompt, _convert.CompletionToPrompt)
+    ours = (_turns.MessagesToPrompt, _turns.CompletionToPrompt)
     defaults = (generic_messages_to_prompt, default_completion_to_prompt)
     return write not in defaults and not isinstance(write, ours)

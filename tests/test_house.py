@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = "dashscope_oss"
 ADAPTERS = ("langchain_dashscope_oss", "llama_index_dashscope_oss")
+CONFORMANCE = "llama_index_dashscope_oss.conformance"
 FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
 
 # From the ground up; a package stands for all its modules, the core's own name for its facade.
@@ -35,7 +36,7 @@ FLOORS = (
         "gateway",
     ),
     (CORE,),
-    ("cli", "__main__", "demo", "pytest_plugin", "table", *ADAPTERS),
+    ("cli", "__main__", "demo", "pytest_plugin", "table", *ADAPTERS, CONFORMANCE),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 
@@ -78,6 +79,8 @@ def edges(module: str) -> set[str]:
 
 def part(module: str) -> str:
     """What the floors call a module: its file or package in the core, else its package."""
+    if module.startswith(CONFORMANCE):
+        return CONFORMANCE
     package, _, rest = module.partition(".")
     return rest.partition(".")[0] or package if package == CORE else package
 
@@ -112,6 +115,12 @@ def test_adapters_do_not_know_each_other(adapter):
     strangers = {*ADAPTERS, "langchain_core" if "llama" in adapter else "llama_index"} - {adapter}
     for module in (m for m in MODULES if m.startswith(adapter)):
         assert strangers.isdisjoint(name.partition(".")[0] for name in imports(MODULES[module]))
+
+
+def test_the_conformance_suite_stands_apart():
+    """It needs pytest, which an application has not: nothing but its own modules imports it."""
+    users = {module for module in MODULES if any(part(m) == CONFORMANCE for m in edges(module))}
+    assert {part(module) for module in users} == {CONFORMANCE}
 
 
 def names_model(node: ast.expr) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from llama_index.core import Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 
@@ -18,18 +20,31 @@ from llama_index_dashscope_oss import DashScopeOSS
 
 @dataclass
 class Called:
-    """What one of the eight methods gave: the last response, and the deltas of a stream."""
+    """What one of the eight methods gave: the last response, and all those of a stream."""
 
     last: object
-    deltas: list[str] = field(default_factory=list)
+    pieces: list = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return self.last.message.content if hasattr(self.last, "message") else self.last.text
+        return _text(self.last)
+
+    @property
+    def deltas(self) -> list[str]:
+        return [piece.delta for piece in self.pieces]
+
+    @property
+    def texts(self) -> list[str]:
+        """The whole text of each response of a stream."""
+        return list(map(_text, self.pieces))
+
+
+def _text(response) -> str:
+    return response.message.content if hasattr(response, "message") else response.text
 
 
 def gathered(responses: list) -> Called:
-    return Called(responses[-1], [response.delta for response in responses])
+    return Called(responses[-1], responses)
 
 
 async def _astream(start) -> Called:
@@ -173,6 +188,42 @@ def pytest_collection_modifyitems(items) -> None:
 def memory() -> ChatMemoryBuffer:
     """What chat engines and agents remember in; the default one leaves SQLite connections open."""
     return ChatMemoryBuffer.from_defaults(token_limit=1000, tokenizer_fn=str.split)
+
+
+class Recorder(BaseEventHandler):
+    events: list
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event, **kwargs) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Every event of LlamaIndex's instrumentation, in order."""
+    recorder = Recorder(events=[])
+    monkeypatch.setattr(get_dispatcher(), "event_handlers", [recorder])
+    return recorder.events
+
+
+@pytest.fixture
+def waits() -> Callable[[DashScopeOSS], list[float]]:
+    """``waits(llm)`` is the list of a model's waits between tries, which no longer pass."""
+
+    def noted(llm: DashScopeOSS) -> list[float]:
+        seconds: list[float] = []
+
+        async def later(wait: float) -> None:
+            seconds.append(wait)
+
+        llm._client._sleep = seconds.append
+        llm._async_client._sleep = later
+        return seconds
+
+    return noted
 
 
 @pytest.fixture

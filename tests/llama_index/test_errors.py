@@ -7,10 +7,12 @@ import pytest
 from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 
 from dashscope_oss import (
+    APIConnectionError,
     AuthenticationError,
     ContextLengthError,
     DashScopeError,
@@ -24,6 +26,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer, Fault
 from llama_index_dashscope_oss import DashScopeOSS, _convert
+from tests.faults.server import SSE_HEAD, WAIT, Endless, RawServer, UntilGone, chunk, message_frame
 
 EXPIRED = Fault(401, "InvalidApiKey", "Invalid API-key provided.")
 BROKEN = Fault(500, "InternalError", "An internal error has occurred.", after=2)
@@ -50,6 +53,17 @@ def test_a_failed_call_counts_no_tokens(make, ask):
     assert counter.total_llm_token_count == 0
 
 
+@pytest.mark.parametrize("fault", [BROKEN, EXPIRED], ids=["in the middle", "at once"])
+@pytest.mark.parametrize("ask", STREAMS, indirect=True)
+def test_a_stream_that_fails_tells_observers_the_cause_once(make, ask, events, fault):
+    """Row 8 of LlamaIndex: one ExceptionEvent with the error itself, and no end."""
+    with pytest.raises(DashScopeError) as failed:
+        ask(make("llama3-8b-instruct", fault), "hi")
+    (told,) = [event for event in events if isinstance(event, ExceptionEvent)]
+    assert told.exception is failed.value
+    assert not [event for event in events if type(event).__name__.endswith("EndEvent")]
+
+
 @pytest.mark.parametrize("ask", STREAMS, indirect=True)
 def test_a_stream_that_breaks_raises_with_the_text_so_far(make, ask):
     """Row 8 of LlamaIndex."""
@@ -59,7 +73,7 @@ def test_a_stream_that_breaks_raises_with_the_text_so_far(make, ask):
     assert broken.value.partial_text == "piece 1 piece 2 "
 
 
-def test_a_stream_that_is_cut_raises(make):
+def test_a_stream_that_is_cut_raises_behind_what_came(make):
     """Row 9 of LlamaIndex."""
     llm = make("llama3-8b-instruct", Fault(after=1, cut=True))
     seen = []
@@ -68,11 +82,23 @@ def test_a_stream_that_is_cut_raises(make):
     assert "".join(seen) == broken.value.partial_text == "piece 1 "
 
 
-def test_too_many_requests_are_tried_again(make, ask):
-    """Row 10 of LlamaIndex."""
-    llm = make("llama3-8b-instruct", Fault(), Answer("at last"))
+@pytest.mark.parametrize("model", ["llama3-8b-instruct", "ziya-llama-13b-v1"])
+@pytest.mark.parametrize("ask", STREAMS, indirect=True)
+def test_a_stream_that_is_cut_raises(make, ask, model):
+    """Rows 9 and 10 of LlamaIndex: with the text so far, and there is no second try behind it."""
+    with pytest.raises(APIConnectionError) as broken:
+        ask(make(model, Fault(after=2, cut=True), Answer("again")), "hi")
+    assert broken.value.partial_text == "piece 1 piece 2 "
+    assert len(make.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(), Fault(503, "ModelUnavailable"), Fault(cut=True)])
+def test_what_waiting_may_cure_is_tried_again(make, ask, waits, fault):
+    """Row 10 of LlamaIndex: over real sockets; every status: test_rows.py."""
+    llm = make("llama3-8b-instruct", fault, Answer("at last"))
+    waited = waits(llm)
     assert ask(llm, "hi").text == "at last"
-    assert len(make.requests) == 2
+    assert (len(make.requests), len(waited)) == (2, 1)
 
 
 def test_retries_can_be_turned_off(make):
@@ -210,3 +236,57 @@ async def test_leaving_a_stream_closes_its_connection():
         del stream
         await asyncio.sleep(0.01)
         assert body.closed
+
+
+ENDLESS = (SSE_HEAD, Endless(chunk(message_frame("more ")), pause=0.001))
+
+
+def test_the_service_sees_that_a_blocking_stream_is_left():
+    """Row 41 of LlamaIndex: its end of the connection is closed, so it can stop."""
+    with RawServer(ENDLESS) as server:
+        llm = DashScopeOSS(model="deepseek-v4-pro", base_url=server.base_url)
+        stream = llm.stream_chat([ChatMessage("hi")])
+        assert next(stream).delta == "more "
+        stream.close()
+        assert server.gone.wait(WAIT)
+        llm.close()
+
+
+async def test_the_service_sees_that_an_async_stream_is_left():
+    """Row 41 of LlamaIndex."""
+    with RawServer(ENDLESS) as server:
+        llm = DashScopeOSS(model="deepseek-v4-pro", base_url=server.base_url)
+        stream = await llm.astream_complete("hi")
+        assert (await anext(stream)).delta == "more "
+        await stream.aclose()
+        del stream
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
+        await llm.aclose()
+
+
+async def drain(start) -> None:
+    async for _ in await start:
+        pass
+
+
+CANCELLED = {
+    "achat": lambda llm: llm.achat([ChatMessage("hi")]),
+    "acomplete": lambda llm: llm.acomplete("hi"),
+    "astream_chat": lambda llm: drain(llm.astream_chat([ChatMessage("hi")])),
+    "astream_complete": lambda llm: drain(llm.astream_complete("hi")),
+}
+
+
+@pytest.mark.parametrize("way", CANCELLED)
+@pytest.mark.parametrize("begun", [True, False], ids=["answering", "silent"])
+async def test_the_service_sees_that_a_task_is_cancelled(way, begun):
+    """Row 41 of LlamaIndex: while an answer comes, and while none does."""
+    with RawServer(ENDLESS if begun else [UntilGone()]) as server:
+        llm = DashScopeOSS(model="llama3-8b-instruct", base_url=server.base_url)
+        task = asyncio.ensure_future(CANCELLED[way](llm))
+        assert await asyncio.to_thread(server.asked.wait, WAIT)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
+        await llm.aclose()

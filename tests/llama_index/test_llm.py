@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from itertools import accumulate
 
 import httpx
 import pytest
@@ -22,13 +23,11 @@ from llama_index.core.base.llms.types import (
     TextBlock,
 )
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from dashscope_oss import (
     ConfigurationError,
@@ -54,6 +53,8 @@ MODELS = (
 REPORTING = tuple(model for model in MODELS if find_model(model).reports_usage)
 SILENT = tuple(model for model in MODELS if not find_model(model).reports_usage)
 TOKENS = ("prompt", "completion", "total")
+STREAMS = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
+THINKER = "deepseek-v4-pro"
 LOCAL = "http://127.0.0.1:9/api/v1"
 KEY = "sk-0123456789abcdef-sentinel"
 
@@ -73,6 +74,33 @@ def test_all_eight_methods_answer(make, ask, model):
         assert "".join(called.deltas) == called.text
     if "chat" in ask.name:
         assert called.last.message.role is MessageRole.ASSISTANT
+
+
+PIECES = ("你好，", "世界", "！")
+TOLD = (
+    *((model, Answer(pieces=PIECES)) for model in MODELS),
+    (THINKER, Answer(pieces=PIECES, reasoning="They greet me.")),
+)
+
+
+@pytest.mark.parametrize(("model", "answer"), TOLD)
+@pytest.mark.parametrize("ask", STREAMS, indirect=True)
+def test_every_piece_of_a_stream_holds_the_text_so_far(make, ask, model, answer):
+    """Row 3 of LlamaIndex: beside its delta, which is text; the role is there from the first."""
+    called = ask(make(model, answer), "hi")
+    assert called.texts == list(accumulate(called.deltas))
+    assert len(set(called.texts)) > 2
+    if "chat" in ask.name:
+        assert {piece.message.role for piece in called.pieces} == {MessageRole.ASSISTANT}
+
+
+@pytest.mark.parametrize("ask", ["stream_chat", "astream_chat"], indirect=True)
+def test_a_piece_without_text_has_an_empty_delta(make, ask):
+    """Row 3 of LlamaIndex: where the model thinks or calls a tool."""
+    called = ask(make(THINKER, Answer(reasoning="Hm.", tool_calls=(CALL,))), "hi")
+    assert len(called.deltas) > 1
+    assert set(called.deltas) == {""}
+    assert {piece.message.role for piece in called.pieces} == {MessageRole.ASSISTANT}
 
 
 @pytest.mark.parametrize("model", REPORTING)
@@ -170,32 +198,22 @@ def test_finish_reason_and_request_id_are_told(make, ask):
     assert last.additional_kwargs["served_by"] == "none (scripted)"
 
 
-class Recorder(BaseEventHandler):
-    events: list
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event, **kwargs) -> None:
-        self.events.append(event)
-
-
-@pytest.fixture
-def events(monkeypatch):
-    recorder = Recorder(events=[])
-    monkeypatch.setattr(get_dispatcher(), "event_handlers", [recorder])
-    return recorder.events
-
-
 def test_every_call_has_one_start_and_one_end_event(make, ask, events):
-    """Rows 2 and 16 of LlamaIndex."""
-    ask(make("ziya-llama-13b-v1"), "hi")
+    """Rows 2 and 16 of LlamaIndex: the start says what is called and how."""
+    ask(make("ziya-llama-13b-v1", temperature=0.7), "hi")
     names = [type(event).__name__ for event in events]
     kind = "LLMChat" if "chat" in ask.name else "LLMCompletion"
     others = [name for name in names if not name.endswith("InProgressEvent")]
     assert others == [f"{kind}StartEvent", f"{kind}EndEvent"]
-    assert events[0].model_dict["model"] == "ziya-llama-13b-v1"
+    told = {"class_name": "DashScopeOSS", "model": "ziya-llama-13b-v1", "temperature": 0.7}
+    assert told.items() <= events[0].model_dict.items()
+
+
+def test_a_payload_is_name_model_temperature_and_metadata():
+    """Row 16 of LlamaIndex: nothing less, and nothing more that could be a secret."""
+    llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL, api_key=KEY, temperature=0.7)
+    told = {"class_name": "DashScopeOSS", "model": "ziya-llama-13b-v1", "temperature": 0.7}
+    assert llm.to_payload() == {**told, **llm.metadata.model_dump()}
 
 
 def test_a_stream_arrives_while_it_is_made(make):
@@ -280,11 +298,24 @@ def test_a_record_of_ones_own_goes_under_the_name_asked():
 
 
 def test_an_unknown_model_warns_once_and_has_small_limits():
-    """Row 22 of LlamaIndex."""
-    with pytest.warns(UnknownModelWarning, match="no-such-llama-of-llamaindex"):
-        llm = DashScopeOSS(model="no-such-llama-of-llamaindex", base_url=LOCAL)
-    assert llm.metadata.context_window == 3900
-    assert llm.metadata.is_chat_model
+    """Row 22 of LlamaIndex: once for every look-up, call and object; its limits can be set."""
+    name = "no-such-llama-of-llamaindex"
+    reply = {"output": {"text": "hello"}, "request_id": "r"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=reply))
+
+    def used(client):
+        llm = DashScopeOSS(model=name, base_url=LOCAL, http_client=client)
+        other = DashScopeOSS(model=name, base_url=LOCAL, context_window=8000)
+        return llm.metadata, llm.complete("hi").text, other.metadata.context_window
+
+    client = httpx.Client(transport=transport)
+    with pytest.warns(UnknownModelWarning, match=name) as warned:
+        metadata, said, window = used(client)
+    client.close()
+    assert len(warned) == 1
+    assert (metadata.context_window, metadata.num_output) == (3900, 975)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, False)
+    assert (said, window) == ("hello", 8000)
 
 
 def test_only_what_was_set_is_sent(make):
@@ -316,9 +347,32 @@ def test_aliases_and_unknown_names():
 
 
 def test_a_missing_key_names_the_variable():
-    """Row 13 of LlamaIndex."""
-    with pytest.raises(ConfigurationError, match="DASHSCOPE_API_KEY"):
+    """Row 13 of LlamaIndex: at once, not at the first call."""
+    with pytest.raises(ConfigurationError, match="set the environment variable DASHSCOPE_API_KEY"):
         DashScopeOSS(model="deepseek-v4-pro")
+
+
+@pytest.mark.parametrize("given", [KEY, SecretStr(KEY), lambda: KEY], ids=("str", "secret", "call"))
+def test_a_key_given_as_an_argument_wins(make, ask, monkeypatch, given):
+    """Row 13 of LlamaIndex: over that of the environment."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-of-the-environment")
+    ask(make("deepseek-v4-pro", api_key=given), "hi")
+    assert make.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_the_key_of_the_environment_is_read_anew_for_every_call(make, run, monkeypatch):
+    """Row 13 of LlamaIndex: one that was changed or set after the object was made counts."""
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-first")
+    llm = make("deepseek-v4-pro")
+    llm.complete("hi")
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-second")
+    run(llm, llm.acomplete("hi"))
+    monkeypatch.delenv("DASHSCOPE_API_KEY")
+    llm.complete("hi")
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-third")
+    llm.complete("hi")
+    sent = [request.headers.get("authorization") for request in make.requests]
+    assert sent == ["Bearer sk-first", "Bearer sk-second", None, "Bearer sk-third"]
 
 
 def test_the_key_comes_from_the_environment_and_stays_there(gateway, monkeypatch):

@@ -12,7 +12,7 @@ from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from pydantic import BaseModel
 
-from dashscope_oss import ToolCall, UnsupportedInputError, Usage
+from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError, Usage
 from dashscope_oss.gateway import Answer
 
 MODELS = (
@@ -200,6 +200,28 @@ def test_an_agent_calls_a_tool_and_uses_its_result(make, run, memory, first, str
     assert answered == {"role": "tool", "content": "3", "tool_call_id": "call_1"}
 
 
+def test_an_agent_calls_two_tools_at_once(make, run, memory):
+    """Rows 32 and 34 of LlamaIndex: what it is told next is the same, streamed or not."""
+    pieces = (
+        ToolCall(id="c1", name="add", arguments='{"a": 1', index=0),
+        ToolCall(id="c2", name="add", arguments='{"a": 3, "b"', index=1),
+        ToolCall(arguments=', "b": 2}', index=0),
+        ToolCall(arguments=": 4}", index=1),
+    )
+    told = []
+    for streaming in (True, False):
+        llm = make("deepseek-v4-pro", Answer(tool_calls=pieces), Answer("3 and 7."))
+        agent = FunctionAgent(tools=[ADD], llm=llm, streaming=streaming)
+        memory.reset()
+        assert str(run(llm, followed(agent, "What are 1 + 2 and 3 + 4?", memory))[0]) == "3 and 7."
+        called, *results = make.requests[1].body["input"]["messages"][-3:]
+        arguments = [call["function"]["arguments"] for call in called["tool_calls"]]
+        assert list(map(json.loads, arguments)) == [{"a": 1, "b": 2}, {"a": 3, "b": 4}]
+        told.append((called, {result["tool_call_id"]: result["content"] for result in results}))
+    assert told[0] == told[1]
+    assert told[0][1] == {"c1": "3", "c2": "7"}
+
+
 CODE = "I count.\n<execute>\nprint(add(1, 2))\n</execute>"
 
 
@@ -264,7 +286,17 @@ def test_tool_arguments_may_arrive_in_any_pieces(make):
     assert all(len(selected) <= 1 for selected in read)
 
 
-@pytest.mark.parametrize("arguments", ["", "null", "{", "[1]", "{}"])
+@pytest.mark.parametrize("arguments", ['{"a": 1, "b', "[1]", "{", '{"a": 1} and'])
+def test_a_tool_is_not_called_with_arguments_that_broke_off(make, arguments):
+    """Row 32: an agent would run it with its defaults, which nobody asked for."""
+    call = ToolCall(id="1", name="now", arguments=arguments, index=0)
+    llm = make("deepseek-v4-pro", Answer(tool_calls=(call,)))
+    response = llm.chat_with_tools([ADD], "hi")
+    with pytest.raises(UnreadableAnswerError, match=r"called now with .* no whole JSON object"):
+        llm.get_tool_calls_from_response(response)
+
+
+@pytest.mark.parametrize("arguments", ["", "null", "{}"])
 def test_a_tool_call_without_readable_arguments_is_a_call_without_arguments(make, arguments):
     """Row 32 of LlamaIndex."""
     call = ToolCall(id="1", name="now", arguments=arguments, index=0)

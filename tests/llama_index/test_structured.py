@@ -1,16 +1,17 @@
 """Objects from every kind of model: by a forced tool, in a JSON mode, in words with one repair."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
-from llama_index.core.prompts import PromptTemplate
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel
 
-from dashscope_oss import AuthenticationError, ToolCall, find_model
+from dashscope_oss import AuthenticationError, ToolCall, UnreadableAnswerError, find_model
 from dashscope_oss.gateway import Answer, Fault
 
 
@@ -94,6 +95,17 @@ def test_an_answer_that_cannot_be_read_is_asked_for_once_more(make, predict, mod
     assert len(make.requests) == 2
 
 
+def test_an_answer_too_long_to_be_shown_again_is_the_error(make, predict):
+    """Row 35: not that the question about it is."""
+    said = "不" * 3000
+    llm = make("ziya-llama-13b-v1", Answer(said), max_tokens=500)
+    with pytest.raises(UnreadableAnswerError, match="is no Sum") as caught:
+        predict(llm)
+    assert len(make.requests) == 1
+    assert len(str(caught.value)) < 4000
+    assert caught.value.partial_text == said
+
+
 def test_a_model_with_tools_is_made_to_call_one(make, predict):
     """Row 35 of LlamaIndex: the call is forced, and nothing is said of JSON."""
     assert predict(make("deepseek-v4-pro", CALL, system_prompt="Count well.")) == Sum(a=1, b=2)
@@ -159,6 +171,28 @@ def test_one_start_and_one_end_event(make, predict, model, monkeypatch):
     predict(make(model, CALL if model == "deepseek-v4-pro" else RIGHT))
     for name in ("LLMStructuredPredictStartEvent", "LLMStructuredPredictEndEvent"):
         assert recorder.events.count(name) == 1
+
+
+class Kept(ChatPromptTemplate):
+    """A prompt that hands over its own messages, not copies as LlamaIndex's do."""
+
+    def format_messages(self, llm=None, **kwargs):
+        return self.message_templates
+
+
+@pytest.mark.parametrize("way", ["predict", "apredict", "stream", "astream"])
+@pytest.mark.parametrize(
+    ("model", "script"), [("ziya-llama-13b-v1", (WRONG, RIGHT)), ("deepseek-v4-pro", (CALL,))]
+)
+def test_the_messages_of_the_caller_stay_as_they_are(make, run, monkeypatch, way, model, script):
+    """Row 35 of LlamaIndex: schema and second question go into copies, in words as by a tool."""
+    asked = [ChatMessage("Count well.", role="system"), ChatMessage("One and two?")]
+    before = copy.deepcopy(asked)
+    monkeypatch.setitem(globals(), "PROMPT", Kept(asked))
+    llm = make(model, *script)
+    found = WAYS[way](llm)
+    assert (run(llm, found) if way.startswith("a") else found) == Sum(a=1, b=2)
+    assert asked == before
 
 
 def test_the_prompt_of_the_caller_stays_as_it_is(make):

@@ -1,6 +1,6 @@
 """A scripted service on 127.0.0.1 that speaks DashScope's protocol and OpenAI's.
 
-It needs nothing but Python, so that any LLM class can be held to it in an environment of its own.
+It says what is written for it and notes what it was sent; it judges neither.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Say:
 
     @property
     def finish(self) -> str:
+        """What the answer ends with."""
         return "tool_calls" if self.call else "stop"
 
     def messages(self) -> list[dict[str, Any]]:
@@ -69,7 +70,14 @@ class Say:
 
 @dataclass
 class Service:
-    """Where to point an LLM, what it answers, and what it was sent."""
+    """Where to point an LLM, what it answers, and what it was sent.
+
+    Attributes:
+        root: address of the server, without a path.
+        script: the answers to come; the last goes on for ever.
+        bodies: of all requests so far, as JSON.
+        keys: the ``Authorization`` header of each; empty if there was none.
+    """
 
     root: str = ""
     script: list[Say] = field(default_factory=lambda: [Say()])
@@ -78,10 +86,12 @@ class Service:
 
     @property
     def dashscope(self) -> str:
+        """Base URL of DashScope's own protocol."""
         return f"{self.root}/api/v1"
 
     @property
     def openai(self) -> str:
+        """Base URL of OpenAI's protocol."""
         return f"{self.root}/compatible-mode/v1"
 
     @property

@@ -1,0 +1,123 @@
+"""``predict_and_call``: by the model's own tool calls, else by one step of ReAct in words."""
+
+import pytest
+from llama_index.core.agent.react.formatter import ReActChatFormatter
+from llama_index.core.agent.react.output_parser import ReActOutputParser
+from llama_index.core.llms import ChatMessage
+from llama_index.core.tools import FunctionTool
+
+from dashscope_oss import AuthenticationError, ToolCall, UnreadableAnswerError
+from dashscope_oss.gateway import Answer, Fault
+
+WITHOUT = ("llama2-7b-chat-v2", "llama3-8b-instruct", "ziya-llama-13b-v1")
+WITH = "deepseek-v4-pro"
+ADD = FunctionTool.from_defaults(fn=lambda a, b: a + b, name="add", description="Add.")
+SPLIT = FunctionTool.from_defaults(fn=lambda: 1 // 0, name="split", description="Divide.")
+TOOLS = [ADD, SPLIT]
+
+
+def step(action: str, arguments: str) -> Answer:
+    return Answer(f"Thought: I need a tool.\nAction: {action}\nAction Input: {arguments}")
+
+
+ACT = step("add", '{"a": 1, "b": 2}')
+
+
+@pytest.fixture(params=["predict_and_call", "apredict_and_call"])
+def act(request, run):
+    """Both methods: ``act(llm, question, …)``."""
+
+    def call(llm, question="1+2?", **kwargs):
+        found = getattr(llm, request.param)(TOOLS, question, **kwargs)
+        return run(llm, found) if request.param.startswith("a") else found
+
+    return call
+
+
+@pytest.mark.parametrize("model", WITHOUT)
+def test_a_model_without_tools_calls_one_in_words(make, act, model):
+    """Row 29 of LlamaIndex: one request, one call."""
+    response = act(make(model, ACT))
+    assert str(response) == "3"
+    (source,) = response.sources
+    assert (source.tool_name, source.raw_input["kwargs"]) == ("add", {"a": 1, "b": 2})
+    assert "Tool Name: add" in str(make.body["input"])
+
+
+def test_a_model_with_tools_calls_one_by_its_tools(make, act):
+    """Row 29 of LlamaIndex."""
+    call = ToolCall(id="1", name="add", arguments='{"a": 1, "b": 2}', index=0)
+    assert str(act(make(WITH, Answer(tool_calls=(call,))))) == "3"
+    assert "Tool Name" not in str(make.body["input"])
+    assert make.body["parameters"]["tools"]
+
+
+@pytest.mark.parametrize("text", ["Thought: I know it.\nAnswer: 3", "3"])
+def test_an_answer_without_a_tool_is_the_answer(make, act, text):
+    """Row 29 of LlamaIndex."""
+    response = act(make("llama3-8b-instruct", Answer(text)))
+    assert (str(response), response.sources) == ("3", [])
+
+
+def test_a_failure_of_the_call_raises(make, act):
+    """Rows 7 and 29 of LlamaIndex: LlamaIndex's own returns it as if it were the answer."""
+    with pytest.raises(AuthenticationError):
+        act(make("llama3-8b-instruct", Fault(401, "InvalidApiKey", "Invalid API-key provided.")))
+
+
+def test_history_message_formatter_parser_and_parameters_are_used(make, act):
+    """Row 29 of LlamaIndex: what LlamaIndex's own agent and its callers may be given."""
+
+    class Parser(ReActOutputParser):
+        def parse(self, output, is_streaming=False):
+            return super().parse(output.replace("Tool:", "Action:"), is_streaming)
+
+    llm = make("llama3-8b-instruct", Answer(ACT.text.replace("Action:", "Tool:")))
+    response = act(
+        llm,
+        ChatMessage("And now?"),
+        chat_history=[ChatMessage("Hi."), ChatMessage(role="assistant", content="Hello.")],
+        react_chat_formatter=ReActChatFormatter(system_header="My tools: {tool_names}"),
+        output_parser=Parser(),
+        memory=None,
+        tool_choice="auto",
+        temperature=0.5,
+    )
+    assert str(response) == "3"
+    turns = make.body["input"]["messages"]
+    assert [turn["content"] for turn in turns] == [
+        "My tools: add, split",
+        "Hi.",
+        "Hello.",
+        "And now?",
+    ]
+    assert make.body["parameters"]["temperature"] == 0.5
+    assert "tool_choice" not in make.body["parameters"]
+
+
+def test_a_history_may_end_with_the_question(make, act):
+    asked = [ChatMessage("1+2?")]
+    assert str(act(make("llama3-8b-instruct", ACT), None, chat_history=asked)) == "3"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (step("multiply", "{}"), "no tool 'multiply', only add, split"),
+        (Answer("Thought: Hm."), "Hm"),
+    ],
+)
+def test_a_step_that_cannot_be_done_raises(make, act, answer, reason):
+    """Row 29 of LlamaIndex: no failure looks like an answer."""
+    with pytest.raises(UnreadableAnswerError, match=reason) as failed:
+        act(make("llama3-8b-instruct", answer))
+    assert failed.value.model == "llama3-8b-instruct"
+    assert isinstance(failed.value, ValueError)
+
+
+def test_a_tool_that_fails_is_told_or_raises(make, act):
+    """As ``error_on_tool_error`` says."""
+    broken = step("split", "{}")
+    assert "division" in str(act(make("llama3-8b-instruct", broken)))
+    with pytest.raises(ValueError, match="division"):
+        act(make("llama3-8b-instruct", broken), error_on_tool_error=True)
