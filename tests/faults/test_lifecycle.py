@@ -24,6 +24,12 @@ PATIENCE = 30
 """Seconds after which something that must happen has not."""
 
 
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no connection be given up because a busy machine is late with the end of a body."""
+    monkeypatch.setattr(client, "END_OF_BODY", PATIENCE)
+
+
 class Echo(RawServer):
     """Answers each question with itself, streamed if a stream is asked for.
 
@@ -194,9 +200,8 @@ async def test_a_thousand_async_calls_use_one_connection():
     assert (len(server.requests), server.connections) == (1000, 1)
 
 
-def test_a_thousand_streams_use_one_connection(monkeypatch):
+def test_a_thousand_streams_use_one_connection():
     """The end of a body comes after its last event, in a packet of its own."""
-    monkeypatch.setattr(client, "END_OF_BODY", PATIENCE)
     request = chat(find_model(MODEL), [Message("user", "question")])
     with Echo() as server, Client(Endpoint.resolve(base_url=server.base_url)) as model:
         for _ in range(1000):
@@ -204,8 +209,7 @@ def test_a_thousand_streams_use_one_connection(monkeypatch):
     assert (len(server.requests), server.connections) == (1000, 1)
 
 
-async def test_a_thousand_async_streams_use_one_connection(monkeypatch):
-    monkeypatch.setattr(client, "END_OF_BODY", PATIENCE)
+async def test_a_thousand_async_streams_use_one_connection():
     request = chat(find_model(MODEL), [Message("user", "question")])
     with Echo() as server:
         async with AsyncClient(Endpoint.resolve(base_url=server.base_url)) as model:
