@@ -300,7 +300,8 @@ def _numeric(host: str, port: int) -> _Address | None:
     except ValueError:
         return None
     family = socket.AF_INET if version == 4 else socket.AF_INET6
-    return family, socket.SOCK_STREAM, 0, "", (host, port)
+    # Without the protocol asyncio would leave Nagle's delay on.
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port)
 
 
 async def _connected(addresses: Sequence[_Address]) -> socket.socket:

@@ -80,7 +80,7 @@ class Deltas:
         self._read_as(regime_of(request))
         self._pieces: list[str] = []
         self._calls: dict[int, str] = {}
-        self._ids: dict[int, str] = {}
+        self._places: dict[tuple[int, str], int] = {}
         self._moved: dict[int, int] = {}
         self._call_id = ""
         self._usage: object = None
@@ -243,7 +243,6 @@ class Deltas:
         first, named = index not in self._calls, self._calls.get(index)
         self._calls[index] = named or call.name
         self._call_id = call.id or self._call_id
-        self._ids[index] = self._ids.get(index) or call.id
         arguments = self._new_arguments(index, call.arguments)
         if first:
             return replace(call, index=index, arguments=arguments)
@@ -254,11 +253,15 @@ class Deltas:
             begins = call.id != self._call_id if call.id else bool(call.name)
             begins = begins or not self._calls
             return len(self._calls) if begins else next(reversed(self._calls))
+        place = (call.index, call.id)
+        if call.id and place in self._places:
+            return self._places[place]
         index = self._moved.get(call.index, call.index)
-        other = self._ids.get(index)
-        if call.name and call.id and other and other != call.id:
+        if call.name and call.id and index in self._places.values():
             # A second call under the index of the first; some engines count none.
             index = self._moved[call.index] = max(self._calls) + 1
+        if call.id:
+            self._places[place] = index
         return index
 
     def _new_arguments(self, index: int, text: str) -> str:

@@ -185,9 +185,9 @@ class ProtocolError(DashScopeError):
 
 
 class UnreadableAnswerError(ProtocolError, ValueError):
-    """The model's answer is not the object that was asked for, twice."""
+    """The model's answer is not the object or the tool call that was asked for."""
 
-    advice = "Ask more plainly, simplify the schema, or use a model with tools."
+    advice = "Ask more plainly, simplify what is asked for, or use a larger model."
 
 
 class UnsupportedInputError(DashScopeError, ValueError):

@@ -102,7 +102,7 @@ def _pattern(secret: str) -> re.Pattern[str]:
     A placeholder like ``any``, which a gateway without keys takes, is a part of many words.
     """
     exact = re.escape(secret)
-    return re.compile(exact if len(secret) >= _LONG_SECRET else rf"(?<!\w){exact}(?!\w)")
+    return re.compile(exact if len(secret) >= _LONG_SECRET else rf"(?a:(?<!\w){exact}(?!\w))")
 
 
 def _plain_headers(response: httpx.Response) -> list[tuple[bytes, bytes]]:
@@ -191,7 +191,8 @@ def _refused_by_proxy(why: str, model: str) -> APIConnectionError:
         hint="Check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, with its user and password; NO_PROXY "
         "names hosts that need none.",
     )
-    refusal.retryable = not why.startswith("4")  # the status of its refusal, if it gave one
+    # What it says begins with the status of its refusal, if it gave one.
+    refusal.retryable = not why.startswith("4") or why.startswith(("408", "429"))
     return refusal
 
 
@@ -236,7 +237,7 @@ def refused(
         said = {"message": _unreadable(response, body)}
     status = stated if stated and stated >= 400 else response.status_code
     error = error_in(said or {}, status_code=status, model=model)
-    if data is None:
+    if data is None and not error.retryable:
         error.advice = "" if response.has_redirect_location else _NOT_OURS
     if error.message == NO_REASON:
         error.message += f": {shown(body)}"

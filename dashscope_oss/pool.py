@@ -319,7 +319,8 @@ def composed(
     """Return the request that httpx would make, in a third of the time; ``None`` if it must."""
     if more or content is None or headers is None or timeout is None:
         return None
-    if not _OF_HTTP.isdisjoint(map(str.lower, headers)):
+    said = {name.lower() for name in headers}
+    if not _OF_HTTP.isdisjoint(said):
         return None
     target = _parsed(url)
     return httpx.Request(
@@ -327,7 +328,7 @@ def composed(
         target,
         headers={
             "Host": target.netloc.decode("ascii"),
-            **{name: http.headers[name] for name in _STANDING if name not in headers},
+            **{name: http.headers[name] for name in _STANDING if name.lower() not in said},
             **headers,
             "Content-Length": str(len(content)),
         },

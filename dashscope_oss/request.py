@@ -152,7 +152,8 @@ def headers(
         found["Authorization"] = f"Bearer {key}"
     if workspace:
         found["X-DashScope-WorkSpace"] = workspace
-    return {**found, **extra}
+    said = {name.lower() for name in extra}
+    return {**{name: value for name, value in found.items() if name.lower() not in said}, **extra}
 
 
 def _conversation(

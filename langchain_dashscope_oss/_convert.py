@@ -280,6 +280,7 @@ def _arguments(text: str) -> dict[str, Any]:
     # A function without parameters is called with nothing at all.
     try:
         found = json.loads(text, strict=False) if text.strip() else {}
+        json.dumps(found, allow_nan=False)  # NaN and 1e999 are read, but could not be sent back
     except RecursionError:
         raise ValueError("the arguments are nested too deeply") from None
     if not isinstance(found, dict):

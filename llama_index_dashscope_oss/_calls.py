@@ -7,7 +7,7 @@ of the call, a key among them too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from typing import Any, TypeVar
 
@@ -28,8 +28,10 @@ _METHODS = (
     "acomplete",
     "astream_complete",
 )
-# Fields that are parameters or switches of a call as well.
-_OF_CALLS = frozenset((*OPTION_NAMES, "enable_search", "estimate_usage"))
+# Fields that are parameters or switches of a call as well, and arguments that a subclass may have
+# a field of the same name as.
+_OF_CALLS = (*OPTION_NAMES, "enable_search", "estimate_usage")
+_NOT_REFUSED = frozenset((*_OF_CALLS, "messages", "prompt", "formatted"))
 
 
 def refusing_settings(cls: LLMClass) -> LLMClass:
@@ -37,6 +39,19 @@ def refusing_settings(cls: LLMClass) -> LLMClass:
     for name in _METHODS:
         setattr(cls, name, _checked(getattr(cls, name)))
     return cls
+
+
+def by_field(cls: type[BaseLLM], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under the names of their fields.
+
+    Raises:
+        ConfigurationError: for a name that is no setting.
+    """
+    fields = _fields(cls)
+    unknown = sorted(name for name in given if name not in fields)
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]} is no setting of {cls.__name__}")
+    return {fields[name]: value for name, value in given.items()}
 
 
 def _check(llm: BaseLLM, given: Iterable[str]) -> None:
@@ -75,8 +90,14 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
 @cache
 def _of_object(cls: type[BaseLLM]) -> dict[str, str]:
     """Names of settings that no call can have, aliases too, each with its field."""
+    return {name: field for name, field in _fields(cls).items() if name not in _NOT_REFUSED}
+
+
+@cache
+def _fields(cls: type[BaseLLM]) -> dict[str, str]:
+    """Names of all settings, aliases too, each with its field."""
     named: dict[str, str] = {}
     for field, info in cls.model_fields.items():
         aliases = getattr(info.validation_alias, "choices", ())
         named.update(dict.fromkeys((field, *aliases), field))
-    return {name: field for name, field in named.items() if name not in _OF_CALLS}
+    return named

@@ -13,6 +13,7 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
+import dirtyjson  # type: ignore[import-untyped]
 from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -186,6 +187,10 @@ def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSel
 def _selected(call: ToolCall, model: str, *, whole: bool) -> dict[str, Any]:
     found = _arguments(call.arguments)
     if found is None and whole and call.arguments.strip() not in ("", "null"):
+        found = _untidy(call.arguments)
+    else:
+        found = found or {}
+    if found is None:
         # An agent would run the tool with its defaults, which nobody asked for.
         raise UnreadableAnswerError(
             f"the model called {call.name} with arguments that are no whole JSON object: "
@@ -193,7 +198,7 @@ def _selected(call: ToolCall, model: str, *, whole: bool) -> dict[str, Any]:
             model=model,
             hint="If the answer was cut off, raise max_tokens.",
         )
-    return found or {}
+    return found
 
 
 def tool_choice(
@@ -380,10 +385,26 @@ def _said(**given: object) -> dict[str, Any]:
 def _arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:
     """The JSON object in ``text``, or as much as there is of it; ``None`` if it is none."""
     try:
-        found = from_json(text or "{}", allow_partial="trailing-strings" if partial else "off")
+        found = from_json(
+            text or "{}",
+            allow_partial="trailing-strings" if partial else "off",
+            allow_inf_nan=False,
+        )
     except ValueError:
         return {} if partial else None
     return found if isinstance(found, dict) else None
+
+
+def _untidy(text: str) -> dict[str, Any] | None:
+    """The object in ``text`` for all its loose commas and quotes; ``None`` if it broke off."""
+    if not text.rstrip().endswith("}"):
+        return None
+    try:
+        found = dirtyjson.loads(text)
+        plain: object = json.loads(json.dumps(found, allow_nan=False))
+    except (ValueError, RecursionError):
+        return None
+    return plain if isinstance(plain, dict) else None
 
 
 def _json(arguments: dict[str, Any] | str | None) -> str:

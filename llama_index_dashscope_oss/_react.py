@@ -24,8 +24,9 @@ from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_
 
 from dashscope_oss import UnreadableAnswerError
 
-# What callers may pass for LlamaIndex's agent, or for a model with tools.
-_NOT_SENT = ("memory", "tool_retriever", "tool_choice", "tool_required")
+# What callers may pass for LlamaIndex's agent, and for a model with tools.
+_OF_AGENT = ("react_chat_formatter", "output_parser", "memory", "tool_retriever")
+_OF_TOOLS = ("tool_choice", "tool_required")
 
 
 class ReActLLM(FunctionCallingLLM):
@@ -60,7 +61,7 @@ class ReActLLM(FunctionCallingLLM):
                 allow_parallel_tool_calls,
                 error_on_no_tool_call,
                 error_on_tool_error,
-                **kwargs,
+                **_without(kwargs, _OF_AGENT),
             )
         step = _Step.of(self.metadata.model_name, tools, kwargs)
         found = step.read(self.chat(step.question(user_msg, chat_history), **step.options))
@@ -90,7 +91,7 @@ class ReActLLM(FunctionCallingLLM):
                 allow_parallel_tool_calls,
                 error_on_no_tool_call,
                 error_on_tool_error,
-                **kwargs,
+                **_without(kwargs, _OF_AGENT),
             )
         step = _Step.of(self.metadata.model_name, tools, kwargs)
         found = step.read(await self.achat(step.question(user_msg, chat_history), **step.options))
@@ -112,9 +113,9 @@ class _Step:
 
     @classmethod
     def of(cls, model: str, tools: Sequence[BaseTool], given: dict[str, Any]) -> _Step:
-        options = {name: value for name, value in given.items() if name not in _NOT_SENT}
-        formatter = options.pop("react_chat_formatter", None) or ReActChatFormatter.from_defaults()
-        parser = options.pop("output_parser", None) or ReActOutputParser()
+        formatter = given.get("react_chat_formatter") or ReActChatFormatter.from_defaults()
+        parser = given.get("output_parser") or ReActOutputParser()
+        options = _without(given, (*_OF_AGENT, *_OF_TOOLS))
         return cls(model, tools, formatter, parser, options)
 
     def question(
@@ -135,6 +136,13 @@ class _Step:
             raise UnreadableAnswerError(str(error), model=self.model, partial_text=said) from error
         if not isinstance(found, ActionReasoningStep):
             return AgentChatResponse(response=str(getattr(found, "response", said)))
+        if response.additional_kwargs.get("finish_reason") == "length":
+            # LlamaIndex's parser makes arguments of what there is of them, or none.
+            raise UnreadableAnswerError(
+                f"the call of {found.action!r} broke off; raise max_tokens",
+                model=self.model,
+                partial_text=said,
+            )
         known = [tool.metadata.get_name() for tool in self.tools]
         if found.action not in known:
             raise UnreadableAnswerError(
@@ -145,6 +153,10 @@ class _Step:
         return ToolSelection(
             tool_id=str(uuid4()), tool_name=found.action, tool_kwargs=found.action_input
         )
+
+
+def _without(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in names}
 
 
 def _answer(output: ToolOutput, *, error_on_tool_error: bool) -> AgentChatResponse:

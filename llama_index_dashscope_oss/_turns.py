@@ -85,7 +85,8 @@ def _in_order(turns: Sequence[Message]) -> list[Message]:
     rest = folded(turns[len(first) :])
     early = list(takewhile(lambda turn: turn.role == "assistant", rest))
     asked = rest[len(early) :]
-    return [*first, *map(_earlier, early), *asked] if asked else [*first, *early]
+    told = [_earlier(answer) for answer in early if answer.content.strip()]
+    return [*first, *told, *asked] if asked else [*first, *early]
 
 
 def _earlier(answer: Message) -> Message:

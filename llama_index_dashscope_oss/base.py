@@ -554,9 +554,14 @@ class DashScopeOSS(_react.ReActLLM):
         self._follow([name])
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; what ``update`` says of address, key or model holds for its calls."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied._follow(update or ())  # noqa: SLF001 - of this class
+        """Return a copy; what ``update`` says of address, key or model holds for its calls.
+
+        Raises:
+            ConfigurationError: for a name that is no setting.
+        """
+        changed = _calls.by_field(type(self), update or {})
+        copied = super().model_copy(update=changed, deep=deep)
+        copied._follow(changed)  # noqa: SLF001 - of this class
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -253,6 +253,33 @@ def test_two_calls_under_one_index_are_two_calls(call: Caller):
     ]
 
 
+def test_two_calls_under_one_index_that_each_event_repeats_stay_two(streaming: Caller):
+    request = chat(
+        find_model("qwen3.6-27b"),
+        [Message("user", "question")],
+        Options(extra={"incremental_output": False}),
+        stream=True,
+    )
+    events = [
+        message_frame("", end, tool_calls=[piece_of_call(1, '{"a": 1}'), piece_of_call(2, text)])
+        for text, end in (('{"b"', "null"), ('{"b": 2}', "tool_calls"))
+    ]
+    with RawServer(stream(*events)) as server:
+        found = streaming(server, request).tool_calls
+    assert [(c.id, c.arguments) for c in found] == [("c1", '{"a": 1}'), ("c2", '{"b": 2}')]
+
+
+def test_an_id_that_changes_from_piece_to_piece_begins_no_call(streaming: Caller):
+    rest = {"index": 0, "id": "c9", "function": {"arguments": ": 1}"}}
+    events = [
+        message_frame("", "null", tool_calls=[piece_of_call(1, '{"a"')]),
+        message_frame("", "tool_calls", tool_calls=[rest]),
+    ]
+    with RawServer(stream(*events)) as server:
+        (found,) = streaming(server).tool_calls
+    assert (found.id, found.arguments) == ("c1", '{"a": 1}')
+
+
 def test_json_for_a_stream_may_have_two_calls_under_one_index(streaming: Caller):
     calls = [piece_of_call(1, "{}"), piece_of_call(2, "{}")]
     with RawServer(answer(message_reply("", "tool_calls", tool_calls=calls))) as server:
@@ -669,10 +696,11 @@ def test_an_answer_beyond_the_limit_is_an_error(call: Caller, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("key", "shown"), [("any", "company, [key]. [key]!"), ("anything-long", "company, any. any!")]
+    ("key", "shown"),
+    [("any", "company, [key]. 密钥[key]!"), ("anything-long", "company, any. 密钥any!")],
 )
 def test_a_placeholder_for_a_key_is_cut_out_of_no_word(call: Caller, key, shown):
-    script = answer({"code": "InvalidApiKey", "message": "company, any. any!"}, "401 No")
+    script = answer({"code": "InvalidApiKey", "message": "company, any. 密钥any!"}, "401 No")
     with RawServer(script) as server, pytest.raises(AuthenticationError) as caught:
         call(Endpoint.resolve(base_url=server.base_url, api_key=key))
     assert caught.value.message == shown
@@ -701,6 +729,7 @@ def test_what_a_server_says_cannot_steer_a_terminal(call: Caller):
         ("400 X", {"code": "InvalidParameter", "message": "no"}, "Change the request"),
         ("400 X", {"code": "DataInspectionFailed", "message": "no"}, "wording of the input"),
         ("404 X", b"<html>nothing here</html>", "Check base_url"),
+        ("503 X", b"<html>busy</html>", "Try again later"),
     ],
 )
 def test_a_refusal_says_what_to_do(call: Caller, status, body, advice):

@@ -673,6 +673,34 @@ async def test_what_arrives_before_a_part_that_is_no_http_is_handed_on_before_th
         await caller.end(response)
 
 
+@pytest.mark.parametrize("name", ["Host", "connection", "accept-encoding", "X-Own"])
+async def test_a_header_of_the_callers_own_is_sent_once(make, name):
+    with RawServer(GOOD) as server:
+        http = make(1).http
+        request = http.build_request(
+            "POST", server.base_url, content=b"", headers={name: "own"}, timeout=httpx.Timeout(WAIT)
+        )
+    assert request.headers.get_list(name) == ["own"]
+    assert len(request.headers.get_list("accept-encoding")) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_is_sent_never_waits_for_what_was_sent_before(host):
+    with RawServer(GOOD) as server:
+        port = int(server.origin.rpartition(":")[2])
+        stream = await async_network.connect(host, port, WAIT, bytearray(async_network.ROOM))
+        sock = stream._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await stream.aclose()
+
+
+async def test_an_address_of_the_newer_kind_needs_nobody_to_be_asked():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        stream = await async_network.connect("::1", port, WAIT, bytearray(async_network.ROOM))
+        await stream.aclose()
+
+
 async def test_an_answer_may_end_with_its_connection(make):
     """Even where TLS is not told of the end."""
     with SecureServer([b"HTTP/1.1 200 OK\r\n\r\nhello", Close()]) as server:

@@ -374,6 +374,18 @@ def test_odd_text_is_sent_exactly(text):
     assert sent["input"]["messages"][0]["content"] == "x" + text
 
 
+def test_a_header_of_the_callers_own_stands_for_ours_however_it_is_written():
+    given = {"accept-encoding": "identity", "USER-AGENT": "mine/1"}
+    sent = headers(stream=False, key=None, workspace=None, extra=given, agent="a/1")
+    assert sorted(name.lower() for name in sent) == [
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "user-agent",
+    ]
+    assert sent["accept-encoding"] == "identity"
+
+
 def test_headers():
     assert headers(stream=False, key=None, workspace=None, extra={}, agent="a/1") == {
         "Content-Type": "application/json",

@@ -183,7 +183,8 @@ def test_a_proxy_that_refuses_is_an_error(caller: Caller, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "tries"), [("407 Proxy Authentication Required", 1), ("503 Busy", 3)]
+    ("status", "tries"),
+    [("407 Proxy Authentication Required", 1), ("429 Slow", 3), ("503 Busy", 3)],
 )
 def test_a_proxy_that_makes_no_tunnel_is_named_and_asked_again_if_that_may_help(
     caller: Caller, status, tries, monkeypatch

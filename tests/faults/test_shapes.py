@@ -243,7 +243,7 @@ def test_a_coding_that_nobody_asked_for_is_refused_unread(caller: Caller, coding
     """A kilobyte that was packed twice may hold gigabytes."""
     packed = gzip.compress(gzip.compress(as_bytes(message_reply("hello"))))
     with RawServer(answer(packed, headers=[("Content-Encoding", coding)])) as server:
-        caller.fails(server, ProtocolError, f"decompressed.*{coding}")
+        caller.fails(server, ProtocolError, "decompressed.*Content-Encoding")
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 

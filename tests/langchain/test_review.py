@@ -122,6 +122,15 @@ async def test_a_call_nested_too_deeply_to_read_is_no_call(chat):
         assert [call["name"] for call in answer.invalid_tool_calls] == ["remove"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+async def test_a_call_with_a_number_that_json_lacks_is_no_call(chat, number):
+    """The tool would run, and the next turn could not be sent."""
+    llm, _ = chat(removing(f'{{"path": {number}}}'), model=TOOLS)
+    for answer in await by_each_path(llm.bind_tools([remove])):
+        assert answer.tool_calls == []
+        assert [call["name"] for call in answer.invalid_tool_calls] == ["remove"]
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_a_call_of_the_history_with_a_number_that_json_lacks_is_refused(chat, number):
     """It would be sent as text that is no JSON."""

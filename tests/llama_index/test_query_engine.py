@@ -286,7 +286,31 @@ def test_tool_arguments_may_arrive_in_any_pieces(make):
     assert all(len(selected) <= 1 for selected in read)
 
 
-@pytest.mark.parametrize("arguments", ['{"a": 1, "b', "[1]", "{", '{"a": 1} and'])
+@pytest.mark.parametrize("arguments", ['{"a": 1, "b": 2,}', "{'a': 1, 'b': 2}"])
+def test_untidy_arguments_of_a_tool_are_read(make, arguments):
+    """Row 32: as LlamaIndex's own parsers do; one comma should not end an agent's run."""
+    call = ToolCall(id="1", name="add", arguments=arguments, index=0)
+    llm = make("deepseek-v4-pro", Answer(tool_calls=(call,)))
+    (found,) = llm.get_tool_calls_from_response(llm.chat_with_tools([ADD], "hi"))
+    assert found.tool_kwargs == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"a": 1, "b',
+        "[1]",
+        "{",
+        '{"a": 1} and',
+        '{"a": 1, "b": NaN}',
+        '{"a": 1e999,}',
+        '{"a": }}',
+        "[{}, {}",
+        "}",
+        '{"a":' * 100_000 + "}",
+    ],
+    ids=lambda text: text[:20],
+)
 def test_a_tool_is_not_called_with_arguments_that_broke_off(make, arguments):
     """Row 32: an agent would run it with its defaults, which nobody asked for."""
     call = ToolCall(id="1", name="now", arguments=arguments, index=0)

@@ -285,7 +285,8 @@ def test_an_unknown_region_is_refused_with_the_known_ones():
 def test_a_service_that_is_silent_is_not_waited_for_longer_than_asked(ask):
     """Row 11 of LlamaIndex: ``timeout``, over real sockets."""
     with RawServer([UntilGone()]) as server:
-        llm = DashScopeOSS(model=SILENT, base_url=server.base_url, timeout=0.05, max_retries=0)
+        limits = {"timeout": 0.05, "total_timeout": 30, "max_retries": 0}
+        llm = DashScopeOSS(model=SILENT, base_url=server.base_url, **limits)
         with pytest.raises(APITimeoutError, match=r"0\.05 s"):
             ask(llm, "hi")
         llm.close()
@@ -797,7 +798,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_oldest_core_allowed_is_one_that_is_tested():
     """Row 44 of LlamaIndex: ``make matrixindex`` runs these tests on it; Python from 3.11 on."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    (needed,) = project["optional-dependencies"]["llama-index"]
+    (needed, _) = project["optional-dependencies"]["llama-index"]
     oldest = re.search(r">=([\d.]+)", needed)[1]
     tested = re.search(r"^INDEX_CORES \?= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
     assert any(Version(core) == Version(oldest) for core in tested.split())
