@@ -1,7 +1,7 @@
-"""Settings of an object that a single call cannot have: refused before anybody is told of them.
+"""Settings of an object that a single call cannot have: refused before an event holds them.
 
-Around everything LlamaIndex does for a call: its events, spans and callbacks hold the arguments
-of the call, a key among them too.
+Around all that LlamaIndex does for one of the eight calls: its events, spans and callbacks hold
+the arguments of a call, a key among them too.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 They need this package with LlamaIndex, pytest, and no account: the service is their own, on
 127.0.0.1. Name a function that makes the class, by default this package's, and run them::
 
-    pip install "dashscope-oss[llama-index]" pytest
+    pip install ".[llama-index]" pytest   # in a clone
     CONFORMANCE_LLM=my_module:make python -m pytest --pyargs llama_index_dashscope_oss.conformance
 
 ``make(service, kind, **settings)`` returns the LLM. ``service.dashscope`` and ``service.openai``
