@@ -21,7 +21,6 @@ from collections.abc import (
 )
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, NotRequired, Self, TypeAlias, TypedDict
 from weakref import WeakKeyDictionary, finalize, ref
@@ -97,22 +96,23 @@ class _Attempt:
     call: _Call
     status: int | None = None
     request_id: str | None = None
-    wait: float | None = None
+    said: Mapping[str, str] | None = None
     began: float = field(default_factory=time.monotonic)
 
     def note(self, response: httpx.Response) -> None:
         """Take from the head of an answer what the vendor's support asks for."""
         self.status = response.status_code
         self.request_id = response.headers.get("x-request-id")
-        self.wait = retry.retry_after(response.headers, time.time())
+        self.said = response.headers
 
     def complete(self, error: DashScopeError) -> None:
         """Add to an error what is known of the call."""
         error.model = error.model or self.request.record.id
         error.status_code = error.status_code or self.status
         of_service = error.retryable and not isinstance(error, APIConnectionError)
-        if error.retry_after is None and of_service:
-            error.retry_after = self.wait  # an error inside an answer of status 200
+        if error.retry_after is None and of_service and self.said is not None:
+            # An error inside an answer of status 200.
+            error.retry_after = retry.retry_after(self.said, time.time())
         self.request_id = error.request_id = error.request_id or self.request_id
 
     def log(self, came_to: str) -> None:
@@ -213,14 +213,14 @@ class _Base:
         attempt: _Attempt,
         error: DashScopeError,
         on_retry: OnRetry | None,
-        *,
-        seen: bool = False,
+        deltas: Deltas | None = None,
+        unseen: list[Delta] | None = None,
     ) -> float:
         """Return the seconds to wait before another try, or raise ``error``.
 
-        It is raised at once if the caller has ``seen`` some of the answer.
+        It is raised at once if the caller has seen some of the answer; ``unseen`` is forgotten.
         """
-        if seen:
+        if deltas and deltas.handed_on and unseen is None:
             raise error
         wait = retry.delay(attempt.number, error, max_retries=self.max_retries)
         if wait is None or wait >= attempt.deadline.left():
@@ -231,6 +231,8 @@ class _Base:
         for told in (self._on_retry, on_retry):
             if told is not None:
                 told(attempt.number, error, wait)
+        if unseen:
+            unseen.clear()
         return wait
 
     def _reply(self, attempt: _Attempt, response: httpx.Response, body: bytes) -> Reply:
@@ -409,10 +411,7 @@ class Client(_Base):
                     yield from deltas.close()
                 return
             except DashScopeError as error:
-                seen = deltas.handed_on and unseen is None
-                wait = self._wait(attempt, error, on_retry, seen=seen)
-                if unseen is not None:
-                    unseen.clear()
+                wait = self._wait(attempt, error, on_retry, deltas, unseen)
             self._sleep(wait)
             number += 1
 
@@ -473,10 +472,13 @@ class Client(_Base):
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _new(self) -> httpx.Client:
-        from dashscope_oss.pool import PooledClient  # noqa: PLC0415 - httpcore takes long to import
+        # httpcore takes long to import.
+        from dashscope_oss.network import trusted  # noqa: PLC0415
+        from dashscope_oss.pool import PooledClient  # noqa: PLC0415
 
+        tls = trusted()
         with _usable_proxies():
-            return PooledClient(_tls(*_authorities()), self._connections)
+            return PooledClient(tls, self._connections)
 
 
 class AsyncClient(_Base):
@@ -565,10 +567,7 @@ class AsyncClient(_Base):
                             yield delta
                 return
             except DashScopeError as error:
-                seen = deltas.handed_on and unseen is None
-                wait = self._wait(attempt, error, on_retry, seen=seen)
-                if unseen is not None:
-                    unseen.clear()
+                wait = self._wait(attempt, error, on_retry, deltas, unseen)
             await self._sleep(wait)
             number += 1
 
@@ -625,10 +624,13 @@ class AsyncClient(_Base):
                 self._by_loop.pop(loop, None)
 
     def _new(self) -> httpx.AsyncClient:
-        from dashscope_oss.async_pool import AsyncPooledClient  # noqa: PLC0415 - httpcore takes long to import
+        # httpcore takes long to import.
+        from dashscope_oss.async_pool import AsyncPooledClient  # noqa: PLC0415
+        from dashscope_oss.network import trusted  # noqa: PLC0415
 
+        tls = trusted()
         with _usable_proxies():
-            return AsyncPooledClient(_tls(*_authorities()), self._connections)
+            return AsyncPooledClient(tls, self._connections)
 
 
 async def _until_loop_ends(
@@ -690,21 +692,6 @@ def _positive(name: str, seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds < float("inf"):
         raise ConfigurationError(f"bad {name} {seconds}: a number of seconds above 0, or None")
     return seconds
-
-
-def _authorities() -> tuple[str | None, ...]:
-    return tuple(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
-
-
-@lru_cache(maxsize=4)
-def _tls(*_authorities: str | None) -> ssl.SSLContext:
-    # Loading the authorities costs tens of milliseconds; once a process is enough.
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
-        ) from error
 
 
 @contextmanager

@@ -6,16 +6,20 @@ limit is set when it changes, and a request goes out in one piece. Deadlines of 
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import httpcore
+import httpx
 
 from dashscope_oss.deadlines import wait_now
+from dashscope_oss.errors import ConfigurationError
 
 _PIECE = 65_536
 """Bytes that are written at once: a limit counts for each part that the system takes."""
@@ -110,6 +114,26 @@ def connect(host: str, port: int, timeout: float | None) -> Stream:
         sock = socket.create_connection((host, port), wait_now(timeout))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Stream(sock)
+
+
+def trusted() -> ssl.SSLContext:
+    """Return what decides whom to trust: httpx's authorities, or those of the environment.
+
+    Raises:
+        ConfigurationError: those that the environment names cannot be read.
+    """
+    return _loaded(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+@lru_cache(maxsize=4)
+def _loaded(*_authorities: str | None) -> ssl.SSLContext:
+    # Loading the authorities costs tens of milliseconds; once a process is enough.
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
+        ) from error
 
 
 class Backend:

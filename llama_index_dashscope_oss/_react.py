@@ -133,26 +133,25 @@ class _Step:
         try:
             found = self.parser.parse(said)
         except ValueError as error:
-            raise UnreadableAnswerError(str(error), model=self.model, partial_text=said) from error
+            raise self._unreadable(str(error), said) from error
         if not isinstance(found, ActionReasoningStep):
             return AgentChatResponse(response=str(getattr(found, "response", said)))
         if response.additional_kwargs.get("finish_reason") == "length":
             # LlamaIndex's parser makes arguments of what there is of them, or none.
-            raise UnreadableAnswerError(
-                f"the call of {found.action!r} broke off; raise max_tokens",
-                model=self.model,
-                partial_text=said,
+            raise self._unreadable(
+                f"the call of {found.action!r} broke off; raise max_tokens", said
             )
         known = [tool.metadata.get_name() for tool in self.tools]
         if found.action not in known:
-            raise UnreadableAnswerError(
-                f"there is no tool {found.action!r}, only {', '.join(known)}",
-                model=self.model,
-                partial_text=said,
+            raise self._unreadable(
+                f"there is no tool {found.action!r}, only {', '.join(known)}", said
             )
         return ToolSelection(
             tool_id=str(uuid4()), tool_name=found.action, tool_kwargs=found.action_input
         )
+
+    def _unreadable(self, why: str, said: str) -> UnreadableAnswerError:
+        return UnreadableAnswerError(why, model=self.model, partial_text=said)
 
 
 def _without(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

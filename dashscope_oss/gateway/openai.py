@@ -22,7 +22,7 @@ import httpx
 from dashscope_oss import models
 from dashscope_oss.async_pool import AsyncPool
 from dashscope_oss.endpoint import checked_url
-from dashscope_oss.errors import ConfigurationError, ProtocolError
+from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.answers import (
     UNREADABLE,
     AnswerReader,
@@ -36,6 +36,7 @@ from dashscope_oss.gateway.job import Job
 from dashscope_oss.gateway.refusals import NOT_JSON, UNAVAILABLE, Refusal
 from dashscope_oss.gateway.upstream import Health, Upstream, UpstreamState
 from dashscope_oss.messages import Delta, Message
+from dashscope_oss.network import trusted
 from dashscope_oss.record import ModelInfo
 from dashscope_oss.sse import Decoder
 
@@ -272,7 +273,7 @@ class _Traffic:
 
 def _connections(upstream: Upstream) -> httpx.AsyncClient:
     url = httpx.URL(checked_url(upstream.url, "--upstream", like="http://HOST:8000/v1"))
-    tls = _trusted() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = trusted() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     transport = httpx.AsyncHTTPTransport(verify=tls)
     # httpcore's own pool keeps for ever what belonged to callers who left in an unlucky moment.
     transport._pool = AsyncPool(tls, sys.maxsize)  # type: ignore[assignment]  # noqa: SLF001
@@ -285,15 +286,6 @@ def _connections(upstream: Upstream) -> httpx.AsyncClient:
         # One caller's calls must not follow another's, nor cookies pile up.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
-
-
-def _trusted() -> ssl.SSLContext:
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
-        ) from error
 
 
 def _told(error: Exception, otherwise: tuple[int, str, str]) -> Refusal:

@@ -205,14 +205,17 @@ def test_json_in_pieces_for_a_stream_is_handed_on_whole(streaming: Caller):
     assert streaming.handed_on == ["hello"]
 
 
-def test_calls_that_each_event_repeats_are_handed_on_once(streaming: Caller):
-    """Where incremental_output is off, arguments grow from event to event as text does."""
-    request = chat(
+def asked_for_the_whole_so_far() -> Request:
+    return chat(
         find_model("qwen3.6-27b"),
         [Message("user", "question")],
         Options(extra={"incremental_output": False}),
         stream=True,
     )
+
+
+def test_calls_that_each_event_repeats_are_handed_on_once(streaming: Caller):
+    """Where incremental_output is off, arguments grow from event to event as text does."""
     whole = '{"city": "Hangzhou"}'
     calls = [
         {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": said}}
@@ -223,7 +226,7 @@ def test_calls_that_each_event_repeats_are_handed_on_once(streaming: Caller):
         message_frame("", "tool_calls", tool_calls=calls[-1:]),
     )
     with RawServer(script) as server:
-        (call,) = streaming(server, request).tool_calls
+        (call,) = streaming(server, asked_for_the_whole_so_far()).tool_calls
     assert (call.id, call.name, call.arguments) == ("c1", "f", whole)
 
 
@@ -254,18 +257,12 @@ def test_two_calls_under_one_index_are_two_calls(call: Caller):
 
 
 def test_two_calls_under_one_index_that_each_event_repeats_stay_two(streaming: Caller):
-    request = chat(
-        find_model("qwen3.6-27b"),
-        [Message("user", "question")],
-        Options(extra={"incremental_output": False}),
-        stream=True,
-    )
     events = [
         message_frame("", end, tool_calls=[piece_of_call(1, '{"a": 1}'), piece_of_call(2, text)])
         for text, end in (('{"b"', "null"), ('{"b": 2}', "tool_calls"))
     ]
     with RawServer(stream(*events)) as server:
-        found = streaming(server, request).tool_calls
+        found = streaming(server, asked_for_the_whole_so_far()).tool_calls
     assert [(c.id, c.arguments) for c in found] == [("c1", '{"a": 1}'), ("c2", '{"b": 2}')]
 
 

@@ -4,8 +4,6 @@ import copy
 from dataclasses import replace
 
 import pytest
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
@@ -152,25 +150,12 @@ def test_an_expired_key_is_no_empty_object(make, predict, model):
     assert len(make.requests) == 1
 
 
-class Recorder(BaseEventHandler):
-    events: list
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event, **kwargs) -> None:
-        self.events.append(type(event).__name__)
-
-
 @pytest.mark.parametrize("model", ["ziya-llama-13b-v1", "deepseek-v4-pro"])
-def test_one_start_and_one_end_event(make, predict, model, monkeypatch):
+def test_one_start_and_one_end_event(make, predict, model, events):
     """Row 35 of LlamaIndex: in words as by a tool."""
-    recorder = Recorder(events=[])
-    monkeypatch.setattr(get_dispatcher(), "event_handlers", [recorder])
     predict(make(model, CALL if model == "deepseek-v4-pro" else RIGHT))
     for name in ("LLMStructuredPredictStartEvent", "LLMStructuredPredictEndEvent"):
-        assert recorder.events.count(name) == 1
+        assert [type(event).__name__ for event in events].count(name) == 1
 
 
 class Kept(ChatPromptTemplate):
