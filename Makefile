@@ -149,7 +149,8 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
-	@$(PIP) --editable '.[demo]' --group dev
+	@$(PIP) --editable '.[demo,aiohttp]' --group dev
+	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 
 # Many a Python brings a pip that knows neither dependency groups nor build constraints.

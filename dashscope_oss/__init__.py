@@ -5,8 +5,6 @@ This package knows DashScope and no framework. The model classes are in
 """
 
 from dashscope_oss._version import __version__
-from dashscope_oss.client import AsyncClient, Client
-from dashscope_oss.endpoint import Endpoint
 from dashscope_oss.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -29,8 +27,10 @@ from dashscope_oss.errors import (
     UnsupportedInputError,
 )
 from dashscope_oss.messages import Delta, Message, Options, Reply, ToolCall, Usage
-from dashscope_oss.models import ModelInfo, all_models, find_model, register_model
-from dashscope_oss.request import chat, complete
+from dashscope_oss.protocol.request import chat_request, completion_request
+from dashscope_oss.registry.lookup import ModelInfo, all_models, find_model, register_model
+from dashscope_oss.transport.client import AsyncClient, Client
+from dashscope_oss.transport.endpoint import Endpoint
 
 __all__ = [
     "APIConnectionError",
@@ -64,8 +64,8 @@ __all__ = [
     "Usage",
     "__version__",
     "all_models",
-    "chat",
-    "complete",
+    "chat_request",
+    "completion_request",
     "find_model",
     "register_model",
 ]

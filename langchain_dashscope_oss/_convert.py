@@ -36,7 +36,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import ROLES, Delta, Message, Reply, Role, ToolCall, Usage
-from dashscope_oss.mould import Mould
+from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
 
 PROVIDER = "dashscope"
 """What LangChain's metadata and traces call the service."""
@@ -91,8 +91,8 @@ def to_chat_result(reply: Reply, model: str) -> ChatResult:
     )
 
 
-_MESSAGES = Mould(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
-_GENERATIONS = Mould(ChatGenerationChunk(message=_MESSAGES.cast()))
+_MESSAGES = ModelCloner(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
+_GENERATIONS = ModelCloner(ChatGenerationChunk(message=_MESSAGES.cast()))
 
 
 class Chunks:

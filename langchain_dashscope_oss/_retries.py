@@ -19,8 +19,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 from tenacity import RetryAction, RetryCallState, Retrying
 
-from dashscope_oss.client import OnRetry
 from dashscope_oss.errors import DashScopeError
+from dashscope_oss.transport.client import OnRetry
 from langchain_dashscope_oss._errors import as_twin
 
 if TYPE_CHECKING:

@@ -22,8 +22,11 @@ from pydantic import (
     field_serializer,
 )
 
-from dashscope_oss import tokens
-from dashscope_oss.client import (
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
+from dashscope_oss.messages import OPTION_NAMES, Message, Options
+from dashscope_oss.registry.lookup import ModelInfo, find_model
+from dashscope_oss.tokens import estimates
+from dashscope_oss.transport.client import (
     DEFAULT_CONNECTIONS,
     DEFAULT_RETRIES,
     AsyncClient,
@@ -31,10 +34,7 @@ from dashscope_oss.client import (
     limits_of,
     plain_timeout,
 )
-from dashscope_oss.endpoint import KEY_VARIABLE, Endpoint
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
-from dashscope_oss.messages import OPTION_NAMES, Message, Options
-from dashscope_oss.models import ModelInfo, find_model
+from dashscope_oss.transport.endpoint import KEY_VARIABLE, Endpoint
 from langchain_dashscope_oss._convert import to_messages
 from langchain_dashscope_oss._errors import translated
 
@@ -178,7 +178,7 @@ class Settings(Serializable):
         """
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
-        return tokens.estimate(text, self._record().tokenizer)
+        return estimates.estimate(text, self._record().tokenizer)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
@@ -277,11 +277,11 @@ class Settings(Serializable):
     def _call(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[ModelInfo, Options]:
         """Return what a call with these keyword arguments asks: of which model, how."""
         said = self._said(given)
-        record = self._record(said.pop("model", None))
+        model_info = self._record(said.pop("model", None))
         said.pop("stream", None)  # LangChain's own switch
         if stop is not None:
             said["stop"] = stop
-        return record, self._defaults.merged(said)
+        return model_info, self._defaults.merged(said)
 
     def _said(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a call says, under the fields' names; settings of the object are refused.

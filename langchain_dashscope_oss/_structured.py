@@ -25,7 +25,7 @@ from dashscope_oss.errors import (
     UnsupportedInputError,
     warn,
 )
-from dashscope_oss.record import ModelInfo
+from dashscope_oss.registry.model_info import ModelInfo
 from langchain_dashscope_oss._objects import (
     Reader,
     Schema,
@@ -49,11 +49,11 @@ _WHY_LIMIT = 500
 _UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
 
 
-def choose(record: ModelInfo, method: Method | None, thinking: bool | None) -> Method:
+def choose(model_info: ModelInfo, method: Method | None, thinking: bool | None) -> Method:
     """Return the way to get an object from this model: the one asked for, or the nearest it has.
 
     Args:
-        record: the model.
+        model_info: the model.
         method: what was asked for; ``None``: the surest way.
         thinking: the call's ``enable_thinking``.
 
@@ -61,28 +61,28 @@ def choose(record: ModelInfo, method: Method | None, thinking: bool | None) -> M
         ConfigurationError: for a method that does not exist.
     """
     if method is None:
-        return _surest(record, thinking)
+        return _surest(model_info, thinking)
     if method not in METHODS:
         raise ConfigurationError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    able = _able(record, thinking)
+    able = _able(model_info, thinking)
     if method in able:
         return method
     nearest: Method = "prompt"
     if method == "json_schema" and "json_mode" in able:
         nearest = "json_mode"
-    lacks = "thinks, and then has no" if method in _able_at_rest(record) else "does not know"
+    lacks = "thinks, and then has no" if method in _able_at_rest(model_info) else "does not know"
     warn(
-        f"{record.id} {lacks} method={method!r}; it falls back to {nearest!r}, with the "
+        f"{model_info.id} {lacks} method={method!r}; it falls back to {nearest!r}, with the "
         f"schema in the prompt. It knows {', '.join(able)}.",
         DashScopeWarning,
     )
     return nearest
 
 
-def forceable(record: ModelInfo, thinking: bool | None) -> bool:
+def forceable(model_info: ModelInfo, thinking: bool | None) -> bool:
     """Whether a tool can be forced: the service forces none while a model thinks."""
-    switchable = record.thinking == "hybrid" and thinking is None
-    return switchable or not record.thinks(thinking)
+    switchable = model_info.thinking == "hybrid" and thinking is None
+    return switchable or not model_info.thinks(thinking)
 
 
 def check(
@@ -96,7 +96,7 @@ def check(
 
 
 def parameters(
-    record: ModelInfo,
+    model_info: ModelInfo,
     schema: Schema | None,
     method: Method,
     strict: bool | None,
@@ -108,7 +108,7 @@ def parameters(
     if method == "prompt" or (schema is None and method != "json_mode"):
         return said
     if method == "function_calling":
-        return {**said, "tool_choice": _choice(record, schema, thinking)}
+        return {**said, "tool_choice": _choice(model_info, schema, thinking)}
     if method == "json_mode" or schema is None:
         return {**said, "response_format": {"type": "json_object"}}
     return {**said, "response_format": response_format(schema, strict=strict)}
@@ -380,43 +380,43 @@ async def _one(given: LanguageModelInput) -> AsyncIterator[LanguageModelInput]:
     yield given
 
 
-def _surest(record: ModelInfo, thinking: bool | None) -> Method:
+def _surest(model_info: ModelInfo, thinking: bool | None) -> Method:
     # While a model thinks it neither calls by force nor writes in a JSON mode.
-    if not forceable(record, thinking):
+    if not forceable(model_info, thinking):
         return "prompt"
-    if record.tools:
+    if model_info.tools:
         return "function_calling"
     by_format: dict[str, Method] = {"json_schema": "json_schema", "json_object": "json_mode"}
-    return by_format.get(record.structured, "prompt")
+    return by_format.get(model_info.structured, "prompt")
 
 
 def _choice(
-    record: ModelInfo,
+    model_info: ModelInfo,
     schema: Schema | None,
     thinking: bool | None,
 ) -> str | None:
-    if forceable(record, thinking):
+    if forceable(model_info, thinking):
         return str(tool_of(schema)["name"])
     warn(
-        f"{record.id} thinks, so the service cannot force it to call a tool: it may answer in "
+        f"{model_info.id} thinks, so the service cannot force it to call a tool: it may answer in "
         "words, which raises. method='prompt' always works.",
         DashScopeWarning,
     )
     return None
 
 
-def _able(record: ModelInfo, thinking: bool | None) -> tuple[Method, ...]:
-    able = _able_at_rest(record)
-    if forceable(record, thinking):
+def _able(model_info: ModelInfo, thinking: bool | None) -> tuple[Method, ...]:
+    able = _able_at_rest(model_info)
+    if forceable(model_info, thinking):
         return able
     return tuple(method for method in able if method not in ("json_mode", "json_schema"))
 
 
-def _able_at_rest(record: ModelInfo) -> tuple[Method, ...]:
+def _able_at_rest(model_info: ModelInfo) -> tuple[Method, ...]:
     able = {
-        "function_calling": record.tools,
-        "json_mode": record.structured != "none",
-        "json_schema": record.structured in ("json_schema", "unknown"),
+        "function_calling": model_info.tools,
+        "json_mode": model_info.structured != "none",
+        "json_schema": model_info.structured in ("json_schema", "unknown"),
         "prompt": True,
     }
     return tuple(method for method in METHODS if able[method])

@@ -23,10 +23,10 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
-from dashscope_oss import __version__, chat
+from dashscope_oss import __version__, chat_request
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
-from dashscope_oss.models import ModelInfo
-from dashscope_oss.request import Request
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.registry.lookup import ModelInfo
 from langchain_dashscope_oss import _blocks
 from langchain_dashscope_oss._convert import (
     PROVIDER,
@@ -119,8 +119,8 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         """
         made = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         with translated():
-            record = self._tool_record(self._said(kwargs).get("model"))
-            choice = _tool_choice(tool_choice, made, record)
+            model_info = self._tool_record(self._said(kwargs).get("model"))
+            choice = _tool_choice(tool_choice, made, model_info)
         said: dict[str, Any] = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         bound = {name: value for name, value in said.items() if value is not None}
         return self.bind(tools=made, **{**bound, **kwargs})
@@ -162,11 +162,11 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         """
         with translated():
             given = self._said(kwargs)
-            record = self._record(given.pop("model", None))
+            model_info = self._record(given.pop("model", None))
             thinking = self._defaults.merged(given).enable_thinking
-            way = choose(record, method, thinking)
+            way = choose(model_info, method, thinking)
             check(schema, way, tools, include_raw=include_raw)
-            said = {**parameters(record, schema, way, strict, thinking), **kwargs}
+            said = {**parameters(model_info, schema, way, strict, thinking), **kwargs}
         model = self._with_tools(schema, way, strict, tools, said)
         return ObjectOutput(
             model,
@@ -201,7 +201,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         with translated():
             request = self._request(messages, stop, kwargs)
             reply = self._client.send(request, on_retry=told(run_manager))
-        return to_chat_result(reply, request.record.id)
+        return to_chat_result(reply, request.model_info.id)
 
     async def _agenerate(
         self,
@@ -213,7 +213,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         with translated():
             request = self._request(messages, stop, kwargs)
             reply = await self._async_client.send(request, on_retry=atold(run_manager))
-        return to_chat_result(reply, request.record.id)
+        return to_chat_result(reply, request.model_info.id)
 
     def _stream(
         self,
@@ -224,7 +224,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
-            chunks = Chunks(request.record.id)
+            chunks = Chunks(request.model_info.id)
             pieces = self._client.stream(request, on_retry=told(run_manager))
             with closing(pieces) as deltas:
                 for delta in deltas:
@@ -242,7 +242,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translated():
             request = self._request(messages, stop, kwargs, stream=True)
-            chunks = Chunks(request.record.id)
+            chunks = Chunks(request.model_info.id)
             pieces = self._async_client.stream(request, on_retry=atold(run_manager))
             async with aclosing(pieces) as deltas:
                 async for delta in deltas:
@@ -259,9 +259,9 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         *,
         stream: bool = False,
     ) -> Request:
-        record, options = self._call(stop, given)
-        turns = to_messages(messages, record.id, reasoning=self.send_reasoning)
-        return chat(record, turns, options, stream=stream)
+        model_info, options = self._call(stop, given)
+        turns = to_messages(messages, model_info.id, reasoning=self.send_reasoning)
+        return chat_request(model_info, turns, options, stream=stream)
 
     def stream(
         self,
@@ -300,13 +300,13 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         return self._convert_input(given).to_messages()
 
     def _tool_record(self, model: str | None) -> ModelInfo:
-        record = self._record(model)
-        if not record.tools:
+        model_info = self._record(model)
+        if not model_info.tools:
             raise UnsupportedInputError(
                 "this model knows no tools; choose one that does, or say so in model_info",
-                model=record.id,
+                model=model_info.id,
             )
-        return record
+        return model_info
 
     def _combine_llm_outputs(self, _llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         # LangChain has no output for an answer that came from its cache.
@@ -344,24 +344,26 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
 
 
 def _tool_choice(
-    choice: str | dict[str, Any] | bool | None, tools: Sequence[dict[str, Any]], record: ModelInfo
+    choice: str | dict[str, Any] | bool | None,
+    tools: Sequence[dict[str, Any]],
+    model_info: ModelInfo,
 ) -> str | dict[str, Any] | None:
     names = [tool.get("function", {}).get("name") for tool in tools]
     if choice is True or choice in ("any", "required"):
-        return _forced(names[0]) if len(names) == 1 else _unforced(record)
+        return _forced(names[0]) if len(names) == 1 else _unforced(model_info)
     if not isinstance(choice, str) or choice in ("auto", "none"):
         return choice or None
     if choice not in names:
         raise UnsupportedInputError(
             f"tool_choice {choice!r} is none of the tools {', '.join(map(str, names))}",
-            model=record.id,
+            model=model_info.id,
         )
     return _forced(choice)
 
 
-def _unforced(record: ModelInfo) -> str:
+def _unforced(model_info: ModelInfo) -> str:
     warn(
-        f"{record.id}: the service cannot force a call of any of several tools; "
+        f"{model_info.id}: the service cannot force a call of any of several tools; "
         "tool_choice='auto' is sent",
         DashScopeWarning,
     )
@@ -372,9 +374,9 @@ def _forced(name: object) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name}}
 
 
-def _profile(record: ModelInfo) -> ModelProfile:
+def _profile(model_info: ModelInfo) -> ModelProfile:
     profile = ModelProfile(
-        name=record.id,
+        name=model_info.id,
         open_weights=True,
         text_inputs=True,
         text_outputs=True,
@@ -384,19 +386,19 @@ def _profile(record: ModelInfo) -> ModelProfile:
         image_outputs=False,
         audio_outputs=False,
         video_outputs=False,
-        tool_calling=record.tools,
-        tool_choice=record.tools,
-        tool_call_streaming=record.tools,
-        structured_output=record.structured == "json_schema",
+        tool_calling=model_info.tools,
+        tool_choice=model_info.tools,
+        tool_call_streaming=model_info.tools,
+        structured_output=model_info.structured == "json_schema",
     )
-    if record.status in _STATUS:
-        profile["status"] = _STATUS[record.status]
-    if record.input_limit is not None:
-        profile["max_input_tokens"] = record.input_limit
-    if record.max_output is not None:
-        profile["max_output_tokens"] = record.max_output
-    if record.thinking != "unknown":
-        profile["reasoning_output"] = record.thinking != "none"
+    if model_info.status in _STATUS:
+        profile["status"] = _STATUS[model_info.status]
+    if model_info.input_limit is not None:
+        profile["max_input_tokens"] = model_info.input_limit
+    if model_info.max_output is not None:
+        profile["max_output_tokens"] = model_info.max_output
+    if model_info.thinking != "unknown":
+        profile["reasoning_output"] = model_info.thinking != "none"
     return profile
 
 

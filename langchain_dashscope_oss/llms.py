@@ -21,9 +21,9 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import Field, model_validator
 
-from dashscope_oss import __version__, complete
+from dashscope_oss import __version__, completion_request
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.request import Request
+from dashscope_oss.protocol.request import Request
 from langchain_dashscope_oss._convert import (
     PROVIDER,
     llm_output,
@@ -168,7 +168,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             pieces = self._client.stream(request, on_retry=told(run_manager))
             with closing(pieces) as deltas:
                 for delta in deltas:
-                    chunk = to_generation_chunk(delta, request.record.id)
+                    chunk = to_generation_chunk(delta, request.model_info.id)
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -187,7 +187,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             pieces = self._async_client.stream(request, on_retry=atold(run_manager))
             async with aclosing(pieces) as deltas:
                 async for delta in deltas:
-                    chunk = to_generation_chunk(delta, request.record.id)
+                    chunk = to_generation_chunk(delta, request.model_info.id)
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -217,7 +217,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             if self.rate_limiter:
                 self.rate_limiter.acquire(blocking=True)
             reply = self._client.send(request, on_retry=told(run_manager))
-            return to_generation(reply, request.record.id)
+            return to_generation(reply, request.model_info.id)
 
     async def _aanswer(
         self,
@@ -234,7 +234,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
             if self.rate_limiter:
                 await self.rate_limiter.aacquire(blocking=True)
             reply = await self._async_client.send(request, on_retry=atold(run_manager))
-            return to_generation(reply, request.record.id)
+            return to_generation(reply, request.model_info.id)
 
     def _request(
         self,
@@ -246,12 +246,12 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     ) -> Request:
         said = dict(given)
         formatted = said.pop("formatted", self.formatted)
-        record, options = self._call(stop, said)
+        model_info, options = self._call(stop, said)
         if options.tools:
             raise UnsupportedInputError(
-                "plain text holds no tool calls; use ChatDashScopeOSS", model=record.id
+                "plain text holds no tool calls; use ChatDashScopeOSS", model=model_info.id
             )
-        return complete(record, prompt, options, stream=stream, formatted=formatted)
+        return completion_request(model_info, prompt, options, stream=stream, formatted=formatted)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         params = super()._get_ls_params(stop=self._stops(stop), **self._traced(kwargs))

@@ -7,7 +7,7 @@ except ImportError as error:
         'llama_index_dashscope_oss needs LlamaIndex: pip install "dashscope-oss[llama-index]"'
     ) from error
 
-from llama_index_dashscope_oss._limits import RateLimits
+from llama_index_dashscope_oss._rate_limiter import RateLimits
 from llama_index_dashscope_oss._tokens import TokenEstimator, use_tokenizer
 from llama_index_dashscope_oss.base import DashScopeOSS
 

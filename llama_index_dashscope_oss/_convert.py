@@ -39,10 +39,10 @@ from dashscope_oss import (
 )
 from dashscope_oss.errors import shortened, warn
 from dashscope_oss.messages import Role
-from dashscope_oss.mould import Mould
-from dashscope_oss.reply import longer
-from dashscope_oss.request import Request
-from llama_index_dashscope_oss import _windows
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.response import longer
+from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
+from llama_index_dashscope_oss import _context_window
 
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
 Convert: TypeAlias = Callable[[Request, Reply, Delta | None], Response]
@@ -59,8 +59,8 @@ _ROLES: dict[MessageRole, Role] = {
 }
 # Thoughts are not sent back, tool calls go their own way, a cache point is only a hint.
 _NO_TEXT = ("thinking", "tool_call", "cache")
-_TEXTS = Mould(TextBlock(text=""))
-_MESSAGES = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
+_TEXTS = ModelCloner(TextBlock(text=""))
+_MESSAGES = ModelCloner(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
 
 
 def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
@@ -132,7 +132,7 @@ class _Growing(Generic[Response]):
         self._convert: Convert[Response] = convert
         self._reply = Reply(text="")
         self._text = ""
-        self._cast: Mould[Response] | None = None
+        self._cast: ModelCloner[Response] | None = None
 
     def push(self, delta: Delta) -> Response:
         """Return the response for the answer with ``delta``."""
@@ -143,10 +143,10 @@ class _Growing(Generic[Response]):
         self._text = self._reply.text
         made: Response = self._convert(self._request, self._reply, delta)
         alike = delta.is_plain and not (self._reply.reasoning or self._reply.tool_calls)
-        self._cast = Mould(made) if alike else None
+        self._cast = ModelCloner(made) if alike else None
         return made
 
-    def _like_the_last(self, mould: Mould[Response], delta: Delta) -> Response:
+    def _like_the_last(self, mould: ModelCloner[Response], delta: Delta) -> Response:
         raw = {name: value for name, value in delta.raw.items() if name != "usage"}
         if mould.makes(CompletionResponse):
             return mould.cast(text=self._text, delta=delta.text, raw=raw)
@@ -347,7 +347,7 @@ def _facts(request: Request, reply: Reply, delta: Delta | None) -> dict[str, Any
         completion_tokens=usage and usage.output_tokens,
         total_tokens=usage and usage.total_tokens,
         usage_estimated=(usage and usage.estimated) or None,
-        model=request.record.id,
+        model=request.model_info.id,
         finish_reason=reply.finish_reason,
         request_id=reply.request_id,
         served_by=reply.served_by,
@@ -362,7 +362,7 @@ def _answered(request: Request, reply: Reply, delta: Delta | None) -> tuple[Repl
     if reply.finish_reason == "length":
         _warn_of_cut(request)
     else:
-        _windows.warn_of_overrun(request, reply)
+        _context_window.warn_of_overrun(request, reply)
     if reply.text or reply.tool_calls or not reply.reasoning or reply.finish_reason == "length":
         return reply, delta
     return replace(reply, text=reply.reasoning), delta and replace(delta, text=reply.reasoning)

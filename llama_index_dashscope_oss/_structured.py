@@ -48,7 +48,7 @@ _UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
 _PROGRAMS_OWN = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
 
 
-def choose(record: ModelInfo, options: Options, mode: PydanticProgramMode) -> Way | None:
+def choose(model_info: ModelInfo, options: Options, mode: PydanticProgramMode) -> Way | None:
     """Return how to get an object from this model; ``None``: as LlamaIndex's own program does.
 
     The service forces no tool while a model thinks.
@@ -56,7 +56,7 @@ def choose(record: ModelInfo, options: Options, mode: PydanticProgramMode) -> Wa
     if mode is PydanticProgramMode.LLM:
         return "words"
     if mode is PydanticProgramMode.DEFAULT:
-        return "tool" if record.tools and not _must_think(record, options) else "words"
+        return "tool" if model_info.tools and not _must_think(model_info, options) else "words"
     return None
 
 
@@ -209,14 +209,17 @@ class _Growing:
         return found
 
 
-def json_mode(record: ModelInfo, options: Options, form: type[BaseModel]) -> dict[str, Any]:
+def json_mode(model_info: ModelInfo, options: Options, form: type[BaseModel]) -> dict[str, Any]:
     """Return the parameters of the service's JSON mode, none if the model has no such mode."""
     # While a model thinks the service holds it to no format.
-    if _must_think(record, options) or record.structured not in ("json_object", "json_schema"):
+    if _must_think(model_info, options) or model_info.structured not in (
+        "json_object",
+        "json_schema",
+    ):
         return {}
-    off = record.thinking == "hybrid" and options.enable_thinking is None
+    off = model_info.thinking == "hybrid" and options.enable_thinking is None
     said: dict[str, Any] = {"enable_thinking": False} if off else {}
-    if record.structured == "json_object":
+    if model_info.structured == "json_object":
         return {**said, "response_format": {"type": "json_object"}}
     schema = {"name": form.__name__, "schema": form.model_json_schema()}
     return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
@@ -230,9 +233,9 @@ def _said(response: ChatResponse) -> str:
     return response.message.content or ""
 
 
-def _must_think(record: ModelInfo, options: Options) -> bool:
-    switchable = record.thinking == "hybrid" and options.enable_thinking is None
-    return record.thinks(options.enable_thinking) and not switchable
+def _must_think(model_info: ModelInfo, options: Options) -> bool:
+    switchable = model_info.thinking == "hybrid" and options.enable_thinking is None
+    return model_info.thinks(options.enable_thinking) and not switchable
 
 
 def _parser(form: type[BaseModel]) -> PydanticOutputParser[BaseModel]:

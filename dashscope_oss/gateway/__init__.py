@@ -12,36 +12,36 @@ except ImportError as error:
         f'the gateway needs {error.name}: pip install "dashscope-oss[gateway]"'
     ) from error
 
+from dashscope_oss.gateway.api_error import APIError
 from dashscope_oss.gateway.app import Gateway
-from dashscope_oss.gateway.embedded import EmbeddedEngine
-from dashscope_oss.gateway.fleet import Fleet, Member
-from dashscope_oss.gateway.job import Engine, Job, Received
-from dashscope_oss.gateway.openai import OpenAIEngine
-from dashscope_oss.gateway.refusals import Refusal
-from dashscope_oss.gateway.script import load_script
-from dashscope_oss.gateway.scripted import Answer, Fault, ScriptedEngine
-from dashscope_oss.gateway.served import Settings, fleet_of, load_settings
-from dashscope_oss.gateway.serving import bound, run, serving
-from dashscope_oss.gateway.upstream import Health, Upstream
+from dashscope_oss.gateway.config import Settings, load_balancer_of, load_settings
+from dashscope_oss.gateway.engines.embedded import EmbeddedEngine
+from dashscope_oss.gateway.engines.engine_request import Engine, EngineRequest, Received
+from dashscope_oss.gateway.engines.load_balancer import Backend, LoadBalancer
+from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
+from dashscope_oss.gateway.engines.openai.upstream import Health, Upstream
+from dashscope_oss.gateway.engines.script import load_script
+from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptedEngine
+from dashscope_oss.gateway.server import bound, run, serving
 
 __all__ = [
+    "APIError",
     "Answer",
+    "Backend",
     "EmbeddedEngine",
     "Engine",
+    "EngineRequest",
     "Fault",
-    "Fleet",
     "Gateway",
     "Health",
-    "Job",
-    "Member",
+    "LoadBalancer",
     "OpenAIEngine",
     "Received",
-    "Refusal",
     "ScriptedEngine",
     "Settings",
     "Upstream",
     "bound",
-    "fleet_of",
+    "load_balancer_of",
     "load_script",
     "load_settings",
     "run",

@@ -9,20 +9,26 @@ from contextlib import aclosing
 from typing import ClassVar
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.access import Access, AccessSettings
-from dashscope_oss.gateway.exchange import Exchange, Receive, Scope, Send
-from dashscope_oss.gateway.health import HasUpstreams
-from dashscope_oss.gateway.job import Cut, Engine, Job, Received, modern
-from dashscope_oss.gateway.journal import Entry, followed, log
-from dashscope_oss.gateway.listing import models_page
-from dashscope_oss.gateway.metrics import CONTENT_TYPE, Metrics
-from dashscope_oss.gateway.reading import read_job
-from dashscope_oss.gateway.refusals import UNAVAILABLE, Refusal
-from dashscope_oss.gateway.sites import Names, check_site
-from dashscope_oss.gateway.status import HTML, health, overview, page
-from dashscope_oss.record import Endpoint, ModelInfo
-from dashscope_oss.reply import decode
-from dashscope_oss.request import SERVICE_PATH
+from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
+from dashscope_oss.gateway.engines.engine_request import (
+    Cut,
+    Engine,
+    EngineRequest,
+    Received,
+    modern,
+)
+from dashscope_oss.gateway.engines.health import HasUpstreams
+from dashscope_oss.gateway.http.http_io import Exchange, Receive, Scope, Send
+from dashscope_oss.gateway.http.model_list import models_page
+from dashscope_oss.gateway.http.parse_request import parse_request
+from dashscope_oss.gateway.observability.access_log import Entry, followed, log
+from dashscope_oss.gateway.observability.metrics import CONTENT_TYPE, Metrics
+from dashscope_oss.gateway.observability.status_page import HTML, health, overview, page
+from dashscope_oss.gateway.security.access import Access, AccessSettings
+from dashscope_oss.gateway.security.origin_check import Names, check_site
+from dashscope_oss.protocol.request import SERVICE_PATH
+from dashscope_oss.protocol.response import decode
+from dashscope_oss.registry.model_info import Endpoint, ModelInfo
 
 BASE = "/api/v1"
 _ENDPOINTS: dict[str, Endpoint] = {
@@ -103,16 +109,16 @@ class Gateway:
         call = entry.call
         try:
             await self._route(entry)
-        except Refusal as refusal:
+        except APIError as refusal:
             await call.refuse(refusal)
         except Cut:
             await call.begin_and_leave()
         except asyncio.CancelledError:
             # The server's time to finish is over; it cancels calls at no other time.
-            await call.refuse(Refusal(*UNAVAILABLE))
+            await call.refuse(APIError(*UNAVAILABLE))
         except Exception:  # noqa: BLE001 - a bad request must never end the gateway
             _log.exception("request %s failed", call.request_id)
-            await call.refuse(Refusal(500, "InternalError", "An internal error has occurred."))
+            await call.refuse(APIError(500, "InternalError", "An internal error has occurred."))
 
     def _keep(self, entry: Entry) -> None:
         entry.end()
@@ -134,7 +140,7 @@ class Gateway:
             return
         show = self._shown.get(call.path)
         if show is None:
-            raise Refusal(
+            raise APIError(
                 404, "NotFound", f"Nothing is served at {call.path}; the API is below {BASE}."
             )
         _check_method(call.method, "GET", "HEAD")
@@ -177,19 +183,19 @@ class Gateway:
         if self._on_request is not None:
             self._on_request(Received(call.path, call.headers, _readable(body)))
         if call.headers.get("x-dashscope-async"):
-            raise Refusal(
+            raise APIError(
                 403, "AccessDenied", "Current user api does not support asynchronous calls."
             )
-        job = read_job(
+        job = parse_request(
             body,
             endpoint=endpoint,
             stream=call.wants_stream,
             request_id=call.request_id,
             record_of=self._record_of,
         )
-        entry.model = job.record.id
+        entry.model = job.model_info.id
         self._admit(entry)
-        call.served_by = self._engine.weights_of(job.record)
+        call.served_by = self._engine.weights_of(job.model_info)
         await self._work(entry, job)
 
     async def _body(self, call: Exchange) -> bytes:
@@ -200,22 +206,22 @@ class Gateway:
                 return await call.body(self.access.limits.max_body_bytes)
         except TimeoutError:
             text = "Request timed out, please try again later."
-            raise Refusal(408, "RequestTimeOut", text) from None
+            raise APIError(408, "RequestTimeOut", text) from None
 
     def _record_of(self, model: str) -> ModelInfo | None:
-        record = self._engine.record_of(model)
-        if record is None:
+        model_info = self._engine.record_of(model)
+        if model_info is None:
             return None
-        return self.access.limited(modern(record) if self._modern else record)
+        return self.access.limited(modern(model_info) if self._modern else model_info)
 
     def _admit(self, entry: Entry) -> None:
         try:
             self.access.admit(entry.caller, entry.model)
-        except Refusal as refusal:
+        except APIError as refusal:
             self.metrics.limited(entry, refusal.code)
             raise
 
-    async def _work(self, entry: Entry, job: Job) -> None:
+    async def _work(self, entry: Entry, job: EngineRequest) -> None:
         self.metrics.begin(entry)
         try:
             await entry.call.unless_gone(self._play(entry, job))
@@ -223,7 +229,7 @@ class Gateway:
             self.metrics.done(entry)
             self.access.charge(entry.caller, entry.model, entry.used_tokens)
 
-    async def _play(self, entry: Entry, job: Job) -> None:
+    async def _play(self, entry: Entry, job: EngineRequest) -> None:
         generated = self._engine.generate(job)
         estimate = self.access.counts_tokens(entry.caller, entry.model)
         if estimate or self._has_upstreams:
@@ -237,7 +243,7 @@ class Gateway:
 
 def _check_method(method: str, *wanted: str) -> None:
     if method not in wanted:
-        raise Refusal(400, "InvalidParameter", f"Request method '{method}' is not supported.")
+        raise APIError(400, "InvalidParameter", f"Request method '{method}' is not supported.")
 
 
 def _readable(body: bytes) -> dict[str, object]:

@@ -13,7 +13,6 @@ from langchain_core.messages import AIMessage, HumanMessage
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 
-from dashscope_oss.endpoint import KEY_FILE_VARIABLE, KEY_VARIABLE, Endpoint
 from dashscope_oss.errors import (
     ConfigurationError,
     ContentBlockedError,
@@ -23,6 +22,7 @@ from dashscope_oss.errors import (
     ServerError,
     UnsupportedInputError,
 )
+from dashscope_oss.transport.endpoint import KEY_FILE_VARIABLE, KEY_VARIABLE, Endpoint
 from llama_index_dashscope_oss import DashScopeOSS
 
 from .callers import KEY, Caller

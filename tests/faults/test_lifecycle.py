@@ -13,7 +13,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
-from dashscope_oss import AsyncClient, Client, Endpoint, Message, chat, client, find_model
+from dashscope_oss import AsyncClient, Client, Endpoint, Message, chat_request, find_model
+from dashscope_oss.transport import client
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
@@ -184,7 +185,7 @@ def test_calls_one_after_the_other_use_one_connection(caller: Caller):
 
 
 def test_a_thousand_calls_use_one_connection():
-    request = chat(find_model(MODEL), [Message("user", "q")])
+    request = chat_request(find_model(MODEL), [Message("user", "q")])
     with Echo() as server, Client(Endpoint.resolve(base_url=server.base_url)) as model:
         for _ in range(1000):
             model.send(request)
@@ -192,7 +193,7 @@ def test_a_thousand_calls_use_one_connection():
 
 
 async def test_a_thousand_async_calls_use_one_connection():
-    request = chat(find_model(MODEL), [Message("user", "q")])
+    request = chat_request(find_model(MODEL), [Message("user", "q")])
     with Echo() as server:
         async with AsyncClient(Endpoint.resolve(base_url=server.base_url)) as model:
             for _ in range(1000):
@@ -202,7 +203,7 @@ async def test_a_thousand_async_calls_use_one_connection():
 
 def test_a_thousand_streams_use_one_connection():
     """The end of a body comes after its last event, in a packet of its own."""
-    request = chat(find_model(MODEL), [Message("user", "question")])
+    request = chat_request(find_model(MODEL), [Message("user", "question")])
     with Echo() as server, Client(Endpoint.resolve(base_url=server.base_url)) as model:
         for _ in range(1000):
             assert "".join(delta.text for delta in model.stream(request)) == "question"
@@ -210,7 +211,7 @@ def test_a_thousand_streams_use_one_connection():
 
 
 async def test_a_thousand_async_streams_use_one_connection():
-    request = chat(find_model(MODEL), [Message("user", "question")])
+    request = chat_request(find_model(MODEL), [Message("user", "question")])
     with Echo() as server:
         async with AsyncClient(Endpoint.resolve(base_url=server.base_url)) as model:
             for _ in range(1000):

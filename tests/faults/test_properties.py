@@ -8,16 +8,16 @@ import httpx
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dashscope_oss import Message, chat, find_model
-from dashscope_oss.deltas import Deltas, reply_in
+from dashscope_oss import Message, chat_request, find_model
 from dashscope_oss.errors import DashScopeError
-from dashscope_oss.failures import refused
 from dashscope_oss.messages import Delta
-from dashscope_oss.reply import joined
+from dashscope_oss.protocol.assembler import Assembler, reply_in
+from dashscope_oss.protocol.response import joined
+from dashscope_oss.transport.failures import refused
 
 from .server import SSE, as_bytes, error_frame, message_frame, message_reply, sse, text_reply
 
-REQUEST = chat(find_model("deepseek-v4-flash"), [Message("user", "question")])
+REQUEST = chat_request(find_model("deepseek-v4-flash"), [Message("user", "question")])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -87,7 +87,7 @@ GARBLED = st.lists(PARTS, max_size=8).map(b"".join)
 
 def read(pieces: list[bytes], kind: str) -> list[Delta] | tuple[str, str | None]:
     """What becomes of a body that comes in these pieces: its deltas, or its error and text."""
-    deltas = Deltas(REQUEST)
+    deltas = Assembler(REQUEST)
     deltas.begin(None, None, kind)
     found: list[Delta] = []
     try:

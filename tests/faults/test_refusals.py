@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from dashscope_oss import client
 from dashscope_oss.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -21,6 +20,7 @@ from dashscope_oss.errors import (
     RateLimitError,
     ServerError,
 )
+from dashscope_oss.transport import client
 
 from .callers import KEY, Caller
 from .server import (

@@ -9,7 +9,6 @@ from email.utils import formatdate
 
 import pytest
 
-from dashscope_oss import retry
 from dashscope_oss.errors import (
     AuthenticationError,
     ProtocolError,
@@ -17,6 +16,7 @@ from dashscope_oss.errors import (
     RateLimitError,
     ServerError,
 )
+from dashscope_oss.transport import retry
 
 from .callers import Caller
 from .server import (

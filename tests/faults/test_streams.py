@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from dashscope_oss import deltas, sse
 from dashscope_oss.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -17,6 +16,8 @@ from dashscope_oss.errors import (
     RateLimitError,
     ServerError,
 )
+from dashscope_oss.protocol import assembler
+from dashscope_oss.protocol.streaming import sse
 
 from .callers import Caller, usage_of
 from .server import (
@@ -261,7 +262,7 @@ def test_a_body_without_end_is_an_error(caller: Caller, monkeypatch, kind):
 
 @pytest.mark.parametrize("name", ["text", "reasoning_content"])
 def test_an_answer_that_never_ends_is_an_error_with_its_text(streaming: Caller, monkeypatch, name):
-    monkeypatch.setattr(deltas, "MAX_TEXT", 5_000)
+    monkeypatch.setattr(assembler, "MAX_TEXT", 5_000)
     piece = message_frame(**{"text": "", name: "x" * 500})
     with RawServer([head(kind=SSE), Endless(piece)]) as server:
         error = streaming.fails(server, ProtocolError, "longer than 5000 characters")

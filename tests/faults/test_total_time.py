@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from dashscope_oss import APITimeoutError, ConfigurationError, RateLimitError, deadlines
+from dashscope_oss import APITimeoutError, ConfigurationError, RateLimitError
+from dashscope_oss.transport import deadlines
 
 from .callers import Caller
 from .server import (

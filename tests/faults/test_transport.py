@@ -9,8 +9,8 @@ import threading
 import httpx
 import pytest
 
-from dashscope_oss import client
 from dashscope_oss.errors import APIConnectionError, APITimeoutError, DashScopeError, ProtocolError
+from dashscope_oss.transport import client
 
 from .callers import Caller
 from .server import (

@@ -11,18 +11,25 @@ from dataclasses import replace
 
 import httpx
 
-from dashscope_oss import Message, Options, ProtocolError, chat, complete, find_model
-from dashscope_oss.deltas import Deltas, reply_in
+from dashscope_oss import (
+    Message,
+    Options,
+    ProtocolError,
+    chat_request,
+    completion_request,
+    find_model,
+)
 from dashscope_oss.errors import DashScopeError
-from dashscope_oss.failures import refused
-from dashscope_oss.gateway.job import Job
-from dashscope_oss.gateway.reading import read_job
-from dashscope_oss.gateway.refusals import Refusal
+from dashscope_oss.gateway.api_error import APIError
+from dashscope_oss.gateway.engines.engine_request import EngineRequest
+from dashscope_oss.gateway.http.parse_request import parse_request
 from dashscope_oss.messages import Delta, Reply
-from dashscope_oss.models import known_model
-from dashscope_oss.reply import joined
-from dashscope_oss.request import Request
-from dashscope_oss.sse import Decoder, Event
+from dashscope_oss.protocol.assembler import Assembler, reply_in
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.sse import Decoder, Event
+from dashscope_oss.registry.lookup import known_model
+from dashscope_oss.transport.failures import refused
 
 HEAD = 4
 LONGEST_MESSAGE = 4000
@@ -31,13 +38,13 @@ LONGEST_MESSAGE = 4000
 def _requests() -> list[Request]:
     user = [Message("user", "question")]
     snapshots = Options(extra={"incremental_output": False})
-    prompted = complete(
+    prompted = completion_request(
         find_model("llama2-7b-chat-v2"), "question", Options(stop=["##"]), stream=True
     )
     return [
-        chat(find_model("deepseek-v4-flash"), user, stream=True),
-        chat(find_model("qwen3.6-27b"), user, snapshots, stream=True),
-        complete(find_model("ziya-llama-13b-v1"), "question", stream=True),
+        chat_request(find_model("deepseek-v4-flash"), user, stream=True),
+        chat_request(find_model("qwen3.6-27b"), user, snapshots, stream=True),
+        completion_request(find_model("ziya-llama-13b-v1"), "question", stream=True),
         replace(prompted, split_think=True, estimate_usage=True),
     ]
 
@@ -83,7 +90,7 @@ def stream(data: bytes) -> None:
 
 
 def _streamed(request: Request, pieces: list[bytes], kind: str) -> Reply | tuple[type, str | None]:
-    deltas, found = Deltas(request), []
+    deltas, found = Assembler(request), []
     deltas.begin(None, None, kind)
     try:
         for piece in pieces:
@@ -111,7 +118,7 @@ def reply(data: bytes) -> None:
     except DashScopeError as error:
         _check_error(error)
     head = httpx.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
-    _check_error(refused(head, body, request.record.id))
+    _check_error(refused(head, body, request.model_info.id))
 
 
 def _check_reply(found: Reply) -> None:
@@ -133,26 +140,26 @@ def job(data: bytes) -> None:
     """A call at the gateway: a job that has exactly one of prompt and messages, or a refusal."""
     endpoint = "multimodal-generation" if data[0] % 2 else "text-generation"
     try:
-        found = read_job(
+        found = parse_request(
             data[HEAD:],
             endpoint=endpoint,
             stream=bool(data[1] % 2),
             request_id="r",
             record_of=known_model,
         )
-    except Refusal as refusal:
+    except APIError as refusal:
         _check_refusal(refusal)
     else:
         _check_job(found)
 
 
-def _check_refusal(refusal: Refusal) -> None:
+def _check_refusal(refusal: APIError) -> None:
     assert refusal.status in (400, 404)
     assert refusal.code
     assert 0 < len(refusal.message) < LONGEST_MESSAGE
 
 
-def _check_job(found: Job) -> None:
+def _check_job(found: EngineRequest) -> None:
     assert (found.prompt is None) != (found.messages is None)
     assert all(isinstance(text, str) for text in found.texts)
     assert None not in found.parameters.values()

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
-from dashscope_oss import reply, sse
-from dashscope_oss.deltas import Deltas
-from dashscope_oss.gateway import reading
+from dashscope_oss.gateway.http import parse_request
+from dashscope_oss.protocol import response
+from dashscope_oss.protocol.assembler import Assembler
+from dashscope_oss.protocol.streaming import sse
 from tests.fuzz.seeds import SEEDS, WORDS
 from tests.fuzz.targets import TARGETS
 
@@ -31,9 +32,9 @@ def test_a_target_takes_input_that_is_shorter_than_its_head(target):
 
 BROKEN = {
     "decoder": (sse.Decoder, "_hold", lambda self, part: None),
-    "stream": (Deltas, "so_far", lambda self: "other"),
-    "reply": (reply, "_content", lambda content: content),
-    "job": (reading, "_input", lambda record, given: (None, None)),
+    "stream": (Assembler, "so_far", lambda self: "other"),
+    "reply": (response, "_content", lambda content: content),
+    "job": (parse_request, "_input", lambda model_info, given: (None, None)),
 }
 
 

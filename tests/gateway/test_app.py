@@ -13,13 +13,13 @@ from dashscope_oss import (
     Message,
     Options,
     ToolCall,
-    chat,
+    chat_request,
     find_model,
 )
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, bound, serving
-from dashscope_oss.gateway.exchange import Exchange
-from dashscope_oss.reply import joined
+from dashscope_oss.gateway.http.http_io import Exchange
+from dashscope_oss.protocol.response import joined
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
@@ -48,10 +48,10 @@ def test_the_first_event_arrives_before_the_last_is_sent(gateway):
     """Events leave as they are produced."""
     hold = threading.Event()
     engine = gateway(Answer(pieces=("one ", "two"), hold=hold))
-    record = find_model("llama3-8b-instruct")
+    model_info = find_model("llama3-8b-instruct")
 
     with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
-        deltas = client.stream(chat(record, [Message("user", "hi")], stream=True))
+        deltas = client.stream(chat_request(model_info, [Message("user", "hi")], stream=True))
         first = next(deltas)
         assert not hold.is_set()
         hold.set()
@@ -88,9 +88,9 @@ def test_stops_the_engine_when_the_caller_leaves(gateway):
             left.set()
 
     engine.generate = watched
-    record = find_model("llama3-8b-instruct")
+    model_info = find_model("llama3-8b-instruct")
     with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
-        deltas = client.stream(chat(record, [Message("user", "hi")], stream=True))
+        deltas = client.stream(chat_request(model_info, [Message("user", "hi")], stream=True))
         next(deltas)
         deltas.close()
 
@@ -110,12 +110,12 @@ def test_tool_calls_without_a_number_are_numbered_over_the_whole_stream(gateway)
     """Two calls stay two calls."""
     calls = (ToolCall("c1", "a", "{}"), ToolCall("c2", "b", "{}"))
     engine = gateway(Answer(tool_calls=calls))
-    record = find_model("deepseek-v4-pro")
+    model_info = find_model("deepseek-v4-pro")
     tools = [{"type": "function", "function": {"name": "a"}}]
     options = Options(tools=tools, enable_thinking=False)
 
     with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
-        request = chat(record, [Message("user", "hi")], options, stream=True)
+        request = chat_request(model_info, [Message("user", "hi")], options, stream=True)
         reply = joined(list(client.stream(request)))
 
     assert [(call.id, call.index) for call in reply.tool_calls] == [("c1", 0), ("c2", 1)]

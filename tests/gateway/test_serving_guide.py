@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss import cli, find_model
-from dashscope_oss.gateway import Gateway, fleet_of, serving
-from dashscope_oss.gateway.served import parse_settings
-from dashscope_oss.rows import SEED_IDS
+from dashscope_oss.gateway import Gateway, load_balancer_of, serving
+from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.registry.catalog import SEED_IDS
 from tests.gateway.fake_upstream import Server, streamed
 
 TEXT = (Path(__file__).parents[2] / "SERVING.md").read_text("utf-8")
@@ -24,10 +24,10 @@ def blocks(kind):
 def test_every_settings_file_loads(text):
     """Each is served as it stands, but for the servers."""
     settings = parse_settings(text, "SERVING.md")
-    fleet = fleet_of(settings, KEYS)
+    fleet = load_balancer_of(settings, KEYS)
 
     assert fleet.models()
-    assert all(fleet.weights_of(record) for record in fleet.models())
+    assert all(fleet.weights_of(model_info) for model_info in fleet.models())
 
 
 def commands():
@@ -51,10 +51,10 @@ def test_the_families_are_the_registrys():
 
     assert [row[0] for row in rows] == sorted(SEED_IDS, key=[row[0] for row in rows].index)
     for id, window, template, stops in rows:
-        record = find_model(id)
+        model_info = find_model(id)
         told = [s.replace("\\|", "|").replace("\\n", "\n") for s in re.findall("`([^`]+)`", stops)]
-        assert (record.template.name, list(record.template.stop)) == (template, told)
-        assert int(window) >= record.context_window
+        assert (model_info.template.name, list(model_info.template.stop)) == (template, told)
+        assert int(window) >= model_info.context_window
 
 
 def test_the_walk_through_ends_with_an_answer():
@@ -64,7 +64,7 @@ def test_the_walk_through_ends_with_an_answer():
         streamed({"choices": [{"index": 0, "text": "西安", "finish_reason": None}]}, end)
     )
     text = blocks("toml")[0].replace("http://127.0.0.1:9000/v1", server.url)
-    gateway = serving(Gateway(fleet_of(parse_settings(text, "SERVING.md"), {})))
+    gateway = serving(Gateway(load_balancer_of(parse_settings(text, "SERVING.md"), {})))
     code = blocks("python")[0]
 
     with gateway as url:

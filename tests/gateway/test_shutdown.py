@@ -18,22 +18,22 @@ import uvicorn
 from dashscope_oss import Message, find_model
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import (
+    EngineRequest,
     Gateway,
-    Job,
     OpenAIEngine,
     ScriptedEngine,
     Upstream,
-    fleet_of,
+    load_balancer_of,
     run,
     serving,
 )
-from dashscope_oss.gateway.served import parse_settings
+from dashscope_oss.gateway.config import parse_settings
 
-from .fake_upstream import SSE, Server, chunk, events, failed, said, streamed
+from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said, streamed
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
-JOB = Job(record=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),))
+JOB = EngineRequest(model_info=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),))
 STREAM = {"X-DashScope-SSE": "enable"}
 
 # Says "one ", then waits for SIGUSR1, then says "two". With "stuck" it also has a thread that
@@ -158,7 +158,7 @@ name = "llama"
 
 
 def fleet(url):
-    return fleet_of(parse_settings(FILE.format(url=url), "test"))
+    return load_balancer_of(parse_settings(FILE.format(url=url), "test"))
 
 
 def single(url):

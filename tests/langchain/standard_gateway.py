@@ -34,7 +34,7 @@ def reply(job):
 
 
 def thinks(job):
-    return job.record.thinks(job.parameters.get("enable_thinking"))
+    return job.model_info.thinks(job.parameters.get("enable_thinking"))
 
 
 def chosen(job):

@@ -20,9 +20,9 @@ from dashscope_oss import (
     DashScopeError,
     RetiredModelWarning,
     UnsupportedInputError,
-    failures,
 )
 from dashscope_oss.gateway import Answer, Fault
+from dashscope_oss.transport import failures
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
 THINKER = "deepseek-v4-pro"
@@ -78,7 +78,7 @@ def either(request):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr("dashscope_oss.retry.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("dashscope_oss.transport.retry.FIRST_WAIT", 0.01)
 
 
 @pytest.mark.parametrize("streaming", [False, True])

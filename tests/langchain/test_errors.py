@@ -104,7 +104,7 @@ async def test_what_the_service_answers(either, path, status, code, message, the
 @PATHS
 async def test_a_full_service_is_asked_again(either, path, monkeypatch):
     """Row 13: 429 first, then an answer: two requests, no error."""
-    monkeypatch.setattr("dashscope_oss.retry.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("dashscope_oss.transport.retry.FIRST_WAIT", 0.001)
     llm, engine = either(Fault(), Answer("at last"))
     assert "".join(await answered(llm, path)) == "at last"
     assert len(engine.requests) == 2

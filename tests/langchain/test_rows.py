@@ -52,11 +52,11 @@ from dashscope_oss import (
     UnsupportedInputError,
     Usage,
     find_model,
-    models,
     register_model,
 )
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serving
-from dashscope_oss.rows import SEED_IDS
+from dashscope_oss.registry import lookup
+from dashscope_oss.registry.catalog import SEED_IDS
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
 TOOLS = "deepseek-v4-pro"
@@ -144,10 +144,10 @@ SHAPES = pytest.mark.parametrize("shape", [as_text, as_choice])
 @pytest.mark.parametrize("model", SEED_IDS)
 def test_body_of_every_model_on_a_card(model):
     """Row 2: messages or the family's prompt, result_format only where it means something."""
-    record = find_model(model)
+    model_info = find_model(model)
     server = Server(lambda _: httpx.Response(200, json={"output": as_text("x", "stop")}))
     server.model(model=model).invoke([SystemMessage("Be brief."), HumanMessage("Hi")])
-    if record.takes_messages:
+    if model_info.takes_messages:
         given = {
             "messages": [
                 {"role": "system", "content": "Be brief."},
@@ -156,7 +156,7 @@ def test_body_of_every_model_on_a_card(model):
         }
         parameters = {"result_format": "message"}
     else:
-        given = {"prompt": PROMPTS[record.family]}
+        given = {"prompt": PROMPTS[model_info.family]}
         parameters = {}
     assert server.body() == {"model": model, "input": given, "parameters": parameters}
     assert server.requests[-1].url.path.endswith("/aigc/text-generation/generation")
@@ -172,7 +172,7 @@ PROMPTS = {
 
 async def test_an_unknown_model_works(chat):
     """Row 2: with a warning, until it is registered."""
-    models._warned.discard("nobody-knows-me")
+    lookup._warned.discard("nobody-knows-me")
     with pytest.warns(UnknownModelWarning, match="nobody-knows-me"):
         llm, _ = chat(HELLO, model="nobody-knows-me")
     register_model(replace(find_model("llama3-8b-instruct"), id="nobody-knows-me"))
@@ -328,9 +328,9 @@ SO_FAR = tuple("".join(PIECES[: n + 1]) for n in range(len(PIECES)))
 )
 async def test_a_stream_in_any_regime(cls, shape, path, regime, sent):
     """Row 8: new pieces, all so far as agreed, or all so far though pieces were asked for."""
-    record = replace(find_model("llama3-8b-instruct"), incremental=regime)
+    model_info = replace(find_model("llama3-8b-instruct"), incremental=regime)
     outputs = [shape(text, None) for text in sent[:-1]] + [shape(sent[-1], "stop")]
-    llm = Server(lambda _: events(*outputs)).model(cls, model_info=record)
+    llm = Server(lambda _: events(*outputs)).model(cls, model_info=model_info)
     assert text_of(await answered(llm, path)) == "hahalo ha."
 
 
@@ -746,10 +746,10 @@ class Place(BaseModel):
 @pytest.mark.parametrize("able", [False, True])
 async def test_an_agent_asks_for_structure_as_the_profile_says(agents, chat, able):
     """Row 28: create_agent takes JSON schema where the profile has it, else a tool."""
-    record = replace(find_model(TOOLS), structured="json_schema" if able else "json_object")
+    model_info = replace(find_model(TOOLS), structured="json_schema" if able else "json_object")
     given = '{"city": "Hangzhou"}'
     reply = Answer(given) if able else Answer(tool_calls=(ToolCall("c1", "Place", given, 0),))
-    llm, engine = chat(reply, model=TOOLS, model_info=record)
+    llm, engine = chat(reply, model=TOOLS, model_info=model_info)
     agent = agents.create_agent(llm, response_format=Place)
     state = agent.invoke({"messages": [HumanMessage("Where?")]})
     assert state["structured_response"] == Place(city="Hangzhou")

@@ -349,7 +349,7 @@ async def test_cache(text, model):
 @pytest.mark.parametrize("given", [{"temperature": 0.5}, {"model": "llama3-70b-instruct"}])
 async def test_cache_model_override(text, given):
     """Row 17: what one call says is part of the question too, which BaseLLM forgets."""
-    llm, engine = text(lambda job: Answer(job.record.id), cache=InMemoryCache())
+    llm, engine = text(lambda job: Answer(job.model_info.id), cache=InMemoryCache())
     first, other = llm.invoke("Hello"), llm.invoke("Hello", **given)
     await llm.ainvoke("Hello", **given)
     assert len(engine.requests) == 2

@@ -128,8 +128,8 @@ async def test_every_schema_by_every_way(chat, path, model, way, schema):
 )
 def test_the_record_chooses_the_way(model, structured, thinking, way):
     """Row 25: a tool, a JSON mode, else words; words while it thinks, for then none is forced."""
-    record = replace(find_model(model), structured=structured)
-    assert choose(record, None, thinking) == way
+    model_info = replace(find_model(model), structured=structured)
+    assert choose(model_info, None, thinking) == way
 
 
 async def test_what_is_sent(chat):
@@ -186,8 +186,8 @@ async def test_any_object(chat):
 async def test_every_method_gives_an_object_on_every_model(chat, model, method):
     """Row 25: what a model lacks falls back with a warning that says what it has."""
     llm, _ = chat(called, model=model)
-    record = find_model(model)
-    lacking = not record.tools or method == "json_schema"
+    model_info = find_model(model)
+    lacking = not model_info.tools or method == "json_schema"
     thinks = model == THINKER and method == "function_calling"
     rests = model == THINKER and method == "json_mode"
     if (lacking and method != "prompt") or thinks or rests:

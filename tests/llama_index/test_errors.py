@@ -21,7 +21,7 @@ from dashscope_oss import (
     RateLimitError,
     ServerError,
     UnsupportedInputError,
-    chat,
+    chat_request,
     find_model,
 )
 from dashscope_oss.gateway import Answer, Fault
@@ -201,7 +201,9 @@ async def test_leaving_a_stream_closes_it_at_once():
 
     kept = deltas()
     stream = _convert.astreamed(
-        chat(find_model("deepseek-v4-pro"), [Message("user", "hi")]), kept, _convert.chat_response
+        chat_request(find_model("deepseek-v4-pro"), [Message("user", "hi")]),
+        kept,
+        _convert.chat_response,
     )
     assert (await anext(stream)).delta == "a"
     await stream.aclose()

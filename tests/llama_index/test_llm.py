@@ -37,11 +37,11 @@ from dashscope_oss import (
     UnsupportedInputError,
     Usage,
     all_models,
-    chat,
+    chat_request,
     find_model,
 )
 from dashscope_oss.gateway import Answer
-from llama_index_dashscope_oss import DashScopeOSS, _limits
+from llama_index_dashscope_oss import DashScopeOSS, _rate_limiter
 
 MODELS = (
     "llama3-8b-instruct",
@@ -254,15 +254,15 @@ def test_metadata_comes_from_the_record(model, window, output, chat, tools):
     metadata = DashScopeOSS(model=model, base_url=LOCAL).metadata
     assert metadata.model_name == model
     assert (metadata.context_window, metadata.num_output) == (window, output)
-    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (chat, tools)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (chat_request, tools)
 
 
-@pytest.mark.parametrize("record", all_models(), ids=lambda record: record.id)
-def test_no_model_is_given_more_input_than_it_takes(record):
+@pytest.mark.parametrize("model_info", all_models(), ids=lambda model_info: model_info.id)
+def test_no_model_is_given_more_input_than_it_takes(model_info):
     """Row 21 of LlamaIndex: llamaIndex fills the window but for num_output."""
-    metadata = DashScopeOSS(model=record.id, base_url=LOCAL).metadata
+    metadata = DashScopeOSS(model=model_info.id, base_url=LOCAL).metadata
     room = metadata.context_window - metadata.num_output
-    assert room <= (record.input_limit or metadata.context_window)
+    assert room <= (model_info.input_limit or metadata.context_window)
     assert metadata.num_output <= metadata.context_window // 2
 
 
@@ -448,8 +448,10 @@ def test_predict_on_a_prompt_only_model_renders_the_template_once(make):
     """Rows 27 and 28 of LlamaIndex."""
     llm = make("ziya-llama-13b-v1", system_prompt="be kind")
     assert llm.predict(PromptTemplate("say {word}"), word="hi") == "You said: be kind\n\nsay hi"
-    chat = ChatPromptTemplate([ChatMessage("You are {who}.", role="system"), ChatMessage("hi")])
-    llm.predict(chat, who="Ziya")
+    chat_request = ChatPromptTemplate(
+        [ChatMessage("You are {who}.", role="system"), ChatMessage("hi")]
+    )
+    llm.predict(chat_request, who="Ziya")
     assert [request.body["input"]["prompt"] for request in make.requests] == [
         "<human>:be kind\n\nsay hi\n<bot>:",
         "<human>:be kind\n\nYou are Ziya.\n\nhi\n<bot>:",
@@ -659,5 +661,5 @@ def test_a_familys_template_is_there_for_one_question_too():
 
 def test_a_total_that_nobody_said_is_the_sum_of_what_was_said():
     """Row 40 of LlamaIndex: a limit of tokens counts both sides."""
-    request = chat(find_model("llama3-8b-instruct"), [Message("user", "hi")])
-    assert _limits._taken(request, Usage(30, 12, None), "") == 42
+    request = chat_request(find_model("llama3-8b-instruct"), [Message("user", "hi")])
+    assert _rate_limiter._taken(request, Usage(30, 12, None), "") == 42

@@ -41,9 +41,9 @@ from dashscope_oss import (
     ServerError,
     ToolCall,
     UnsupportedInputError,
-    client,
 )
 from dashscope_oss.gateway import Answer, Fault
+from dashscope_oss.transport import client
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.faults.server import RawServer, UntilGone, answer, frame, stream, text_reply
 

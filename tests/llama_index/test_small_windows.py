@@ -14,8 +14,9 @@ from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import ChatMessage, MockLLM
 from llama_index.core.node_parser import SentenceSplitter
 
-from dashscope_oss import ConfigurationError, ContextLengthError, find_model, tokens
+from dashscope_oss import ConfigurationError, ContextLengthError, find_model
 from dashscope_oss.gateway import Answer
+from dashscope_oss.tokens import estimates
 from llama_index_dashscope_oss import DashScopeOSS, use_tokenizer
 from tests.llama_index import llama2
 
@@ -54,7 +55,7 @@ def input_tokens(request) -> int:
     turns = given.get("messages") or [{"content": given.get("prompt")}]
     text = "\n".join(turn["content"] for turn in turns)
     family = find_model(request.body["model"]).tokenizer
-    return llama2.count(text) if family == "llama2" else tokens.estimate(text, family)
+    return llama2.count(text) if family == "llama2" else estimates.estimate(text, family)
 
 
 def longest(requests) -> int:
@@ -73,7 +74,7 @@ def test_chinese_is_not_counted_short_for_the_llama_2_family(counting, model, te
     assert len(Settings.tokenizer(text)) >= real
     splitter = SentenceSplitter(chunk_size=200, chunk_overlap=0)
     chunks = splitter.split_text(text * 30)
-    assert max(tokens.estimate(chunk, "llama2") for chunk in chunks) <= 200
+    assert max(estimates.estimate(chunk, "llama2") for chunk in chunks) <= 200
     helper = PromptHelper.from_llm_metadata(llm.metadata)
     assert helper._token_counter.get_string_tokens(text) >= real
 
@@ -260,7 +261,7 @@ def test_a_memory_counts_as_the_model_does():
     for _ in range(20):
         memory.put(ChatMessage(SAMPLE))
     kept = " ".join(message.content for message in memory.get())
-    assert 0 < tokens.estimate(kept, "llama2") <= memory.token_limit
+    assert 0 < estimates.estimate(kept, "llama2") <= memory.token_limit
 
 
 LONG = "守塔人擦灯在本子里写道海面平静" * 125  # 1,875 characters: 2,625 tokens to Llama 2

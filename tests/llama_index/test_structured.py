@@ -128,8 +128,8 @@ def _without_model(settings):
 @pytest.mark.parametrize("structured", ["json_object", "json_schema"])
 def test_the_services_json_mode_is_used_where_there_is_one(make, predict, structured):
     """Row 35 of LlamaIndex: for a model with a JSON mode and no tools, or by choice."""
-    record = replace(find_model("deepseek-v4-pro"), tools=False, structured=structured)
-    assert predict(make("deepseek-v4-pro", RIGHT, model_info=record)) == Sum(a=1, b=2)
+    model_info = replace(find_model("deepseek-v4-pro"), tools=False, structured=structured)
+    assert predict(make("deepseek-v4-pro", RIGHT, model_info=model_info)) == Sum(a=1, b=2)
     parameters = make.body["parameters"]
     assert parameters["response_format"]["type"] == structured
     assert parameters["enable_thinking"] is False

@@ -20,13 +20,13 @@ _RESPONSE_HEADERS = {"content-type", "x-dashscope-oss-served-by"}
 
 
 @contextmanager
-def cassette(name, *, record, provenance):
+def cassette(name, *, model_info, provenance):
     """Play the cassette ``name``, each interaction once; or make it anew if ``record``."""
     path = FOLDER / f"{name}.json"
-    if record:
+    if model_info:
         path.unlink(missing_ok=True)
     recorder = vcr.VCR(
-        record_mode="all" if record else "none",
+        record_mode="all" if model_info else "none",
         match_on=["method", "path", "json", "sse"],
         before_record_request=_clean_request,
         before_record_response=_clean_response,
@@ -37,7 +37,7 @@ def cassette(name, *, record, provenance):
     recorder.register_matcher("sse", _same_mode)
     with recorder.use_cassette(str(path), serializer="readable") as tape:
         yield
-    assert record or tape.all_played, f"{path.name} holds interactions that no call asked for"
+    assert model_info or tape.all_played, f"{path.name} holds interactions that no call asked for"
 
 
 class Readable:

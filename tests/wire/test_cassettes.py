@@ -17,7 +17,7 @@ from llama_index.core.llms import ChatMessage
 from dashscope_oss import find_model
 from dashscope_oss.gateway import Answer
 from dashscope_oss.messages import Usage
-from dashscope_oss.rows import SEED_IDS
+from dashscope_oss.registry.catalog import SEED_IDS
 from langchain_dashscope_oss import ChatDashScopeOSS
 from llama_index_dashscope_oss import DashScopeOSS
 
@@ -55,9 +55,9 @@ SAMPLES = {
 }
 
 
-def as_the_service_says_it(record):
+def as_the_service_says_it(model_info):
     """The sample's answer with the echo and the marks that the page shows around it."""
-    sample = SAMPLES[record.family]
+    sample = SAMPLES[model_info.family]
 
     def ziya(job):
         prompt = job.prompt.replace("<human>:", "<human> :").replace("<bot>:", "<bot> :")
@@ -66,8 +66,8 @@ def as_the_service_says_it(record):
     def line(job):
         return replace(sample, text=f"{job.prompt}\n{sample.text}")
 
-    return {"spaced": ziya, "line": line if record.id == "baichuan-7b-v1" else sample}.get(
-        record.echo, sample
+    return {"spaced": ziya, "line": line if model_info.id == "baichuan-7b-v1" else sample}.get(
+        model_info.echo, sample
     )
 
 
@@ -107,10 +107,10 @@ def service(record_mode, gateway, request):
 def test_call(model, framework, service, record_mode):
     """One conversation, whole and streamed: the stored request, the stored answer, its usage."""
     settings, provenance = service
-    record = record_mode != "none"
+    model_info = record_mode != "none"
     ask = _ask_langchain if framework == "langchain" else _ask_llama_index
 
-    with cassette(f"{model}-{framework}", record=record, provenance=provenance):
+    with cassette(f"{model}-{framework}", model_info=model_info, provenance=provenance):
         whole, streamed, usage = ask(model, settings)
 
     assert whole

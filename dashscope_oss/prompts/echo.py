@@ -1,0 +1,124 @@
+"""Taking off an answer what the model repeats of its prompt, and the marks that end it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+Echo: TypeAlias = Literal["none", "spaced", "line"]
+
+
+class AnswerFilter:
+    """Takes an answer in pieces and hands on what the model added: no echo, no end mark.
+
+    Two echoes are known. ``spaced`` (Ziya): ``<s>`` and the prompt, its white space changed by
+    the tokenizer, then one space; without ``<s>`` only a prompt with a mark like ``<human>``
+    counts. ``line`` (Baichuan): an exact copy of the prompt, then a line break; without the line
+    break only a copy of several lines counts, because a short answer may well begin with the
+    words of a short prompt. Text that is no echo passes unchanged.
+
+    Args:
+        echo: which of them to expect.
+        prompt: the prompt as it was sent.
+        ends: marks to take off the end.
+    """
+
+    def __init__(self, echo: Echo, prompt: str, ends: Sequence[str] = ()) -> None:
+        self._echo = _echo_of(echo, prompt)
+        self._ends = tuple(ends)
+        self._held = ""
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether it may yet keep something of a piece back."""
+        return self._echo is not None or bool(self._ends)
+
+    def push(self, piece: str) -> str:
+        """Take the next piece; return what is certain to belong to the answer."""
+        text = self._held + piece
+        if self._echo is not None:
+            end = self._echo.end_in(text)
+            if end is None:
+                self._held = text
+                return ""
+            text = text[end:]
+            self._echo = None
+        keep = open_end(text, self._ends)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def end(self) -> str:
+        """Say that the answer is complete; return what was held back and belongs to it."""
+        text, self._held = self._held, ""
+        if self._echo is not None and self._echo.complete(text):
+            return ""
+        return next((text.removesuffix(m) for m in self._ends if text.endswith(m)), text)
+
+
+class _LineEcho:
+    """The prompt to the letter, then a line break."""
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+
+    def end_in(self, text: str) -> int | None:
+        """Where the echo ends in ``text``: 0 if there is none, ``None`` if that is still open."""
+        size = len(self._prompt)
+        if len(text) <= size:
+            return None if self._prompt.startswith(text) else 0
+        if not text.startswith(self._prompt):
+            return 0
+        if text[size] == "\n":
+            return size + 1
+        return size if "\n" in self._prompt else 0
+
+    def complete(self, text: str) -> bool:
+        return text == self._prompt and "\n" in text
+
+
+class _SpacedEcho:
+    """``<s>`` and the prompt but for its white space; it remembers how far it has read."""
+
+    def __init__(self, prompt: str) -> None:
+        self._chars = "".join(prompt.split())
+        self._marked = re.search(r"<\w+>", prompt) is not None
+        self._matched = 0
+        self._at = 0
+
+    def end_in(self, text: str) -> int | None:
+        """Where the echo ends in ``text``: 0 if there is none, ``None`` if that is still open."""
+        if self._at == 0:
+            if "<s>".startswith(text):
+                return None
+            self._at = 3 if text.startswith("<s>") else 0
+            if not self._at and not self._marked:
+                return 0
+        while self._at < len(text) and self._matched < len(self._chars):
+            char = text[self._at]
+            if not char.isspace():
+                if char != self._chars[self._matched]:
+                    return 0
+                self._matched += 1
+            self._at += 1
+        if self._at == len(text):
+            return None
+        return self._at + 1 if text[self._at] == " " else self._at
+
+    def complete(self, text: str) -> bool:
+        return bool(text) and self._matched == len(self._chars)
+
+
+def _echo_of(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
+    if echo == "none" or not prompt.strip():
+        return None
+    return _LineEcho(prompt) if echo == "line" else _SpacedEcho(prompt)
+
+
+def open_end(text: str, marks: Sequence[str]) -> int:
+    """Return the length of the tail of ``text`` that may yet become one of ``marks``."""
+    longest = max(map(len, marks), default=0)
+    for size in range(min(longest, len(text)), 0, -1):
+        if any(mark.startswith(text[-size:]) for mark in marks):
+            return size
+    return 0

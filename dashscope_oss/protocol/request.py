@@ -1,0 +1,304 @@
+"""From messages, options and a record to the exact request, or to a clear refusal.
+
+Nothing here touches the network. What the record says a model cannot carry is refused before
+anything is sent. Body and headers follow the vendor's pages: ``model``, ``input``,
+``parameters``; a stream is asked for by header, never in the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from dashscope_oss.messages import OPTION_NAMES, Message, Options
+from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.turn_order import merge_turns
+from dashscope_oss.protocol.validation import (
+    check_messages,
+    check_order,
+    check_parameters,
+    refuse,
+    wants_json,
+)
+from dashscope_oss.registry.model_info import ModelInfo
+
+SERVICE_PATH = "services/aigc/{endpoint}/generation"
+
+_NO_OPTIONS = Options()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, ready to be sent.
+
+    Attributes:
+        model_info: the model asked.
+        body: the JSON body.
+        content: the body as bytes of UTF-8.
+        stream: whether the caller wants the answer in pieces.
+        prompt: the prompt as sent, ``None`` if messages were sent; an echo is compared with it.
+        split_think: tell thoughts between tags from the text.
+        estimate_usage: give an estimate, marked as one, where the service reports no usage.
+    """
+
+    model_info: ModelInfo
+    body: dict[str, object]
+    content: bytes
+    stream: bool
+    prompt: str | None = None
+    estimate_usage: bool = False
+    split_think: bool = False
+
+    @property
+    def path(self) -> str:
+        """Path below the base URL."""
+        return SERVICE_PATH.format(endpoint=self.model_info.endpoint)
+
+    @property
+    def must_stream(self) -> bool:
+        """Whether the service takes this call only as a stream."""
+        return _must_stream(self.model_info, self.parameters)
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """What the body asks for beside the input."""
+        found = self.body["parameters"]
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def own_stops(self) -> tuple[str, ...]:
+        """Texts at which to end the answer here, because the model's page promises no ``stop``."""
+        documented = self.model_info.documented_parameters
+        if documented is None or "stop" in documented:
+            return ()
+        given = self.parameters.get("stop")
+        stops = (
+            [given] if isinstance(given, str) else given if isinstance(given, list | tuple) else []
+        )
+        return tuple(stop for stop in stops if isinstance(stop, str) and stop)
+
+    @property
+    def text(self) -> str:
+        """All text of the input, for estimates."""
+        if self.prompt is not None:
+            return self.prompt
+        given = self.body["input"]
+        turns = given.get("messages") if isinstance(given, Mapping) else None
+        return "\n".join(_text_of(turn) for turn in turns or ())
+
+
+def chat_request(
+    model_info: ModelInfo,
+    messages: Sequence[Message],
+    options: Options = _NO_OPTIONS,
+    *,
+    stream: bool = False,
+) -> Request:
+    """Return the request for a conversation: messages, or the record's template filled in.
+
+    Raises:
+        UnsupportedInputError: for what this model cannot carry.
+        ContextLengthError: for an input that is surely over its limit.
+    """
+    check_messages(model_info, messages)
+    return _conversation(model_info, messages, options, stream=stream)
+
+
+def completion_request(
+    model_info: ModelInfo,
+    prompt: str,
+    options: Options = _NO_OPTIONS,
+    *,
+    stream: bool = False,
+    formatted: bool | None = None,
+) -> Request:
+    """Return the request for one string.
+
+    A model that takes messages and prompts gets it as it is. A model of messages only gets it
+    as one user message. A prompt-only model gets it in its family's template, unless it is
+    ``formatted``.
+
+    Args:
+        formatted: ``True``: it stands as the model expects it. ``False``: it is plain text.
+            ``None``: it is taken as formatted if it begins and ends as the template does.
+
+    Raises:
+        UnsupportedInputError: for an empty prompt or one that is no text.
+        ContextLengthError: for an input that is surely over the model's limit.
+    """
+    turn = Message("user", prompt)
+    check_messages(model_info, [turn])
+    if not model_info.takes_prompt:
+        return _conversation(model_info, [turn], options, stream=stream)
+    if not model_info.takes_messages and not _is_formatted(model_info, prompt, formatted):
+        return _conversation(model_info, [turn], options, stream=stream)
+    return _request(model_info, {"prompt": prompt}, options, stream=stream, prompt=prompt)
+
+
+def headers(
+    *, stream: bool, key: str | None, workspace: str | None, extra: Mapping[str, str], agent: str
+) -> dict[str, str]:
+    """Return the headers of a call; ``extra`` wins."""
+    found = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream" if stream else "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "User-Agent": agent,
+    }
+    if stream:
+        found["X-DashScope-SSE"] = "enable"
+    if key:
+        found["Authorization"] = f"Bearer {key}"
+    if workspace:
+        found["X-DashScope-WorkSpace"] = workspace
+    said = {name.lower() for name in extra}
+    return {**{name: value for name, value in found.items() if name.lower() not in said}, **extra}
+
+
+def _conversation(
+    model_info: ModelInfo, messages: Sequence[Message], options: Options, *, stream: bool
+) -> Request:
+    """The request for messages that were checked."""
+    if model_info.takes_messages:
+        return _request(model_info, _messages_input(model_info, messages), options, stream=stream)
+    prompt = _template_of(model_info).render(messages)
+    return _request(model_info, {"prompt": prompt}, options, stream=stream, prompt=prompt)
+
+
+def _request(
+    model_info: ModelInfo,
+    given: dict[str, object],
+    options: Options,
+    *,
+    stream: bool,
+    prompt: str | None = None,
+) -> Request:
+    parameters = _sampling(model_info, options)
+    if "messages" in given and model_info.endpoint == "text-generation":
+        parameters = {"result_format": "message", **parameters}
+    if (stream or _must_stream(model_info, parameters)) and model_info.incremental != "no":
+        parameters.setdefault("incremental_output", True)
+    body: dict[str, object] = {"model": model_info.id, "input": given, "parameters": parameters}
+    return Request(
+        model_info=model_info,
+        body=body,
+        content=_content(model_info, body, parameters),
+        stream=stream,
+        prompt=prompt,
+        estimate_usage=options.estimate_usage,
+        split_think=options.split_think,
+    )
+
+
+def _content(
+    model_info: ModelInfo, body: dict[str, object], parameters: Mapping[str, object]
+) -> bytes:
+    try:
+        return to_json(body)
+    except (PydanticSerializationError, ValueError) as error:
+        culprit = _culprit(parameters)
+        refuse(model_info, f"{culprit or 'the input'} cannot be written as JSON: {error}")
+
+
+def _culprit(parameters: Mapping[str, object]) -> str | None:
+    for name, value in parameters.items():
+        try:
+            to_json(value)
+        except (PydanticSerializationError, ValueError):
+            return name
+    return None
+
+
+def _must_stream(model_info: ModelInfo, parameters: Mapping[str, object]) -> bool:
+    switch = parameters.get("enable_thinking")
+    thinks = model_info.thinks(switch if isinstance(switch, bool) else None)
+    return model_info.stream_only or (thinks and model_info.thinking_streams)
+
+
+def _sampling(model_info: ModelInfo, options: Options) -> dict[str, object]:
+    said = {name: getattr(options, name) for name in OPTION_NAMES}
+    found = {name: value for name, value in said.items() if value is not None}
+    found.update({name: value for name, value in options.extra.items() if value is not None})
+    check_parameters(model_info, found, strict=options.strict)
+    if model_info.thinking == "none":
+        found.pop("enable_thinking", None)
+    if isinstance(found.get("stop"), Sequence) and not found["stop"]:
+        del found["stop"]
+    if found.get("tools") == []:
+        del found["tools"]
+    if _forces(found):
+        found.update(_unthinking(model_info, found))
+    return found
+
+
+def _text_of(turn: Mapping[str, object]) -> str:
+    content = turn.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    return str(content)
+
+
+def _forces(parameters: Mapping[str, object]) -> bool:
+    """Whether a tool or a JSON form is forced on the answer."""
+    return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
+
+
+def _unthinking(model_info: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
+    """What makes forcing possible: the service forces nothing while a model thinks."""
+    switch = parameters.get("enable_thinking")
+    if not model_info.thinks(switch if isinstance(switch, bool) else None):
+        return {}
+    if model_info.thinking != "hybrid" or switch is not None:
+        refuse(
+            model_info,
+            "neither a tool nor JSON can be forced while the model thinks; turn enable_thinking "
+            "off, choose another model, or do not force it",
+        )
+    return {"enable_thinking": False}
+
+
+def _messages_input(model_info: ModelInfo, messages: Sequence[Message]) -> dict[str, object]:
+    turns = list(messages)
+    if model_info.strict_turns:
+        turns = merge_turns(turns)
+        check_order(model_info, turns)
+    return {"messages": [_wire_message(model_info, turn) for turn in turns]}
+
+
+def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
+    parts = model_info.endpoint == "multimodal-generation"
+    found: dict[str, object] = {
+        "role": message.role,
+        "content": [{"text": message.content}] if parts else message.content,
+    }
+    if message.tool_calls:
+        found["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+                "index": call.index if call.index is not None else index,
+            }
+            for index, call in enumerate(message.tool_calls)
+        ]
+    if message.tool_call_id:
+        found["tool_call_id"] = message.tool_call_id
+    if message.reasoning:
+        found["reasoning_content"] = message.reasoning
+    if message.partial:
+        found["partial"] = True
+    return found
+
+
+def _is_formatted(model_info: ModelInfo, prompt: str, formatted: bool | None) -> bool:
+    if formatted is not None:
+        return formatted
+    return _template_of(model_info).is_in(prompt)
+
+
+def _template_of(model_info: ModelInfo) -> PromptTemplate:
+    if model_info.template is None:
+        refuse(model_info, "its record takes prompts only and names no template; give it one")
+    return model_info.template

@@ -1,0 +1,39 @@
+"""Ending an answer at a stop text, where the service may not do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dashscope_oss.prompts.echo import open_end
+
+
+class StopSequenceFilter:
+    """Takes an answer in pieces and hands on what stands before the first stop text.
+
+    Args:
+        stops: texts that end the answer and are not part of it.
+
+    Attributes:
+        hit: whether one has come.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.hit = False
+
+    def push(self, piece: str) -> str:
+        """Take the next piece; return what surely stands before any stop text."""
+        if self.hit or not self._stops:
+            return "" if self.hit else piece
+        text = self._held + piece
+        found = [at for at in map(text.find, self._stops) if at >= 0]
+        self.hit = bool(found)
+        end = min(found) if found else len(text) - open_end(text, self._stops)
+        self._held = "" if self.hit else text[end:]
+        return text[:end]
+
+    def end(self) -> str:
+        """Say that the answer is complete; return what was held back."""
+        text, self._held = self._held, ""
+        return text

@@ -1,0 +1,261 @@
+"""What is refused before any request, because the record or the vendor's pages already know.
+
+Ranges are the vendor's, from its description of the native API; the texts are those of its error
+page, so that a refusal reads the same wherever it happens. The gateway uses the same table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
+from dashscope_oss.messages import OPTION_NAMES, ROLES, Message
+from dashscope_oss.prompts import turn_order
+from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.tokens import estimates
+
+
+def refuse(model_info: ModelInfo, text: str) -> NoReturn:
+    """Raise :class:`UnsupportedInputError` for this model."""
+    raise UnsupportedInputError(text, model=model_info.id)
+
+
+def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
+    """Raise for messages that the model cannot carry, or that are surely too long for it."""
+    if not isinstance(model_info, ModelInfo):
+        raise TypeError(f"pass a record: find_model({model_info!r:.100})")
+    if not all(isinstance(message, Message) for message in messages):
+        raise TypeError("pass a list of Message, for instance [Message('user', 'Hello')]")
+    if not messages:
+        refuse(model_info, "the list of messages is empty; add a user message")
+    for message in messages:
+        _check_message(model_info, message)
+    _check_length(model_info, messages)
+    if not model_info.takes_messages:
+        turns = turn_order.merge_turns(turn_order.fold_system_turns(messages))
+        check_order(model_info, turns)
+
+
+def _check_message(model_info: ModelInfo, message: Message) -> None:
+    if message.role not in ROLES:
+        refuse(model_info, f"unknown role {message.role!r}; use one of {', '.join(ROLES)}")
+    if not isinstance(message.content, str):
+        refuse(model_info, f"content must be text, not {type(message.content).__name__}")
+    if message.role == "user" and not message.content.strip():
+        refuse(model_info, "the prompt or user message is empty; give it some text")
+    if _has_surrogate(message.content):
+        refuse(
+            model_info,
+            "the text holds a lone surrogate, which UTF-8 cannot carry; decode the text anew",
+        )
+    if not model_info.tools and (message.role == "tool" or message.tool_calls):
+        refuse(model_info, "this model knows no tools; put the tool's result into a user message")
+
+
+def _check_length(model_info: ModelInfo, messages: Sequence[Message]) -> None:
+    limit = model_info.input_limit
+    if limit is None or sum(len(m.content) for m in messages) <= limit:
+        return  # a character is one token at most in a count that is never too high
+    least = sum(estimates.at_least(m.content, model_info.tokenizer) for m in messages)
+    if least > limit:
+        raise ContextLengthError(
+            f"the input is at least {least} tokens long, the model takes {limit}",
+            model=model_info.id,
+        )
+
+
+def check_parameters(
+    model_info: ModelInfo, parameters: Mapping[str, object], *, strict: bool = False
+) -> None:
+    """Raise for parameters that the model or the service refuses.
+
+    Args:
+        strict: refuse also what the vendor's page of the model does not document.
+    """
+    for name, value in parameters.items():
+        _check_parameter(model_info, name, value)
+    if parameters.get("tools") and not model_info.tools:
+        refuse(
+            model_info, "this model knows no tools; choose one that does, or say so in model_info"
+        )
+    _check_thinking(model_info, parameters.get("enable_thinking"))
+    most = parameters.get("max_tokens")
+    if isinstance(most, int) and model_info.max_output and most > model_info.max_output:
+        refuse(model_info, f"max_tokens is {most}, the model gives at most {model_info.max_output}")
+    answers = parameters.get("n")
+    if isinstance(answers, int) and answers > 1:
+        refuse(model_info, "one call gives one answer; make several calls instead of setting n")
+    if strict:
+        _check_documented(model_info, parameters)
+
+
+def wants_json(parameters: Mapping[str, object]) -> bool:
+    """Whether ``response_format`` asks for anything but text."""
+    form = parameters.get("response_format")
+    return isinstance(form, Mapping) and form.get("type") not in (None, "text")
+
+
+def check_order(model_info: ModelInfo, turns: Sequence[Message]) -> None:
+    """Raise unless the turns go as strict models want them; the error names the model."""
+    try:
+        turn_order.check_turn_order(turns)
+    except UnsupportedInputError as error:
+        error.model = model_info.id
+        raise
+
+
+def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
+    if not _can_be_sent(model_info, name, value):
+        verb = "is" if isinstance(value, float) else "holds"
+        refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
+    if name not in PARAMETERS and (near := _slip_of(name)):
+        refuse(model_info, f"there is no parameter {name!r}; did you mean {near!r}?")
+    if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
+        refuse(
+            model_info, "stop holds an empty text, which ends every answer at once; leave it out"
+        )
+    if name in model_info.unsupported_parameters:
+        refuse(model_info, f"the model does not support {name}; leave it out")
+    accepts, text = RANGES.get(name, (None, ""))
+    if accepts is not None and not accepts(value):
+        refuse(model_info, f"{name} is {value!r:.100}. {text}")
+
+
+def _slip_of(name: str) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
+
+    near = get_close_matches(name, PARAMETERS, 1, _SLIP)
+    return near[0] if near else None
+
+
+def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:
+    try:
+        return _is_finite(value)
+    except RecursionError:
+        refuse(model_info, f"{name} is nested too deeply to be sent")
+
+
+def _check_thinking(model_info: ModelInfo, switch: object) -> None:
+    if switch and model_info.thinking == "none":
+        refuse(model_info, "this model cannot think; leave enable_thinking out")
+    if switch is False and model_info.thinking == "always":
+        refuse(model_info, "this model always thinks; leave enable_thinking out")
+
+
+def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
+    known = model_info.documented_parameters
+    strange = [name for name in parameters if known is not None and name not in known]
+    if strange:
+        refuse(
+            model_info,
+            f"its page documents no {', '.join(strange)}; leave it out, or turn off strict checks",
+        )
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+PARAMETERS = (
+    *OPTION_NAMES,
+    "result_format",
+    "incremental_output",
+    "n",
+    "logprobs",
+    "top_logprobs",
+    "max_completion_tokens",
+    "max_length",
+    "reasoning_effort",
+    "preserve_thinking",
+    "clear_thinking",
+    "enable_search",
+    "search_options",
+    "frequency_penalty",
+)
+"""Names of parameters; one that is almost one of these is a slip of the pen."""
+
+_SLIP = 0.85
+
+_STOP = (
+    'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
+    "and all elements within the list must be of the same type."
+)
+
+
+def _number(value: object) -> float:
+    """``value`` as a number; not a number where it is none, which no range accepts."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _whole(value: object) -> float:
+    return _number(value) if isinstance(value, int) else math.nan
+
+
+def _is_stop(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    return isinstance(value, list) and any(
+        all(map(fits, value)) for fits in (_is_text, _is_id, _is_ids)
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_id, value))
+
+
+RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "temperature": (lambda v: 0 <= _number(v) < 2, "Temperature should be in [0.0, 2.0)"),
+    "top_p": (lambda v: 0 < _number(v) <= 1, "Range of top_p should be (0.0, 1.0]"),
+    "top_k": (lambda v: _whole(v) >= 0, "Parameter top_k be greater than or equal to 0"),
+    "repetition_penalty": (
+        lambda v: _number(v) > 0,
+        "Repetition_penalty should be greater than 0.0",
+    ),
+    "presence_penalty": (
+        lambda v: -2 <= _number(v) <= 2,
+        "Presence_penalty should be in [-2.0, 2.0]",
+    ),
+    "n": (lambda v: 1 <= _whole(v) <= 4, "Range of n should be [1, 4]"),
+    "seed": (
+        lambda v: 0 <= _whole(v) <= 2**63 - 1,
+        "Range of seed should be [0, 9223372036854775807]",
+    ),
+    "max_tokens": (
+        lambda v: 1 <= _whole(v) <= 2**31 - 1,
+        "Range of max_tokens should be [1, 2147483647]",
+    ),
+    "stop": (_is_stop, _STOP),
+    "result_format": (
+        lambda v: v in ("text", "message"),
+        "Required parameter(result_format) missing or invalid, please check the request "
+        "parameters.",
+    ),
+}
+"""Parameter -> whether a value is in its range, and what the vendor says of one that is not."""

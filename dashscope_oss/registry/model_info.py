@@ -1,0 +1,126 @@
+"""The record: one row a model, which alone answers every question about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal, TypeAlias
+
+from dashscope_oss.prompts.echo import Echo
+from dashscope_oss.prompts.templates import PromptTemplate
+
+Status: TypeAlias = Literal["hosted", "retired", "self-hosted", "unknown"]
+Endpoint: TypeAlias = Literal["text-generation", "multimodal-generation"]
+Input: TypeAlias = Literal["prompt", "messages"]
+Incremental: TypeAlias = Literal["yes", "no", "forced", "unknown"]
+Thinking: TypeAlias = Literal["none", "hybrid", "always", "unknown"]
+Structured: TypeAlias = Literal["none", "json_object", "json_schema", "unknown"]
+Tokenizer: TypeAlias = Literal["llama2", "llama2-zh", "llama3", "baichuan", "qwen", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """Everything known about one model. Override a field with ``dataclasses.replace``.
+
+    Attributes:
+        id: the name that goes on the wire.
+        family: models that share template and behaviour.
+        maker: who trained it.
+        status: ``hosted``, ``retired`` (taken off the hosted service), ``self-hosted`` (yours),
+            or ``unknown``.
+        retired_on: the day the hosted service took it off.
+        successors: what the vendor names in its place.
+        endpoint: which of the two services takes it.
+        inputs: ``prompt`` (one string), ``messages``, or both.
+        template: how its family writes a conversation into a prompt; used by the client for a
+            prompt-only model, by the gateway for serving weights.
+        strict_turns: user and assistant must alternate, one system message first.
+        text_reply: answers as ``output.text`` unless ``result_format`` asks for a message; the
+            client asks for one whenever it sends messages.
+        reports_usage: whether replies carry token counts.
+        reports_finish: whether replies carry a finish reason.
+        echo: how an answer to a prompt repeats the prompt, see ``templates.AnswerFilter``.
+        context_window: tokens of input and output together.
+        max_input: most input tokens.
+        max_output: most output tokens.
+        incremental: ``yes`` sends new pieces if asked, ``forced`` always does, ``no`` repeats
+            the whole text so far, ``unknown`` is asked and then watched.
+        stream_only: refuses calls that do not stream.
+        thinking: ``none``, ``hybrid`` (can be switched), ``always``.
+        thinks_by_default: whether a hybrid model thinks if nothing is said.
+        thinking_streams: thinks only in streaming calls.
+        tools: takes tool definitions.
+        structured: strongest ``response_format`` it takes.
+        tokenizer: family of its tokenizer, for offline counts.
+        weights: where the open weights are, as the vendor page names them.
+        price_in: CNY per 1,000 input tokens, where a page states it; 0 is a free trial.
+        price_out: CNY per 1,000 output tokens.
+        free_quota: what the vendor page grants.
+        requests_per_minute: most calls an account may make of the hosted model, where the
+            vendor's rate-limit page of 2026-02-24 states it (Beijing); all keys and workspaces
+            count together. ``None`` for what it does not list, or lists as retired.
+        tokens_per_minute: most tokens, in and out, from the same page.
+        documented_parameters: all that the vendor page lists, ``None`` if unknown.
+        unsupported_parameters: what the model refuses though others take it.
+        source: where the row was read.
+        checked: when it was read.
+        notes: contradictions in the sources and what was decided.
+    """
+
+    id: str
+    family: str
+    maker: str
+    status: Status = "self-hosted"
+    retired_on: date | None = None
+    successors: tuple[str, ...] = ()
+    endpoint: Endpoint = "text-generation"
+    inputs: tuple[Input, ...] = ("messages",)
+    template: PromptTemplate | None = None
+    strict_turns: bool = False
+    text_reply: bool = True
+    reports_usage: bool = True
+    reports_finish: bool = True
+    echo: Echo = "none"
+    context_window: int | None = None
+    max_input: int | None = None
+    max_output: int | None = None
+    incremental: Incremental = "unknown"
+    stream_only: bool = False
+    thinking: Thinking = "none"
+    thinks_by_default: bool = False
+    thinking_streams: bool = True
+    tools: bool = False
+    structured: Structured = "none"
+    tokenizer: Tokenizer = "other"
+    weights: str | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    free_quota: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    documented_parameters: tuple[str, ...] | None = None
+    unsupported_parameters: tuple[str, ...] = ()
+    source: str = ""
+    checked: date | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether a conversation can be sent as it is."""
+        return "messages" in self.inputs
+
+    @property
+    def takes_prompt(self) -> bool:
+        """Whether one plain string can be sent."""
+        return "prompt" in self.inputs
+
+    @property
+    def input_limit(self) -> int | None:
+        """Most input tokens: the stated limit, else the whole window."""
+        return self.max_input if self.max_input is not None else self.context_window
+
+    def thinks(self, enable_thinking: bool | None) -> bool:
+        """Whether a call with this switch (``None``: not set) will think."""
+        if self.thinking == "hybrid":
+            return self.thinks_by_default if enable_thinking is None else enable_thinking
+        return self.thinking == "always"

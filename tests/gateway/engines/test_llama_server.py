@@ -1,0 +1,163 @@
+"""The openai engine in front of a real llama.cpp server, in a process of its own, over HTTP."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashscope_oss import (
+    Client,
+    ContextLengthError,
+    Endpoint,
+    Message,
+    Options,
+    ServerError,
+    chat_request,
+    completion_request,
+    find_model,
+)
+from dashscope_oss.gateway import Gateway, load_balancer_of, serving
+from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway.engines import weights
+from dashscope_oss.protocol.response import joined
+
+SCRIPT = Path(__file__).with_name("llama_server.py")
+FILE = """
+[upstreams.here]
+url = "{url}/v1"
+kind = "llama.cpp"
+api_key_env = "UP_KEY"
+
+[upstreams.here.health]
+path = "/health"
+
+[models."llama3-8b-instruct"]
+name = "small"
+max_input = 100_000
+
+[models."ziya-llama-13b-v1"]
+name = "small"
+usage = true
+echo = false
+
+[models."glm-5"]
+name = "small"
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(small_model):
+    """The address of a llama.cpp server."""
+    command = [sys.executable, str(SCRIPT), str(weights.fetched())]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the llama.cpp server did not start"
+            yield address
+        finally:
+            process.stdin.close()
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def client(llama):
+    """A client of a gateway in front of it, set up by a settings file."""
+    settings = parse_settings(FILE.format(url=llama), "test.toml")
+    gateway = serving(Gateway(load_balancer_of(settings, {"UP_KEY": "up-key"})))
+    with gateway as url, Client(Endpoint.resolve(base_url=url), max_retries=0) as client:
+        yield client
+
+
+def ask(model, options, *, stream=False, text="The capital of France is"):
+    return chat_request(find_model(model), [Message("user", text)], options, stream=stream)
+
+
+def test_a_conversation_streams_with_the_servers_own_counts(client):
+    """Chat completions: pieces as they are made, running usage, the same text as unstreamed."""
+    options = Options(max_tokens=8, temperature=0.0, seed=1, top_k=1, repetition_penalty=1.05)
+
+    deltas = list(client.stream(ask("llama3-8b-instruct", options, stream=True)))
+    reply = client.send(ask("llama3-8b-instruct", options))
+
+    assert len([delta for delta in deltas if delta.text]) > 2
+    assert joined(deltas).text == reply.text != ""
+    assert (reply.usage.output_tokens, reply.finish_reason) == (8, "length")
+    counts = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2
+    assert reply.served_by == "small"
+
+
+def test_a_prompt_reaches_the_weights_as_it_is(client):
+    """Raw completions: the family's form counts as few tokens as it has, with no chat template."""
+    model_info = find_model("ziya-llama-13b-v1")
+
+    reply = client.send(completion_request(model_info, "<human>:Hi\n<bot>:", Options(max_tokens=4)))
+
+    assert reply.text
+    assert reply.raw["usage"]["input_tokens"] < 15
+
+
+def test_a_stop_text_ends_the_answer(client):
+    """The server stops at it, and it is not part of the answer."""
+    options = Options(max_tokens=30, temperature=0.0, stop=["is"])
+
+    reply = client.send(ask("llama3-8b-instruct", options, text="Say: Paris is nice."))
+
+    assert (reply.finish_reason, "is" in reply.text) == ("stop", False)
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize("model", ["glm-5", "ziya-llama-13b-v1"])
+def test_a_schema_is_kept_to(client, model):
+    """In chat and in raw completions, where llama.cpp ignores response_format."""
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
+    extra = {"response_format": form, "repetition_penalty": 1.3}
+
+    reply = client.send(
+        ask(model, Options(max_tokens=120, temperature=0.0, seed=1, extra=extra), text="JSON: a=3")
+    )
+
+    assert isinstance(json.loads(reply.text)["a"], int)
+
+
+def test_tools_reach_the_weights_through_the_servers_own_template(client):
+    """They count as input; a named function goes alone. (So small a model calls none by itself.)"""
+    tools = [
+        {"type": "function", "function": {"name": n, "parameters": SCHEMA}} for n in ("f", "g")
+    ]
+    one = {"type": "function", "function": {"name": "f"}}
+    plain = Options(max_tokens=1, enable_thinking=False)
+
+    counts = [
+        client.send(ask("glm-5", replace(plain, **given))).usage.input_tokens
+        for given in ({}, {"tools": tools, "tool_choice": one}, {"tools": tools})
+    ]
+
+    assert counts == sorted(set(counts))
+
+
+def test_too_long_an_input_is_told_in_the_vendors_words(client):
+    """With the limit that llama.cpp names."""
+    request = ask("llama3-8b-instruct", Options(max_tokens=1), text="word " * 3000)
+
+    with pytest.raises(ContextLengthError, match=r"\[1, 2048\]"):
+        client.send(request)
+
+
+def test_a_wrong_key_is_not_the_callers_fault(llama):
+    """The server's 401 is no 401 of ours: the caller's key is fine."""
+    settings = parse_settings(FILE.format(url=llama), "test.toml")
+    with serving(Gateway(load_balancer_of(settings, {"UP_KEY": "wrong"}))) as url:
+        client = Client(Endpoint.resolve(base_url=url), max_retries=0)
+        with client, pytest.raises(ServerError) as caught:
+            client.send(ask("llama3-8b-instruct", Options(max_tokens=1)))
+
+    assert caught.value.status_code == 500

@@ -1,0 +1,136 @@
+"""Pieces that are there together leave together; none is held back, none is lost."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from dashscope_oss.gateway.http.coalesce import MOST, coalesce
+
+
+async def together(pieces):
+    return [burst async for burst in coalesce(pieces)]
+
+
+async def test_pieces_without_waiting_are_one_burst():
+    """A wait ends a burst."""
+
+    async def pieces():
+        yield 1
+        yield 2
+        await asyncio.sleep(0)
+        yield 3
+
+    assert await together(pieces()) == [[1, 2], [3]]
+
+
+async def test_a_burst_has_an_end():
+    """An engine that never waits cannot fill the memory."""
+
+    async def pieces():
+        for number in range(MOST + 1):
+            yield number
+
+    assert [len(burst) for burst in await together(pieces())] == [MOST, 1]
+
+
+async def test_nothing_is_nothing():
+    """No piece, no burst."""
+
+    async def pieces():
+        return
+        yield
+
+    assert await together(pieces()) == []
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_failure_comes_after_the_pieces_before_it(wait):
+    """What was said before it is not lost."""
+
+    async def pieces():
+        yield 1
+        if wait:
+            await asyncio.sleep(0)
+        raise LookupError
+
+    found = coalesce(pieces())
+
+    assert await anext(found) == [1]
+    with pytest.raises(LookupError):
+        await anext(found)
+
+
+async def test_a_piece_is_handed_on_while_the_next_is_waited_for():
+    """The first does not wait for the second."""
+    go = asyncio.Event()
+
+    async def pieces():
+        yield 1
+        await go.wait()
+        yield 2
+
+    async with aclosing(coalesce(pieces())) as found:
+        assert await anext(found) == [1]
+        go.set()
+        assert await anext(found) == [2]
+
+
+async def test_leaving_stops_the_engine_where_it_waits():
+    """Closing after a burst cancels what the engine waits for, and its generator can be closed."""
+    ended = []
+
+    async def pieces():
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    inner = pieces()
+    async with aclosing(coalesce(inner)) as found:
+        await anext(found)
+    await inner.aclose()
+
+    assert ended == [True]
+
+
+async def test_a_cancellation_reaches_the_engine():
+    """Whoever waits for a burst can be cancelled; the engine cleans up."""
+    waits, ended = asyncio.Event(), []
+
+    async def pieces():
+        try:
+            waits.set()
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            ended.append(True)
+
+    task = asyncio.ensure_future(together(pieces()))
+    await waits.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ended == [True]
+
+
+async def test_leaving_after_a_full_burst_stops_the_engine():
+    """Where the engine does not wait, there is nothing to cancel."""
+    ended = []
+
+    async def pieces():
+        try:
+            for number in range(2 * MOST):
+                yield number
+        finally:
+            ended.append(True)
+
+    inner = pieces()
+    async with aclosing(coalesce(inner)) as found:
+        assert len(await anext(found)) == MOST
+    await inner.aclose()
+
+    assert ended == [True]

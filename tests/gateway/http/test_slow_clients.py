@@ -1,0 +1,246 @@
+"""Clients that are slow, vanish or send too much: none holds the gateway, none ends it."""
+
+import asyncio
+import json
+import socket
+import threading
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway.http import slow_clients
+from dashscope_oss.gateway.security.access import AccessSettings
+from dashscope_oss.gateway.server import _config
+from dashscope_oss.messages import Delta
+
+PATH = "/api/v1/services/aigc/text-generation/generation"
+BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
+CONTENT = json.dumps(BODY).encode()
+REQUEST = (
+    f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(CONTENT)}\r\n\r\n".encode()
+    + CONTENT
+)
+
+
+@pytest.fixture(params=[HttpToolsProtocol, H11Protocol], ids=["httptools", "h11"])
+def protocol(request, monkeypatch):
+    """Either of the parsers that may be installed."""
+    monkeypatch.setattr("dashscope_oss.gateway.http.slow_clients._quickest", lambda: request.param)
+
+
+@contextmanager
+def impatient(engine=None, seconds=0.4):
+    """A gateway that waits for slow clients so long; the value is a function that connects."""
+    settings = AccessSettings.model_validate({"limits": {"slow_client_seconds": seconds}})
+    with serving(Gateway(engine or ScriptedEngine([Answer("ok")]), access=settings)) as url:
+        place = httpx.URL(url)
+
+        def connect():
+            return socket.create_connection((place.host, place.port), timeout=10)
+
+        yield connect
+        with connect() as connection:
+            connection.sendall(REQUEST)
+            assert answer(connection)[0] == 200, "the gateway has not lived on"
+
+
+def answer(connection):
+    """Read one answer: its status and its JSON."""
+    with connection.makefile("rb") as read:
+        status = int(read.readline().split()[1])
+        headers = {}
+        while line := read.readline().strip():
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        return status, json.loads(read.read(int(headers["content-length"])))
+
+
+def test_a_head_that_does_not_come_ends_the_connection(protocol):
+    """Not one byte, or some and no more."""
+    with impatient() as connect:
+        for sent in (b"", b"POST / HTTP/1.1\r\nhost: localhost\r\nx-slow: "):
+            with connect() as connection:
+                connection.sendall(sent)
+                assert connection.recv(1) == b""
+
+
+def test_a_second_head_that_does_not_come_ends_the_connection(protocol):
+    """Keeping a connection open is no way around."""
+    with impatient() as connect, connect() as connection:
+        connection.sendall(REQUEST)
+        assert answer(connection)[0] == 200
+        connection.sendall(b"POST / HTTP/1.1\r\nhost")
+        assert connection.recv(1) == b""
+
+
+def test_a_body_that_does_not_come_is_refused_and_the_connection_ended(protocol):
+    """With the service's words for it."""
+    with impatient() as connect, connect() as connection:
+        connection.sendall(REQUEST[:-5])
+        status, told = answer(connection)
+        connection.sendall(b" ")
+
+        assert (status, told["code"]) == (408, "RequestTimeOut")
+        assert connection.recv(1) == b""
+
+
+def test_an_answer_that_takes_long_is_waited_for(protocol):
+    """Only clients are hurried, not engines."""
+    engine = ScriptedEngine([Answer(pieces=("o", "k"), pause=0.6)])
+    with impatient(engine) as connect, connect() as connection:
+        connection.sendall(REQUEST)
+        assert answer(connection)[1]["output"]["text"] == "ok"
+
+
+class Flood(ScriptedEngine):
+    """Streams more than any buffer holds; notes when it is stopped."""
+
+    def __init__(self):
+        super().__init__()
+        self.stopped = threading.Event()
+
+    async def generate(self, job):
+        try:
+            for _ in range(2000 if job.stream else 0):
+                yield Delta(text="x" * 100_000)
+                await asyncio.sleep(0)
+            yield Delta(text="ok", last=True, finish_reason="stop")
+        except (GeneratorExit, asyncio.CancelledError):
+            self.stopped.set()
+            raise
+
+
+def test_a_caller_who_does_not_read_on_stops_the_engine(protocol):
+    """And the connection is given up."""
+    engine = Flood()
+    more = {**BODY, "parameters": {"incremental_output": True}}
+    content = json.dumps(more).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
+    with impatient(engine) as connect, connect() as connection:
+        connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+        assert engine.stopped.wait(10)
+
+
+def test_pipelined_requests_are_answered_in_turn(protocol):
+    """Two requests in one write, two answers."""
+    script = [Answer("first"), Answer("second"), Answer("ok")]
+    with impatient(ScriptedEngine(script), seconds=5) as connect, connect() as connection:
+        connection.sendall(REQUEST + REQUEST)
+        with connection.makefile("rb") as read:
+            texts = [pipelined(read)["output"]["text"] for _ in range(2)]
+
+    assert texts == ["first", "second"]
+
+
+def pipelined(read):
+    length = 0
+    while line := read.readline().strip():
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+    return json.loads(read.read(length))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_50_mb_is_refused_in_the_services_words(protocol, chunked):
+    """Before it has come, if its length is said."""
+    part = b" " * 1_000_000
+    with impatient(seconds=30) as connect, connect() as connection:
+        host, port = connection.getpeername()
+        content = (part for _ in range(50)) if chunked else part * 50
+        reply = httpx.post(f"http://{host}:{port}{PATH}", content=content, timeout=30)
+
+    assert (reply.status_code, reply.json()["code"]) == (400, "BadRequest.TooLarge")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET",
+        b"POST / HTTP/9.9\r\n\r\n",
+        REQUEST[:40],
+        REQUEST[:-3],
+        REQUEST,
+        REQUEST * 50,
+        b"POST "
+        + PATH.encode()
+        + b" HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_a_client_that_vanishes_harms_nobody(protocol, sent):
+    """Wherever it stops; the next one is answered."""
+    with impatient(seconds=5) as connect:
+        for _ in range(3):
+            with connect() as connection:
+                connection.sendall(sent)
+
+
+def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypatch):
+    """Only one who does not is given up: no timer goes on from an earlier pause."""
+    paused, timers = threading.Event(), []
+    pause = slow_clients._Patient.pause_writing
+
+    def noted(self):
+        pause(self)
+        timers.append(self._reading)
+        paused.set()
+
+    monkeypatch.setattr(slow_clients._Patient, "pause_writing", noted)
+    content = json.dumps({**BODY, "parameters": {"incremental_output": True}}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
+    with impatient(Flood(), seconds=20) as connect, connect() as connection:
+        connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
+        assert paused.wait(10)
+        with connection.makefile("rb") as read:
+            assert any(b'"finish_reason":"stop"' in line for line in read)
+        assert all(timer.cancelled() for timer in timers)
+
+
+@pytest.mark.parametrize(("found", "parser"), [(None, H11Protocol), (True, HttpToolsProtocol)])
+def test_the_quickest_parser_that_is_installed_is_taken(monkeypatch, found, parser):
+    """Without httptools, the one that uvicorn always has."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+
+    assert slow_clients._quickest() is parser
+
+
+def test_a_head_without_end_is_refused(protocol):
+    """It may not fill the memory for as long as slow clients are waited for."""
+    with impatient(seconds=60) as connect, connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"a" * 70_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_second_head_without_end_is_refused(protocol):
+    """A kept connection is no way around."""
+    with impatient(seconds=60) as connect, connect() as connection:
+        connection.sendall(REQUEST)
+        assert answer(connection)[0] == 200
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"a" * 70_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_an_offer_of_http_2_is_left_unread(protocol, parts):
+    """Java's HTTP client makes it with its calls: they are answered, body and all, in HTTP/1.1."""
+    offer = (
+        b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUPGRADE: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"
+    )
+    head, _, body = REQUEST.partition(b"\r\n\r\n")
+    with impatient(seconds=30) as connect, connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for sent in (head + offer + body,) if parts == 1 else (head + offer, body):
+            connection.sendall(sent)
+        assert answer(connection)[1]["output"]["text"] == "ok"
+        connection.sendall(REQUEST)
+        assert answer(connection)[0] == 200
+
+
+def test_a_kept_connection_outlives_a_load_balancers():
+    """Else a balancer, which keeps one for 60 seconds, uses it just as it is closed: a 502."""
+    assert _config(Gateway(ScriptedEngine())).timeout_keep_alive > 60

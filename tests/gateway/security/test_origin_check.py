@@ -1,0 +1,113 @@
+"""A gateway without keys works for no page of another site, whatever its name points at."""
+
+import socket
+
+import httpx
+import pytest
+
+from dashscope_oss.gateway import Answer, APIError, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway.config import Settings
+from dashscope_oss.gateway.security.access import hashed
+from dashscope_oss.gateway.security.origin_check import Names
+
+PATH = "/api/v1/services/aigc/text-generation/generation"
+BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
+LAN = "192.168.1.5"
+
+
+@pytest.fixture(scope="module")
+def root():
+    with serving(Gateway(ScriptedEngine([Answer("ok")]))) as url:
+        yield url.removesuffix("/api/v1")
+
+
+def post(root, **headers):
+    return httpx.post(root + PATH, json=BODY, headers=headers)
+
+
+def lets_in(names, address=LAN, **headers):
+    try:
+        names.check({name.replace("_", "-"): value for name, value in headers.items()}, address)
+    except APIError as refusal:
+        return refusal.status != 403
+    return True
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:80", "localhost.", "app.localhost:1", "127.9.9.9:8000", "[::1]:8000"],
+)
+def test_this_machine_may_be_called_by_any_name_of_its_own(root, host):
+    """Loopback addresses, and the names that stand for them everywhere."""
+    assert post(root, host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "notlocalhost", "0.0.0.0:80", LAN]
+)
+@pytest.mark.parametrize("path", [PATH, "/status", "/metrics", "/"])
+def test_a_name_that_is_made_to_point_at_this_machine_is_refused(root, host, path):
+    """To the browser it is the page's own site; the text says what to set."""
+    reply = httpx.request("POST" if path == PATH else "GET", root + path, headers={"host": host})
+
+    assert (reply.status_code, reply.json()["code"]) == (403, "AccessDenied")
+    assert f"not {host.partition(':')[0]}. Let its settings file list" in reply.json()["message"]
+
+
+def test_the_settings_file_may_name_more():
+    """For programs that know this machine by another name."""
+    settings = Settings.model_validate({"server": {"hosts": ["Tools.lan"]}})
+    with serving(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+        root = url.removesuffix("/api/v1")
+
+        assert post(root, host="tools.LAN:8000").status_code == 200
+        assert post(root, host="other.lan").status_code == 403
+
+
+def test_a_page_behind_a_proxy_is_told_what_to_set():
+    """Some proxies put their own address into ``Host``."""
+    with pytest.raises(
+        APIError, match=r"If tools\.lan is this gateway's own name, list it in hosts"
+    ):
+        Names().check({"host": "10.0.0.1:8000", "origin": "http://tools.lan"}, LAN)
+
+
+def test_with_keys_any_name_will_do():
+    """No page of another site has one."""
+    settings = Settings.model_validate({"keys": {"anna": {"hash": hashed("sk-a")}}})
+    with serving(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+        root = url.removesuffix("/api/v1")
+
+        assert post(root, host="gateway.lan", authorization="Bearer sk-a").status_code == 200
+
+
+def test_a_caller_may_name_no_host(root):
+    """As health checks in HTTP/1.0 do; browsers always name one."""
+    place = httpx.URL(root)
+    with socket.create_connection((place.host, place.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_other_addresses_answer_to_any_name():
+    """Nobody here knows how a network calls this machine, nor what stands before a container."""
+    assert lets_in(Names(), host="gateway.lan")
+    assert not lets_in(Names(), "127.0.0.1", host="gateway.lan")
+    assert not lets_in(Names(), "::1", host="gateway.lan")
+
+
+@pytest.mark.parametrize(
+    ("headers", "lets"),
+    [
+        ({"origin": "http://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": f"http://{LAN}:8000"}, True),
+        ({"origin": f"http://{LAN}"}, True),  # another port is no other site
+        ({"origin": "http://Tools.lan"}, True),  # a proxy before it wrote Host anew
+        ({"origin": "https://proxy.example", "sec_fetch_site": "same-origin"}, True),
+    ],
+)
+def test_browsers_name_the_site_of_the_page_by_its_origin(headers, lets):
+    """Over plain HTTP to other machines they send no ``Sec-Fetch-Site``."""
+    assert lets_in(Names(["tools.LAN"]), host=f"{LAN}:8000", **headers) is lets

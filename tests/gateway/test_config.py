@@ -1,0 +1,213 @@
+"""The settings file: what it may say, what its errors say, and what is served by it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from dashscope_oss import (
+    Client,
+    ConfigurationError,
+    Endpoint,
+    chat_request,
+    completion_request,
+    find_model,
+)
+from dashscope_oss.gateway import Gateway, load_balancer_of, load_settings, serving
+from dashscope_oss.gateway.config import TEMPLATES, parse_settings
+from dashscope_oss.messages import Message
+from dashscope_oss.prompts.templates import ZIYA
+from tests.gateway.fake_upstream import Server, said, streamed
+
+ZIYA_ID = "ziya-llama-13b-v1"
+UPSTREAM = '[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n'
+MODEL = f'[models."{ZIYA_ID}"]\n'
+
+
+def model_info(text, id=ZIYA_ID):
+    settings = parse_settings(UPSTREAM + f'[models."{id}"]\n' + text, "x.toml")
+    return load_balancer_of(settings, {}).record_of(id)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[server\n", r"x.toml is no TOML: .*line 1"),
+        ("[sever]\n", r"x.toml: \[sever\]: there is no such key"),
+        (UPSTREAM + 'knd = "vllm"\n' + MODEL, r"\[upstreams.a\] knd: there is no such key"),
+        (UPSTREAM + 'kind = "vlm"\n' + MODEL, r"\[upstreams.a\] kind: .*'vllm'"),
+        (UPSTREAM + "weight = 0\n" + MODEL, r"\[upstreams.a\] weight: .*greater than 0"),
+        (UPSTREAM + 'timeout = "5"\n' + MODEL, r"\[upstreams.a\] timeout: .*number"),
+        ('[upstreams.a]\nurl = "gpu:8000"\n' + MODEL, r"\[upstreams.a\] url: bad url 'gpu:8000'"),
+        ("[upstreams.a]\n" + MODEL, r"\[upstreams.a\] url: Field required"),
+        (UPSTREAM + "timeout = inf\n" + MODEL, r"\[upstreams.a\] timeout: .*finite"),
+        ("[limits]\nslow_client_seconds = inf\n", r"\[limits\] slow_client_seconds: .*finite"),
+        (UPSTREAM + '[models.""]\n', r"one line of text, and not empty"),
+        (UPSTREAM + MODEL + 'name = "a\\r\\nx: y"\n', r"\] name: it must be one line of text"),
+        (UPSTREAM + '[upstreams.a.health]\npath = "//b/"\n' + MODEL, r"\] path: .*below url"),
+        (UPSTREAM + '[upstreams.a.health]\npath = "http://b/"\n' + MODEL, r"\] path: .*below"),
+        ("a = " + "[" * 10_000, r"x.toml is no TOML"),
+        (UPSTREAM, r"need each other"),
+        (MODEL, r"need each other"),
+        (
+            UPSTREAM + MODEL + 'upstreams = ["b"]\n',
+            rf'\[models."{ZIYA_ID}"\] names the upstream \'b\'',
+        ),
+        (UPSTREAM + MODEL + 'names = {b = "x"}\n', r"names the upstream 'b'"),
+        (UPSTREAM + MODEL + 'template = "zia"\n', r"no template 'zia'; there are .*ziya"),
+        (UPSTREAM + MODEL + 'like = "ziya"\n', r"no record of a model 'ziya'. Did you mean"),
+        (UPSTREAM + MODEL + "max_input = true\n", rf'\[models."{ZIYA_ID}"\] max_input: .*integer'),
+        (UPSTREAM + MODEL + "[server]\nport = 70000\n", r"\[server\] port: .*65535"),
+        ('[server]\nhosts = ["http://a:8000"]\n', r"\[server.hosts\] 0: .*name alone"),
+        (UPSTREAM + MODEL + '[keys.me]\nhash = "sk-x"\n', r"\[keys.me\] hash"),
+        (UPSTREAM + MODEL + '[limits.models."x"]\n', r'\[limits.models."x"\]: no such model'),
+    ],
+)
+def test_a_fault_is_told_with_file_table_and_key(text, complaint):
+    """A typing error is found before anything is served."""
+    with pytest.raises(ConfigurationError, match=complaint):
+        parse_settings(text, "x.toml")
+
+
+def test_a_key_is_read_from_the_environment_only():
+    """The file names a variable; one that is not set is an error, and the key shows nowhere."""
+    text = UPSTREAM + 'api_key_env = "GPU_KEY"\n' + MODEL
+    settings = parse_settings(text, "x.toml")
+
+    with pytest.raises(ConfigurationError, match=r"\[upstreams.a\] api_key_env: .*GPU_KEY"):
+        load_balancer_of(settings, {})
+    assert "sk-secret" not in repr(load_balancer_of(settings, {"GPU_KEY": "sk-secret"}).upstreams())
+
+
+def test_a_key_in_the_address_is_refused():
+    """An address is shown on the status page."""
+    text = '[upstreams.a]\nurl = "http://me:sk-secret@gpu/v1"\n' + MODEL
+
+    with pytest.raises(ConfigurationError) as caught:
+        parse_settings(text, "x.toml")
+
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "echo", "usage"),
+    [
+        ("", "spaced", False),
+        ("modern = true", "none", True),
+        ("echo = false", "none", False),
+        ("usage = true", "spaced", True),
+        ("modern = true\necho = true", "spaced", True),
+        ("modern = true\nusage = false", "none", False),
+    ],
+)
+def test_habits_of_early_models_can_be_switched_off(text, echo, usage):
+    """Echo and missing usage, one by one or both."""
+    found = model_info(text)
+
+    assert (found.echo, found.reports_usage) == (echo, usage)
+
+
+def test_limits_and_template_are_the_files():
+    """A model of one's own: like a known one, with its own figures."""
+    text = 'like = "llama3-8b-instruct"\ntemplate = "ziya"\ncontext_window = 500\nmax_output = 7'
+    found = model_info(text + '\ninputs = ["prompt"]', id="mine")
+
+    assert (found.id, found.template, found.takes_messages) == ("mine", ZIYA, False)
+    assert (found.context_window, found.max_output, found.max_input) == (500, 7, 6500)
+
+
+def test_an_id_that_no_registry_has_is_served():
+    """The server decides what such a model can."""
+    found = model_info("", id="brand-new")
+
+    assert (found.takes_messages, found.tools) == (True, True)
+
+
+def test_all_templates_can_be_named():
+    """One for each of the five families."""
+    assert {"ziya", "belle", "billa", "plain", "baichuan2", "llama2", "llama3"} <= TEMPLATES.keys()
+
+
+def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
+    """Two servers, one model on both by different names, one on the second alone."""
+    first, second = (Server(streamed(*said(text))) for text in "ab")
+    settings = parse_settings(
+        f'''
+        [upstreams.one]
+        url = "{first.url}"
+        [upstreams.two]
+        url = "{second.url}"
+        [models."llama3-8b-instruct"]
+        name = "llama3"
+        names = {{ two = "llama3:8b" }}
+        [models."llama2-7b-chat-v2"]
+        upstreams = ["two"]
+        api = "completions"
+        ''',
+        "x.toml",
+    )
+    gateway = serving(Gateway(load_balancer_of(settings, {})))
+    with gateway as url, Client(Endpoint.resolve(base_url=url)) as client:
+        for id in ("llama3-8b-instruct", "llama3-8b-instruct", "llama2-7b-chat-v2"):
+            client.send(chat_request(find_model(id), [Message("user", "hi")]))
+
+    assert [body["model"] for _, body, _ in first.calls] == ["llama3"]
+    assert [(path, body["model"]) for path, body, _ in second.calls] == [
+        ("/v1/chat/completions", "llama3:8b"),
+        ("/v1/completions", "llama2-7b-chat-v2"),
+    ]
+
+
+@pytest.mark.parametrize("problem", ["missing", "a folder", "not UTF-8"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, problem):
+    """What is wrong with it, and where it was looked for."""
+    file = tmp_path / "x.toml"
+    if problem == "a folder":
+        file.mkdir()
+    elif problem == "not UTF-8":
+        file.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigurationError, match=re.escape(f"cannot read the settings {file}")):
+        load_settings(file)
+
+
+COMMAND = [sys.executable, "-m", "dashscope_oss", "serve", "--config"]
+
+
+def test_serve_takes_the_file(tmp_path):
+    """Models, keys and the port from the file; an option wins over it."""
+    server = Server(streamed(*said("from upstream")))
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[server]\nport = 9\n[upstreams.a]\nurl = "{server.url}"\n{MODEL}modern = true'
+    )
+    with subprocess.Popen([*COMMAND, str(file), "--port", "0"], stdout=subprocess.PIPE) as process:
+        try:
+            url = process.stdout.readline().decode().split()[-1]
+            with Client(Endpoint.resolve(base_url=url)) as client:
+                reply = client.send(completion_request(find_model(ZIYA_ID), "<human>:hi\n<bot>:"))
+        finally:
+            process.terminate()
+
+    assert reply.text == "from upstream"
+
+
+def test_a_file_with_upstreams_and_an_engine_contradict_each_other(tmp_path):
+    """The file says what answers: --engine beside it is an error, not a guess."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(UPSTREAM + MODEL)
+
+    done = subprocess.run(
+        [*COMMAND, str(file), "--engine", "scripted"], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, "leave --engine out" in done.stderr) == (2, True)
+
+
+def test_a_file_with_the_mark_of_windows_editors_is_read(tmp_path):
+    """Some write a byte order mark before UTF-8."""
+    file = tmp_path / "gateway.toml"
+    file.write_text("[server]\nport = 7\n", encoding="utf-8-sig")
+
+    assert load_settings(file).server.port == 7

@@ -1,0 +1,146 @@
+"""Ready-made limits of requests and tokens a minute. Time is given, so no test waits for it."""
+
+import copy
+import pickle
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from dashscope_oss import ConfigurationError, Usage
+from dashscope_oss.gateway import Answer, Fault
+from dashscope_oss.tokens import estimates
+from llama_index_dashscope_oss import DashScopeOSS, RateLimits, _rate_limiter
+
+LOCAL = "http://127.0.0.1:9/api/v1"
+MODEL = "llama3-8b-instruct"
+WITH_LIMITER = pytest.mark.skipif(
+    "rate_limiter" not in DashScopeOSS.model_fields, reason="llama-index-core 0.14.0 has none"
+)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    @property
+    def passed(self) -> float:
+        return round(self.now - 1000.0, 6)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(_rate_limiter, "time", clock)
+
+    class Asyncio:
+        sleep = staticmethod(clock.asleep)
+
+    monkeypatch.setattr(_rate_limiter, "asyncio", Asyncio)
+    return clock
+
+
+def test_the_vendors_limits_are_ready_made():
+    """Row 40 of LlamaIndex: from the registry, by the id of a model."""
+    limits = RateLimits.of("kimi-k2.5")
+    assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 100_000)
+
+
+@pytest.mark.parametrize("model", ["deepseek-v4-pro", "llama2-7b-chat-v2"])
+def test_limits_that_no_page_states_are_not_made_up(model):
+    """Row 40 of LlamaIndex: the error says what to give."""
+    with pytest.raises(ConfigurationError, match=rf"{model}.*requests_per_minute="):
+        RateLimits.of(model)
+
+
+@pytest.mark.parametrize("given", [{"requests_per_minute": 0}, {"tokens_per_minute": -1}])
+def test_limits_under_which_nothing_could_be_sent_are_refused(given):
+    with pytest.raises(ConfigurationError, match="above 0"):
+        RateLimits(**given)
+
+
+def test_requests_are_spread_over_the_minute(clock):
+    """The first goes at once; 60 a minute are one a second, and an idle minute saves nothing up."""
+    limits = RateLimits(requests_per_minute=60)
+    limits.acquire()
+    assert clock.passed == 0
+    for _ in range(3):
+        limits.acquire()
+    assert clock.passed == 3
+    clock.now += 60
+    limits.acquire()
+    limits.acquire()
+    assert clock.passed == 64
+
+
+async def test_async_requests_wait_alike(clock):
+    limits = RateLimits(requests_per_minute=120)
+    for _ in range(3):
+        await limits.async_acquire()
+    assert clock.passed == 1
+
+
+def test_tokens_hold_up_the_next_request(clock):
+    """1,000 tokens a minute: a call of 500 takes half of it; what was too much is given back."""
+    limits = RateLimits(tokens_per_minute=1000)
+    limits.acquire(300)
+    limits.charge(200)
+    limits.acquire()
+    assert clock.passed == 30
+    limits.charge(1000)
+    limits.charge(-900)
+    limits.acquire()
+    assert clock.passed == 36
+
+
+@WITH_LIMITER
+def test_a_call_is_charged_with_the_tokens_that_the_service_counts(make, ask, clock):
+    """Row 40 of LlamaIndex: in all eight methods, by one request each."""
+    limits = RateLimits(requests_per_minute=60_000, tokens_per_minute=1000)
+    answer = Answer("one two three", usage=Usage(300, 200, 500))
+    llm = make(MODEL, answer, rate_limiter=limits)
+    ask(llm, "hi")
+    assert clock.passed == 0
+    limits.acquire()
+    assert clock.passed == 30
+
+
+@WITH_LIMITER
+def test_where_the_service_counts_nothing_an_estimate_is_charged(make, ask, clock):
+    """Row 40 of LlamaIndex."""
+    limits = RateLimits(tokens_per_minute=60)
+    llm = make("ziya-llama-13b-v1", Answer("海面平静。"), rate_limiter=limits)
+    ask(llm, "守塔人写了什么？")
+    limits.acquire()
+    sent = estimates.estimate("<human>:守塔人写了什么？\n<bot>:", "llama2")
+    assert clock.passed == sent + estimates.estimate("海面平静。", "llama2")
+
+
+@WITH_LIMITER
+def test_a_question_counts_before_it_is_answered(make, clock):
+    """Row 40 of LlamaIndex: many calls at once do not all slip through."""
+    limits = RateLimits(tokens_per_minute=60)
+    llm = make(MODEL, Fault(400, "InvalidParameter", "No."), rate_limiter=limits)
+    stream = llm.stream_chat([ChatMessage("How was the sea that day?")])
+    limits.acquire()
+    assert clock.passed == estimates.estimate("How was the sea that day?", "llama3")
+    stream.close()
+
+
+@WITH_LIMITER
+def test_a_copy_draws_on_the_same_limits_and_a_pickle_has_none():
+    """Row 15 of LlamaIndex: a limiter holds a lock, which can be neither copied nor stored."""
+    limits = RateLimits(requests_per_minute=60)
+    llm = DashScopeOSS(model=MODEL, base_url=LOCAL, rate_limiter=limits)
+    assert copy.deepcopy(llm).rate_limiter is limits
+    assert pickle.loads(pickle.dumps(llm)).rate_limiter is None
+    assert "rate_limiter" not in llm.to_dict()
