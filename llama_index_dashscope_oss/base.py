@@ -216,14 +216,12 @@ class DashScopeOSS(_react.ReActLLM):
         """
         model_info = self._record()
         output = _context_window.num_output(model_info, self.max_tokens)
-        chat_request = (
-            model_info.takes_messages if self.is_chat_model is None else self.is_chat_model
-        )
+        takes_messages = model_info.takes_messages
         return LLMMetadata(
             model_name=model_info.id,
             context_window=_context_window.window(model_info, output),
             num_output=output,
-            is_chat_model=chat_request,
+            is_chat_model=takes_messages if self.is_chat_model is None else self.is_chat_model,
             is_function_calling_model=model_info.tools,
         )
 

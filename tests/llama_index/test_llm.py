@@ -254,7 +254,7 @@ def test_metadata_comes_from_the_record(model, window, output, chat, tools):
     metadata = DashScopeOSS(model=model, base_url=LOCAL).metadata
     assert metadata.model_name == model
     assert (metadata.context_window, metadata.num_output) == (window, output)
-    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (chat_request, tools)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (chat, tools)
 
 
 @pytest.mark.parametrize("model_info", all_models(), ids=lambda model_info: model_info.id)
@@ -448,10 +448,8 @@ def test_predict_on_a_prompt_only_model_renders_the_template_once(make):
     """Rows 27 and 28 of LlamaIndex."""
     llm = make("ziya-llama-13b-v1", system_prompt="be kind")
     assert llm.predict(PromptTemplate("say {word}"), word="hi") == "You said: be kind\n\nsay hi"
-    chat_request = ChatPromptTemplate(
-        [ChatMessage("You are {who}.", role="system"), ChatMessage("hi")]
-    )
-    llm.predict(chat_request, who="Ziya")
+    turns = [ChatMessage("You are {who}.", role="system"), ChatMessage("hi")]
+    llm.predict(ChatPromptTemplate(turns), who="Ziya")
     assert [request.body["input"]["prompt"] for request in make.requests] == [
         "<human>:be kind\n\nsay hi\n<bot>:",
         "<human>:be kind\n\nYou are Ziya.\n\nhi\n<bot>:",
