@@ -372,8 +372,8 @@ def _warn_of_cut(request: Request) -> None:
     most = request.parameters.get("max_tokens")
     limit = f"max_tokens={most}" if most is not None else "the model's limit; max_tokens is not set"
     warn(
-        f"{request.model_info.id}: the answer is cut off at {limit} (finish_reason 'length'); raise "
-        "max_tokens, or ask for a shorter answer",
+        f"{request.model_info.id}: the answer is cut off at {limit} (finish_reason 'length'); "
+        "raise max_tokens, or ask for a shorter answer",
         DashScopeWarning,
     )
 

@@ -28,7 +28,6 @@ from dashscope_oss.gateway import (
     serving,
 )
 from dashscope_oss.gateway.config import parse_settings
-
 from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said, streamed
 
 PATH = "/services/aigc/text-generation/generation"

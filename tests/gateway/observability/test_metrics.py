@@ -23,7 +23,6 @@ from dashscope_oss.gateway.config import parse_settings
 from dashscope_oss.gateway.observability.metrics import OTHER
 from dashscope_oss.gateway.security.access import AccessSettings, hashed
 from dashscope_oss.messages import Delta, Usage
-
 from tests.gateway.fake_upstream import Server, failed, said, streamed
 
 PATH = "/services/aigc/text-generation/generation"

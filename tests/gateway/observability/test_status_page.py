@@ -10,7 +10,6 @@ import pytest
 from dashscope_oss.gateway import Answer, Fault, Gateway, load_balancer_of, serving
 from dashscope_oss.gateway.config import parse_settings
 from dashscope_oss.messages import Usage
-
 from tests.gateway.fake_upstream import Server, failed
 
 PATH = "/services/aigc/text-generation/generation"
