@@ -1,4 +1,4 @@
-"""The conformance suite that the package brings: held to it here, and that others can be too."""
+"""The conformance suite for LLM classes of LlamaIndex: its command, its table and its service."""
 
 import json
 import math
@@ -12,12 +12,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from llama_index_dashscope_oss.conformance import candidates, conftest, server
-from llama_index_dashscope_oss.conformance import test_llm as suite
-from llama_index_dashscope_oss.conformance.server import Say
-from llama_index_dashscope_oss.conformance.test_llm import *  # noqa: F403 (its tests and fixtures)
+from tests.conformance import candidates, conftest, server
+from tests.conformance import test_llm as suite
+from tests.conformance.server import Say
 
-SUITE = "llama_index_dashscope_oss.conformance"
+ROOT = Path(__file__).parents[1]
 MINE = """
 from llama_index.core.llms import MockLLM
 
@@ -31,13 +30,19 @@ make.distribution = "dashscope-oss"
 """
 
 
-def held(folder, name, *arguments):
-    """Run the documented command in a folder with a class in ``mine.py``."""
+def run_suite(folder, name, *arguments):
+    """Run the documented command in a clone, with a class in ``mine.py`` on the path."""
     (folder / "mine.py").write_text(MINE, "utf-8")
+    environment = {
+        **os.environ,
+        candidates.VARIABLE: name,
+        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        "PYTHONPATH": str(folder),
+    }
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--pyargs", SUITE, *arguments],
-        env={**os.environ, candidates.VARIABLE: name, "PYTEST_ADDOPTS": "-p no:cacheprovider"},
-        cwd=folder,
+        [sys.executable, "-m", "pytest", "-q", "tests/conformance", *arguments],
+        env=environment,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -45,18 +50,20 @@ def held(folder, name, *arguments):
 
 
 def test_another_class_can_be_held_to_the_suite(tmp_path):
-    """Row 47 of LlamaIndex: by the command that it documents, anywhere."""
-    said = held(tmp_path, "mine:make", "-k", "b11 or b14 or b15 or b24 or (b01 and achat-400)")
-    assert "2 failed, 5 passed, 4 skipped" in said
-    assert "| a refusal raises | 0/1 |" in said
-    assert "| repeated text not doubled | – |" in said
-    assert "| key in no form of the object | 4/4 |" in said
-    assert "| no pinned dependency | 1/1 |" in said
-    assert "| all | 5/7 |" in said
+    """By the command that it documents; the table at the end counts what passed."""
+    output = run_suite(
+        tmp_path, "mine:make", "-k", "b11 or b14 or b15 or b24 or (b01 and achat-400)"
+    )
+    assert "2 failed, 5 passed, 4 skipped" in output
+    assert "| a refusal raises | 0/1 |" in output
+    assert "| repeated text not doubled | – |" in output
+    assert "| key in no form of the object | 4/4 |" in output
+    assert "| no pinned dependency | 1/1 |" in output
+    assert "| all | 5/7 |" in output
 
 
 def test_a_name_that_is_no_class_is_told(tmp_path):
-    assert "is module:function or one of dashscope-oss, dashscope," in held(tmp_path, "mine")
+    assert "is module:function or one of dashscope-oss, dashscope," in run_suite(tmp_path, "mine")
 
 
 def test_a_function_needs_to_say_nothing_of_its_class(monkeypatch):
@@ -85,7 +92,7 @@ def test_rivals_are_known_by_name(monkeypatch, name, module, called, address):
 
 def test_the_readme_shows_the_checks_of_the_suite():
     """The table's kinds, and how many checks each has, are those of the suite."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
     table = readme.partition("| what is checked |")[2].partition("\n\n")[0]
     shown = dict(re.findall(r"^\| (.*?) \| \d+/(\d+) \|", table, re.MULTILINE))
     kinds = dict.fromkeys(conftest.KINDS.values(), 0)

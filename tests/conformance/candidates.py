@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llama_index_dashscope_oss import DashScopeOSS
-from llama_index_dashscope_oss.conformance.server import Service
+from tests.conformance.server import Service
 
 VARIABLE = "CONFORMANCE_LLM"
 MODELS = {

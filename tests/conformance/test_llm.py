@@ -26,8 +26,8 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
-from llama_index_dashscope_oss.conformance.candidates import VARIABLE, candidate
-from llama_index_dashscope_oss.conformance.server import REFUSALS, Say, Service, service
+from tests.conformance.candidates import VARIABLE, candidate
+from tests.conformance.server import REFUSALS, Say, Service, service
 
 # What an LLM or LlamaIndex warns of is not what is asked here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -65,6 +65,7 @@ def llm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Maker]:
     """A maker of the class in question, whose service answers what the test has it say."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)  # LlamaIndex ships its tokenizer
     with service() as running:
         maker = Maker(running)
         yield maker

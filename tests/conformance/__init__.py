@@ -1,10 +1,10 @@
 """What any LLM class of LlamaIndex owes its users, as tests that any class can be put through.
 
-They need this package with LlamaIndex, pytest, and no account: the service is their own, on
-127.0.0.1. Name a function that makes the class, by default this package's, and run them::
+They need pytest, LlamaIndex and no account: the service is their own, on 127.0.0.1. Name a
+function that makes the class, by default this package's, and run them in a clone::
 
-    pip install ".[llama-index]" pytest   # in a clone
-    CONFORMANCE_LLM=my_module:make python -m pytest --pyargs llama_index_dashscope_oss.conformance
+    pip install ".[llama-index]" pytest
+    CONFORMANCE_LLM=my_module:make python -m pytest tests/conformance
 
 ``make(service, kind, **settings)`` returns the LLM. ``service.dashscope`` and ``service.openai``
 are the base URLs of the two protocols that are served. ``kind`` is the model to stand for:
@@ -15,6 +15,5 @@ show; ``make.distribution``, the name in ``pip install``, adds a look at what th
 
 In place of a function, ``dashscope-oss``, ``dashscope`` (llama-index-llms-dashscope) and
 ``openai-like`` (llama-index-llms-openai-like) are known by name. The run ends in a table of the
-checks that passed, in the words of the README's, unless pytest-xdist splits it. Nothing here is
-imported by the package itself.
+checks that passed, in the words of the documentation's, unless pytest-xdist splits it.
 """

@@ -1,10 +1,12 @@
-"""Ends a run with a table: how many checks of each kind passed."""
+"""Ends a run of this folder alone with a table: how many checks of each kind passed."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,23 +40,36 @@ KINDS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def closed_loop() -> Iterator[None]:
+    """LlamaIndex's blocking methods make an event loop if there is none, and never close it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
-    """Print the table behind all that pytest says; skipped checks are not counted."""
+    """Print the table after pytest's own summary; skipped checks are not counted."""
     yield
-    passed = _counted(terminalreporter, "passed")
-    failed = _counted(terminalreporter, "failed") + _counted(terminalreporter, "error")
+    if terminalreporter.config.rootpath != Path(__file__).parent:
+        return  # a part of a larger run
+    passed = _count_by_kind(terminalreporter, "passed")
+    failed = _count_by_kind(terminalreporter, "failed")
+    failed += _count_by_kind(terminalreporter, "error")
     terminalreporter.write_sep("=", "checks passed")
-    for kind, what in KINDS.items():
-        terminalreporter.write_line(_line(what, passed[kind], passed[kind] + failed[kind]))
-    terminalreporter.write_line(_line("all", passed.total(), passed.total() + failed.total()))
+    for kind, title in KINDS.items():
+        terminalreporter.write_line(_row(title, passed[kind], passed[kind] + failed[kind]))
+    terminalreporter.write_line(_row("all", passed.total(), passed.total() + failed.total()))
 
 
-def _counted(reporter: pytest.TerminalReporter, outcome: str) -> Counter[str]:
-    """How many tests of each kind ended so."""
+def _count_by_kind(reporter: pytest.TerminalReporter, outcome: str) -> Counter[str]:
+    """How many tests of each kind had this outcome."""
     names = (getattr(report, "nodeid", "") for report in reporter.stats.get(outcome, ()))
-    return Counter(found[1] for name in names if (found := re.search(r"::test_(b\d\d)_", name)))
+    return Counter(match[1] for name in names if (match := re.search(r"::test_(b\d\d)_", name)))
 
 
-def _line(what: str, passed: int, of: int) -> str:
-    return f"| {what} | {passed}/{of} |" if of else f"| {what} | – |"
+def _row(title: str, passed: int, total: int) -> str:
+    return f"| {title} | {passed}/{total} |" if total else f"| {title} | – |"
