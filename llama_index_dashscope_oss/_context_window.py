@@ -8,9 +8,8 @@ from dashscope_oss import DashScopeWarning, ModelInfo, Reply
 from dashscope_oss.errors import warn
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import estimates
+from dashscope_oss.tokens.input_length import SMALL_WINDOW
 
-SMALL = 8192
-"""Input limit in tokens up to which prompts of RAG fill a window."""
 _warned: set[str] = set()
 
 
@@ -41,7 +40,7 @@ def warn_of_overrun(request: Request, reply: Reply) -> None:
     """
     model_info = request.model_info
     limit = model_info.input_limit
-    if limit is None or limit > SMALL or "max_tokens" in request.parameters:
+    if limit is None or limit > SMALL_WINDOW or "max_tokens" in request.parameters:
         return
     left, took = num_output(model_info, None), _taken(request, reply)
     if took <= left or model_info.id in _warned:

@@ -11,12 +11,11 @@ from llama_index.core import Settings
 from llama_index.core.llms import LLM, ChatMessage, MessageRole
 from llama_index.core.memory import ChatMemoryBuffer
 
-from dashscope_oss import ConfigurationError, ContextLengthError
+from dashscope_oss import ConfigurationError
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.registry.model_info import Tokenizer
-from dashscope_oss.tokens import estimates
+from dashscope_oss.tokens import estimates, input_length
 from dashscope_oss.tokens.llama2_vocabulary import wide_character, wide_tokens
-from llama_index_dashscope_oss._context_window import SMALL
 
 # Prompts of RAG are up to 1.11 times their estimate to Llama 2's own tokenizer.
 _ERROR = 1.2
@@ -116,21 +115,12 @@ def chat_memory(llm: LLM, tokenizer: TokenEstimator) -> ChatMemoryBuffer:
 def check_length(request: Request) -> None:
     """Raise if the input is too long by more than the estimate may err.
 
-    Where no rate was measured, only small windows are watched, which RAG soon overfills.
-
     Raises:
         ContextLengthError: with the estimate and the limit.
     """
-    model_info = request.model_info
-    limit, family = model_info.input_limit, model_info.tokenizer
-    if limit is None or not (limit <= SMALL or estimates.is_measured(family)):
-        return
-    if estimates.low_estimate(request.text, family) <= limit:
-        return
-    about = estimates.estimate(request.text, family)
-    raise ContextLengthError(
-        f"the input is some {about} tokens long by estimate, the model takes {limit}",
-        model=model_info.id,
+    input_length.check_length(
+        request.model_info,
+        request.text,
         hint="In RAG, call use_tokenizer(llm) before building index and engine, lower "
         "similarity_top_k, or shorten the memory (llm.chat_memory()); check_length=False "
         "sends it all the same.",

@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
+from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import OPTION_NAMES, ROLES, Message
 from dashscope_oss.prompts import turn_order
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens import estimates
+from dashscope_oss.tokens.input_length import check_least_length
 
 
 def refuse(model_info: ModelInfo, text: str) -> NoReturn:
@@ -32,7 +32,7 @@ def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
         refuse(model_info, "the list of messages is empty; add a user message")
     for message in messages:
         _check_message(model_info, message)
-    _check_length(model_info, messages)
+    check_least_length(model_info, (message.content for message in messages))
     if not model_info.takes_messages:
         turns = turn_order.merge_turns(turn_order.fold_system_turns(messages))
         check_order(model_info, turns)
@@ -52,18 +52,6 @@ def _check_message(model_info: ModelInfo, message: Message) -> None:
         )
     if not model_info.tools and (message.role == "tool" or message.tool_calls):
         refuse(model_info, "this model knows no tools; put the tool's result into a user message")
-
-
-def _check_length(model_info: ModelInfo, messages: Sequence[Message]) -> None:
-    limit = model_info.input_limit
-    if limit is None or sum(len(m.content) for m in messages) <= limit:
-        return  # a character is one token at most in a count that is never too high
-    least = sum(estimates.at_least(m.content, model_info.tokenizer) for m in messages)
-    if least > limit:
-        raise ContextLengthError(
-            f"the input is at least {least} tokens long, the model takes {limit}",
-            model=model_info.id,
-        )
 
 
 def check_parameters(
