@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 if TYPE_CHECKING:
-    from dashscope_oss.gateway.engines.scripted import Entry, ScriptedEngine
+    from dashscope_oss.gateway.engines.scripted import ScriptedEngine, ScriptEntry
 
 Start: TypeAlias = "Callable[..., ScriptedEngine]"
 
@@ -60,12 +60,12 @@ def started_gateways(leaving: list[threading.Thread]) -> Iterator[Start]:
     """
     running = ExitStack()
 
-    def start(*script: Entry | Mapping[str, object]) -> ScriptedEngine:
+    def start(*script: ScriptEntry | Mapping[str, object]) -> ScriptedEngine:
         # Here, for it needs the extra, and takes time that other tests would pay.
         from dashscope_oss.gateway import Gateway, ScriptedEngine, serving  # noqa: PLC0415
-        from dashscope_oss.gateway.engines.script import scripted_entry  # noqa: PLC0415
+        from dashscope_oss.gateway.engines.script import to_script_entry  # noqa: PLC0415
 
-        engine = ScriptedEngine([scripted_entry(entry) for entry in script])
+        engine = ScriptedEngine([to_script_entry(entry) for entry in script])
         app = Gateway(engine, on_request=engine.requests.append)
         engine.base_url = running.enter_context(serving(app))
         return engine

@@ -26,7 +26,7 @@ from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import REGIONS, Endpoint
 
 if TYPE_CHECKING:
-    from dashscope_oss.gateway import Engine, Settings
+    from dashscope_oss.gateway import Engine, GatewayConfig
 
 Arguments: TypeAlias = argparse.Namespace
 
@@ -299,13 +299,13 @@ def _tokens(usage: Usage | None) -> str:
 def _serve(arguments: Arguments) -> None:
     from dashscope_oss.gateway import (  # noqa: PLC0415 - only with the extra
         Gateway,
-        Settings,
-        load_settings,
+        GatewayConfig,
+        load_config,
         run,
     )
     from dashscope_oss.gateway.security.access import key_in  # noqa: PLC0415
 
-    settings = load_settings(arguments.config) if arguments.config else Settings()
+    settings = load_config(arguments.config) if arguments.config else GatewayConfig()
     _check_engine_options(arguments, settings)
     _log(verbose=arguments.verbose, accesses=arguments.access_log or settings.server.access_log)
     key = key_in(GATEWAY_KEY_VARIABLE, os.environ)
@@ -328,11 +328,11 @@ def _first(*values: T | None) -> T:
     return next(value for value in values if value is not None)
 
 
-def _engine(arguments: Arguments, settings: Settings) -> Engine:
-    from dashscope_oss.gateway import load_balancer_of  # noqa: PLC0415
+def _engine(arguments: Arguments, settings: GatewayConfig) -> Engine:
+    from dashscope_oss.gateway import build_load_balancer  # noqa: PLC0415
 
     if settings.upstreams:
-        return load_balancer_of(settings)
+        return build_load_balancer(settings)
     return _ENGINES[arguments.engine or "embedded"](arguments)
 
 
@@ -343,7 +343,7 @@ _ENGINE_OPTIONS = {
 }
 
 
-def _check_engine_options(arguments: Arguments, settings: Settings) -> None:
+def _check_engine_options(arguments: Arguments, settings: GatewayConfig) -> None:
     if settings.upstreams and arguments.engine:
         raise ConfigurationError(
             f"{arguments.config} says which upstreams answer: leave --engine out, or them"
@@ -382,7 +382,7 @@ def _embedded(arguments: Arguments) -> Engine:
 
 
 def _openai(arguments: Arguments) -> Engine:
-    from dashscope_oss.gateway import Health, OpenAIEngine, Upstream  # noqa: PLC0415
+    from dashscope_oss.gateway import HealthCheck, OpenAIEngine, Upstream  # noqa: PLC0415
     from dashscope_oss.gateway.security.access import key_in  # noqa: PLC0415
 
     if not arguments.upstream:
@@ -400,7 +400,7 @@ def _openai(arguments: Arguments) -> Engine:
             names=names,
             default=arguments.default_model,
             api=arguments.api or "auto",
-            health=Health(),
+            health=HealthCheck(),
         )
     )
 
@@ -444,7 +444,7 @@ def _key(arguments: Arguments) -> None:
 def _fetch(_: Arguments) -> None:
     from dashscope_oss.gateway.engines import weights  # noqa: PLC0415
 
-    print(weights.fetched())
+    print(weights.fetch())
 
 
 def _demo(_: Arguments) -> None:

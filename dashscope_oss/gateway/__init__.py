@@ -14,12 +14,13 @@ except ImportError as error:
 
 from dashscope_oss.gateway.api_error import APIError
 from dashscope_oss.gateway.app import Gateway
-from dashscope_oss.gateway.config import Settings, load_balancer_of, load_settings
+from dashscope_oss.gateway.config import GatewayConfig, build_load_balancer, load_config
 from dashscope_oss.gateway.engines.embedded import EmbeddedEngine
-from dashscope_oss.gateway.engines.engine_request import Engine, EngineRequest, Received
+from dashscope_oss.gateway.engines.engine import Engine
+from dashscope_oss.gateway.engines.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.gateway.engines.load_balancer import Backend, LoadBalancer
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
-from dashscope_oss.gateway.engines.openai.upstream import Health, Upstream
+from dashscope_oss.gateway.engines.openai.upstream import HealthCheck, Upstream
 from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptedEngine
 from dashscope_oss.gateway.server import bound, run, serving
@@ -33,17 +34,17 @@ __all__ = [
     "EngineRequest",
     "Fault",
     "Gateway",
-    "Health",
+    "GatewayConfig",
+    "HealthCheck",
     "LoadBalancer",
     "OpenAIEngine",
-    "Received",
+    "RecordedRequest",
     "ScriptedEngine",
-    "Settings",
     "Upstream",
     "bound",
-    "load_balancer_of",
+    "build_load_balancer",
+    "load_config",
     "load_script",
-    "load_settings",
     "run",
     "serving",
 ]

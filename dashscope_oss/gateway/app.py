@@ -10,14 +10,10 @@ from typing import ClassVar
 
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
-from dashscope_oss.gateway.engines.engine_request import (
-    Cut,
-    Engine,
-    EngineRequest,
-    Received,
-    modern,
-)
+from dashscope_oss.gateway.engines.engine import DropConnection, Engine
+from dashscope_oss.gateway.engines.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.gateway.engines.health import HasUpstreams
+from dashscope_oss.gateway.engines.served_models import modernize
 from dashscope_oss.gateway.http.http_io import Exchange, Receive, Scope, Send
 from dashscope_oss.gateway.http.model_list import models_page
 from dashscope_oss.gateway.http.parse_request import parse_request
@@ -65,7 +61,7 @@ class Gateway:
         api_keys: tuple[str, ...] = (),
         access: AccessSettings | None = None,
         modern: bool = False,
-        on_request: Callable[[Received], None] | None = None,
+        on_request: Callable[[RecordedRequest], None] | None = None,
     ) -> None:
         self._engine = engine
         # Asked once: to look for the methods of a protocol costs as much as reading a call.
@@ -111,7 +107,7 @@ class Gateway:
             await self._route(entry)
         except APIError as refusal:
             await call.refuse(refusal)
-        except Cut:
+        except DropConnection:
             await call.begin_and_leave()
         except asyncio.CancelledError:
             # The server's time to finish is over; it cancels calls at no other time.
@@ -181,7 +177,7 @@ class Gateway:
         body = await self._body(call)
         call.past_front = True
         if self._on_request is not None:
-            self._on_request(Received(call.path, call.headers, _readable(body)))
+            self._on_request(RecordedRequest(call.path, call.headers, _readable(body)))
         if call.headers.get("x-dashscope-async"):
             raise APIError(
                 403, "AccessDenied", "Current user api does not support asynchronous calls."
@@ -195,7 +191,7 @@ class Gateway:
         )
         entry.model = job.model_info.id
         self._admit(entry)
-        call.served_by = self._engine.weights_of(job.model_info)
+        call.served_by = self._engine.weights_name(job.model_info)
         await self._work(entry, job)
 
     async def _body(self, call: Exchange) -> bytes:
@@ -209,10 +205,10 @@ class Gateway:
             raise APIError(408, "RequestTimeOut", text) from None
 
     def _record_of(self, model: str) -> ModelInfo | None:
-        model_info = self._engine.record_of(model)
+        model_info = self._engine.find_model(model)
         if model_info is None:
             return None
-        return self.access.limited(modern(model_info) if self._modern else model_info)
+        return self.access.limited(modernize(model_info) if self._modern else model_info)
 
     def _admit(self, entry: Entry) -> None:
         try:

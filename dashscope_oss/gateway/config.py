@@ -34,10 +34,15 @@ from pydantic import (
 )
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.engines.engine_request import modern
 from dashscope_oss.gateway.engines.load_balancer import Backend, LoadBalancer
-from dashscope_oss.gateway.engines.openai.engine import new_record
-from dashscope_oss.gateway.engines.openai.upstream import PATIENCE, Api, Health, Kind, Upstream
+from dashscope_oss.gateway.engines.openai.upstream import (
+    DEFAULT_TIMEOUT,
+    Api,
+    HealthCheck,
+    Kind,
+    Upstream,
+)
+from dashscope_oss.gateway.engines.served_models import modernize, unregistered_model
 from dashscope_oss.gateway.security.access import AccessSettings, Table, key_in
 from dashscope_oss.prompts import templates
 from dashscope_oss.registry import lookup
@@ -88,7 +93,7 @@ _Line = Annotated[str, AfterValidator(_one_line)]
 _Path = Annotated[str, AfterValidator(_is_path)]
 
 
-class ServerSettings(Table):
+class ServerConfig(Table):
     """The table ``[server]``; options of the command win.
 
     Attributes:
@@ -109,10 +114,10 @@ class ServerSettings(Table):
     access_log: bool = False
 
 
-_HEALTH = Health()
+_HEALTH = HealthCheck()
 
 
-class HealthSettings(Table):
+class HealthConfig(Table):
     """How an upstream is watched: the table ``[upstreams.NAME.health]``.
 
     Attributes:
@@ -126,7 +131,7 @@ class HealthSettings(Table):
     timeout: PositiveFloat = _HEALTH.timeout
 
 
-class UpstreamSettings(Table):
+class UpstreamConfig(Table):
     """One server: the table ``[upstreams.NAME]``.
 
     Attributes:
@@ -143,9 +148,9 @@ class UpstreamSettings(Table):
     kind: Kind | None = None
     api_key_env: str | None = None
     api: Api = "auto"
-    timeout: PositiveFloat = PATIENCE
+    timeout: PositiveFloat = DEFAULT_TIMEOUT
     weight: PositiveFloat = 1.0
-    health: HealthSettings = HealthSettings()
+    health: HealthConfig = HealthConfig()
 
     @field_validator("url")
     @classmethod
@@ -156,7 +161,7 @@ class UpstreamSettings(Table):
             raise ValueError(error.message) from None
 
 
-class ModelSettings(Table):
+class ModelConfig(Table):
     """One served model: the table ``[models."ID"]``.
 
     Attributes:
@@ -214,8 +219,8 @@ class ModelSettings(Table):
     def model_info(self, id: str) -> ModelInfo:
         """Return the record under which ``id`` is served."""
         known = lookup.known_model(self.like or id)
-        own = replace(known, id=id) if known is not None else new_record(id)
-        found = modern(own) if self.modern else own
+        own = replace(known, id=id) if known is not None else unregistered_model(id)
+        found = modernize(own) if self.modern else own
         return replace(found, **self._overrides(own))
 
     def _overrides(self, own: ModelInfo) -> dict[str, Any]:
@@ -230,7 +235,7 @@ class ModelSettings(Table):
         return {name: value for name, value in said.items() if value is not None}
 
 
-class Settings(AccessSettings):
+class GatewayConfig(AccessSettings):
     """A whole settings file.
 
     Attributes:
@@ -239,9 +244,9 @@ class Settings(AccessSettings):
         models: what is served, by the id that callers use.
     """
 
-    server: ServerSettings = ServerSettings()
-    upstreams: dict[_Name, UpstreamSettings] = Field(default_factory=dict)
-    models: dict[_Line, ModelSettings] = Field(default_factory=dict)
+    server: ServerConfig = ServerConfig()
+    upstreams: dict[_Name, UpstreamConfig] = Field(default_factory=dict)
+    models: dict[_Line, ModelConfig] = Field(default_factory=dict)
 
     @property
     def hosts(self) -> Sequence[str]:
@@ -249,7 +254,7 @@ class Settings(AccessSettings):
         return self.server.hosts
 
     @model_validator(mode="after")
-    def _names_meet(self) -> Settings:
+    def _names_meet(self) -> GatewayConfig:
         if bool(self.upstreams) != bool(self.models):
             raise ValueError('[upstreams.NAME] and [models."ID"] need each other: add the other')
         for id, model in self.models.items():
@@ -265,21 +270,21 @@ class Settings(AccessSettings):
         return self
 
 
-def load_settings(file: Path) -> Settings:
+def load_config(file: Path) -> GatewayConfig:
     """Return the settings in ``file``.
 
     Raises:
         ConfigurationError: if it cannot be read; the text names file, table and key.
     """
     try:
-        return parse_settings(file.read_text(encoding="utf-8-sig"), str(file))
+        return parse_config(file.read_text(encoding="utf-8-sig"), str(file))
     except OSError as error:
         raise ConfigurationError(f"cannot read the settings {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"cannot read the settings {file}: it is not UTF-8") from error
 
 
-def parse_settings(text: str, name: str) -> Settings:
+def parse_config(text: str, name: str) -> GatewayConfig:
     """Return the settings in ``text``.
 
     Args:
@@ -289,7 +294,7 @@ def parse_settings(text: str, name: str) -> Settings:
         ConfigurationError: if it is no TOML, or a table or key is not as it must be.
     """
     try:
-        return Settings.model_validate(tomllib.loads(text))
+        return GatewayConfig.model_validate(tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{name} is no TOML: {error}") from error
     except ValidationError as error:
@@ -297,7 +302,9 @@ def parse_settings(text: str, name: str) -> Settings:
         raise ConfigurationError(f"{name}: {'; '.join(faults)}") from error
 
 
-def load_balancer_of(settings: Settings, environ: Mapping[str, str] | None = None) -> LoadBalancer:
+def build_load_balancer(
+    settings: GatewayConfig, environ: Mapping[str, str] | None = None
+) -> LoadBalancer:
     """Return the engine that serves ``settings``.
 
     Args:
@@ -315,7 +322,7 @@ def load_balancer_of(settings: Settings, environ: Mapping[str, str] | None = Non
 
 
 def _upstream(
-    name: str, found: UpstreamSettings, settings: Settings, environ: Mapping[str, str]
+    name: str, found: UpstreamConfig, settings: GatewayConfig, environ: Mapping[str, str]
 ) -> Upstream:
     served = {
         id: model
@@ -331,7 +338,7 @@ def _upstream(
         api=found.api,
         apis={id: model.api for id, model in served.items() if model.api != "auto"},
         timeout=found.timeout,
-        health=Health(**found.health.model_dump()),
+        health=HealthCheck(**found.health.model_dump()),
     )
 
 

@@ -7,8 +7,15 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, load_balancer_of, serving
-from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway import (
+    Answer,
+    Fault,
+    Gateway,
+    ScriptedEngine,
+    build_load_balancer,
+    serving,
+)
+from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Delta, Usage
 from tests.gateway.fake_upstream import Server, failed
 
@@ -152,7 +159,7 @@ def test_upstreams_are_shown_with_what_is_wrong(page):
     """Names and errors of upstreams are text as well."""
     down = Server(failed(500, {}), healthy=500)
     tables = f'[upstreams.gpu1]\nurl = "{down.url}"\n[models."{MODEL}"]\nname = "{"<b>x</b>"}"\n'
-    with serving(Gateway(load_balancer_of(parse_settings(tables, "test")))) as url:
+    with serving(Gateway(build_load_balancer(parse_config(tables, "test")))) as url:
         page.goto(url.removesuffix("/api/v1"))
         expect(page.get_by_role("status")).to_have_text("not ready: no upstream is healthy")
         expect(page.locator("#upstreams tbody td").nth(0)).to_have_text("gpu1")

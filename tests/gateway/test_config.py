@@ -14,8 +14,8 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
-from dashscope_oss.gateway import Gateway, load_balancer_of, load_settings, serving
-from dashscope_oss.gateway.config import TEMPLATES, parse_settings
+from dashscope_oss.gateway import Gateway, build_load_balancer, load_config, serving
+from dashscope_oss.gateway.config import TEMPLATES, parse_config
 from dashscope_oss.messages import Message
 from dashscope_oss.prompts.templates import ZIYA
 from tests.gateway.fake_upstream import Server, said, streamed
@@ -26,8 +26,8 @@ MODEL = f'[models."{ZIYA_ID}"]\n'
 
 
 def model_info(text, id=ZIYA_ID):
-    settings = parse_settings(UPSTREAM + f'[models."{id}"]\n' + text, "x.toml")
-    return load_balancer_of(settings, {}).record_of(id)
+    settings = parse_config(UPSTREAM + f'[models."{id}"]\n' + text, "x.toml")
+    return build_load_balancer(settings, {}).find_model(id)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,19 @@ def model_info(text, id=ZIYA_ID):
 def test_a_fault_is_told_with_file_table_and_key(text, complaint):
     """A typing error is found before anything is served."""
     with pytest.raises(ConfigurationError, match=complaint):
-        parse_settings(text, "x.toml")
+        parse_config(text, "x.toml")
 
 
 def test_a_key_is_read_from_the_environment_only():
     """The file names a variable; one that is not set is an error, and the key shows nowhere."""
     text = UPSTREAM + 'api_key_env = "GPU_KEY"\n' + MODEL
-    settings = parse_settings(text, "x.toml")
+    settings = parse_config(text, "x.toml")
 
     with pytest.raises(ConfigurationError, match=r"\[upstreams.a\] api_key_env: .*GPU_KEY"):
-        load_balancer_of(settings, {})
-    assert "sk-secret" not in repr(load_balancer_of(settings, {"GPU_KEY": "sk-secret"}).upstreams())
+        build_load_balancer(settings, {})
+    assert "sk-secret" not in repr(
+        build_load_balancer(settings, {"GPU_KEY": "sk-secret"}).upstreams()
+    )
 
 
 def test_a_key_in_the_address_is_refused():
@@ -85,7 +87,7 @@ def test_a_key_in_the_address_is_refused():
     text = '[upstreams.a]\nurl = "http://me:sk-secret@gpu/v1"\n' + MODEL
 
     with pytest.raises(ConfigurationError) as caught:
-        parse_settings(text, "x.toml")
+        parse_config(text, "x.toml")
 
     assert "sk-secret" not in str(caught.value)
 
@@ -132,7 +134,7 @@ def test_all_templates_can_be_named():
 def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
     """Two servers, one model on both by different names, one on the second alone."""
     first, second = (Server(streamed(*said(text))) for text in "ab")
-    settings = parse_settings(
+    settings = parse_config(
         f'''
         [upstreams.one]
         url = "{first.url}"
@@ -147,7 +149,7 @@ def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
         ''',
         "x.toml",
     )
-    gateway = serving(Gateway(load_balancer_of(settings, {})))
+    gateway = serving(Gateway(build_load_balancer(settings, {})))
     with gateway as url, Client(Endpoint.resolve(base_url=url)) as client:
         for id in ("llama3-8b-instruct", "llama3-8b-instruct", "llama2-7b-chat-v2"):
             client.send(chat_request(find_model(id), [Message("user", "hi")]))
@@ -169,7 +171,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, problem):
         file.write_bytes(b"\xff\xfe")
 
     with pytest.raises(ConfigurationError, match=re.escape(f"cannot read the settings {file}")):
-        load_settings(file)
+        load_config(file)
 
 
 COMMAND = [sys.executable, "-m", "dashscope_oss", "serve", "--config"]
@@ -210,4 +212,4 @@ def test_a_file_with_the_mark_of_windows_editors_is_read(tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_text("[server]\nport = 7\n", encoding="utf-8-sig")
 
-    assert load_settings(file).server.port == 7
+    assert load_config(file).server.port == 7

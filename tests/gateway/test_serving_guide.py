@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss import cli, find_model
-from dashscope_oss.gateway import Gateway, load_balancer_of, serving
-from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway import Gateway, build_load_balancer, serving
+from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.registry.catalog import SEED_IDS
 from tests.gateway.fake_upstream import Server, streamed
 
@@ -23,11 +23,11 @@ def blocks(kind):
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_every_settings_file_loads(text):
     """Each is served as it stands, but for the servers."""
-    settings = parse_settings(text, "SERVING.md")
-    fleet = load_balancer_of(settings, KEYS)
+    settings = parse_config(text, "SERVING.md")
+    fleet = build_load_balancer(settings, KEYS)
 
     assert fleet.models()
-    assert all(fleet.weights_of(model_info) for model_info in fleet.models())
+    assert all(fleet.weights_name(model_info) for model_info in fleet.models())
 
 
 def commands():
@@ -64,7 +64,7 @@ def test_the_walk_through_ends_with_an_answer():
         streamed({"choices": [{"index": 0, "text": "西安", "finish_reason": None}]}, end)
     )
     text = blocks("toml")[0].replace("http://127.0.0.1:9000/v1", server.url)
-    gateway = serving(Gateway(load_balancer_of(parse_settings(text, "SERVING.md"), {})))
+    gateway = serving(Gateway(build_load_balancer(parse_config(text, "SERVING.md"), {})))
     code = blocks("python")[0]
 
     with gateway as url:

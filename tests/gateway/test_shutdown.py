@@ -23,11 +23,11 @@ from dashscope_oss.gateway import (
     OpenAIEngine,
     ScriptedEngine,
     Upstream,
-    load_balancer_of,
+    build_load_balancer,
     run,
     serving,
 )
-from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway.config import parse_config
 from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said, streamed
 
 PATH = "/services/aigc/text-generation/generation"
@@ -157,7 +157,7 @@ name = "llama"
 
 
 def fleet(url):
-    return load_balancer_of(parse_settings(FILE.format(url=url), "test"))
+    return build_load_balancer(parse_config(FILE.format(url=url), "test"))
 
 
 def single(url):

@@ -77,18 +77,18 @@ class EmbeddedEngine(OpenAIEngine):
         )
 
     def _file(self) -> Path:
-        return weights.checked(self._gguf) if self._gguf else weights.fetched()
+        return weights.check_gguf(self._gguf) if self._gguf else weights.fetch()
 
     async def aclose(self) -> None:
         """Free the model."""
         await super().aclose()
         self._server = None
 
-    def record_of(self, model: str) -> ModelInfo | None:
+    def find_model(self, model: str) -> ModelInfo | None:
         """Every model in the registry has the one stand-in."""
         return lookup.known_model(model)
 
-    def weights_of(self, model_info: ModelInfo) -> str:
+    def weights_name(self, model_info: ModelInfo) -> str:
         """Name the stand-in, never the model asked."""
         return f"{self._name} (stand-in for {model_info.id})"
 

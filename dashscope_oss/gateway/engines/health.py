@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from dashscope_oss.gateway.engines.engine_request import Engine
+from dashscope_oss.gateway.engines.engine import Engine
 from dashscope_oss.gateway.engines.openai.upstream import UpstreamState
 
 
@@ -16,12 +16,12 @@ class HasUpstreams(Protocol):
         """Return all of them."""
 
 
-def states(engine: Engine) -> list[UpstreamState]:
+def upstream_states(engine: Engine) -> list[UpstreamState]:
     """Return how the upstreams of ``engine`` are; nothing if it has none."""
     return engine.upstreams() if isinstance(engine, HasUpstreams) else []
 
 
-def ready(engine: Engine) -> bool:
+def is_ready(engine: Engine) -> bool:
     """Whether ``engine`` can answer."""
-    known = states(engine)
+    known = upstream_states(engine)
     return not known or any(state.healthy is not False for state in known)

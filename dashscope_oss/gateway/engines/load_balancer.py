@@ -1,10 +1,10 @@
-"""Several upstreams as one engine: who answers which model, and who stands in for whom.
+"""Several upstreams as one engine: which of them answers a request, and which one stands in.
 
-Each call goes to the healthy upstream with the least to do for its weight. If that one fails
-before its first piece, by its own fault (no connection, 5xx, 429, nonsense) or for want of a
-parameter that other kinds have, the next healthy one is asked; once a piece is out, never, for the
-caller has read it. A refusal of the request itself is the answer. If no upstream is healthy all
-are tried: the last look at them may be old.
+A request goes to the healthy upstream with the fewest requests under way for its weight. If that
+one fails before its first piece (no connection, 5xx, 429, an unreadable answer), or its kind lacks
+a parameter, the next healthy one is asked. After the first piece nobody else is asked: the caller
+has read it. If an upstream rejects the request itself with a 400, that is the answer. If no
+upstream is healthy, all are tried: their last health check may be out of date.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import reduce
 
-from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError, UnsupportedByUpstream
+from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine, is_servers_fault
 from dashscope_oss.gateway.engines.openai.upstream import Upstream, UpstreamState
@@ -24,11 +25,11 @@ from dashscope_oss.registry.model_info import ModelInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """An upstream of a fleet.
+    """One upstream of a load balancer.
 
     Attributes:
-        upstream: the server; its ``names`` hold what it serves.
-        weight: how much of the calls it takes, beside the others' weights.
+        upstream: the server; its ``names`` hold the models that it serves.
+        weight: its share of the requests, in relation to the other weights.
     """
 
     upstream: Upstream
@@ -36,108 +37,111 @@ class Backend:
 
 
 class LoadBalancer:
-    """Answers each model from any of the upstreams that serve it.
+    """Answers for each model from any of the upstreams that serve it.
 
     Args:
-        records: what is served, by id.
-        members: who serves; each id must be in the ``names`` of one at least.
+        models: what is served; each id must be in the ``names`` of at least one backend.
+        backends: the upstreams.
     """
 
-    def __init__(self, records: Iterable[ModelInfo], members: Sequence[Backend]) -> None:
-        self._records = {model_info.id: model_info for model_info in records}
-        self._engines = [OpenAIEngine(member.upstream) for member in members]
-        pairs = list(zip(members, self._engines, strict=True))
-        self._places: Mapping[str, list[_Route]] = {
+    def __init__(self, models: Iterable[ModelInfo], backends: Sequence[Backend]) -> None:
+        self._models = {model_info.id: model_info for model_info in models}
+        self._engines = [OpenAIEngine(backend.upstream) for backend in backends]
+        self._routes: Mapping[str, list[_Route]] = {
             id: [
-                _Route(m.upstream.name, engine, m.weight)
-                for m, engine in pairs
-                if id in m.upstream.names
+                _Route(backend, engine)
+                for backend, engine in zip(backends, self._engines, strict=True)
+                if id in backend.upstream.names
             ]
-            for id in self._records
+            for id in self._models
         }
 
     async def start(self) -> None:
-        """Look at every upstream; those that are down may come up later."""
+        """Check every upstream once; those that are down may come up later."""
         await asyncio.gather(*(engine.start() for engine in self._engines))
 
     async def aclose(self) -> None:
-        """Close the connections to all."""
+        """Close the connections to all upstreams."""
         await asyncio.gather(*(engine.aclose() for engine in self._engines))
 
-    def record_of(self, model: str) -> ModelInfo | None:
-        """Return the record under which ``model`` is served."""
-        return self._records.get(model)
+    def find_model(self, model: str) -> ModelInfo | None:
+        """Return how ``model`` is served, or ``None`` if it is not."""
+        return self._models.get(model)
 
     def models(self) -> list[ModelInfo]:
-        """Return what is served."""
-        return list(self._records.values())
+        """Return the models that are served."""
+        return list(self._models.values())
 
-    def weights_of(self, model_info: ModelInfo) -> str:
-        """Return the upstreams' name for the weights; all, if they call them differently."""
-        names = (place.engine.weights_of(model_info) for place in self._places[model_info.id])
+    def weights_name(self, model_info: ModelInfo) -> str:
+        """Return the upstreams' name for the weights; all names, if they differ."""
+        names = (route.engine.weights_name(model_info) for route in self._routes[model_info.id])
         return ", ".join(dict.fromkeys(names))
 
     def upstreams(self) -> list[UpstreamState]:
-        """Return what is known of every upstream."""
+        """Return the state of every upstream."""
         return [state for engine in self._engines for state in engine.upstreams()]
 
-    async def generate(self, job: EngineRequest) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Delta, None]:
         """Yield the answer of the first upstream that gives one."""
-        failure: APIError | None = None
-        for place in _in_order(self._places[job.model_info.id]):
-            begun = False
+        errors: list[APIError] = []
+        for route in _by_load(self._routes[request.model_info.id]):
+            started = False
             try:
-                async with aclosing(place.engine.generate(job)) as deltas:
+                async with aclosing(route.engine.generate(request)) as deltas:
                     async for delta in deltas:
-                        yield delta if begun else place.marked(delta, job)
-                        begun = True
+                        yield delta if started else route.sign(delta, request)
+                        started = True
                 return
-            except APIError as refusal:
-                if begun or not _is_of_place(refusal):
+            except APIError as error:
+                if started or not _may_succeed_elsewhere(error):
                     raise
-                failure = _worse(failure, refusal)
-        raise failure or APIError(*UNAVAILABLE)
+                errors.append(error)
+        raise reduce(_error_to_report, errors)
 
 
 class _Route:
-    """An upstream's place among those that serve one model."""
+    """One of the upstreams that serve a model.
 
-    def __init__(self, name: str, engine: OpenAIEngine, weight: float) -> None:
-        self.name = name
+    Attributes:
+        credit: what the upstream is owed of the requests, as in smooth weighted round-robin.
+    """
+
+    def __init__(self, backend: Backend, engine: OpenAIEngine) -> None:
+        self.name = backend.upstream.name
         self.engine = engine
-        self.weight = weight
+        self.weight = backend.weight
         self.credit = 0.0
 
     @property
     def load(self) -> float:
         return self.engine.under_way / self.weight
 
-    def marked(self, delta: Delta, job: EngineRequest) -> Delta:
-        """Say in the first piece who answers."""
-        by = self.engine.weights_of(job.model_info)
-        return replace(delta, served_by=by, raw={"upstream": self.name})
+    def sign(self, delta: Delta, request: EngineRequest) -> Delta:
+        """Return the first piece with the names of the upstream and of its weights."""
+        weights = self.engine.weights_name(request.model_info)
+        return replace(delta, served_by=weights, raw={"upstream": self.name})
 
 
-def _in_order(places: Sequence[_Route]) -> list[_Route]:
-    """The places to try, best first; shares between idle ones are as their weights."""
-    able = [place for place in places if not place.engine.is_down] or list(places)
-    for place in able:
-        place.credit += place.weight
-    able.sort(key=lambda place: (place.load, -place.credit))
-    able[0].credit -= sum(place.weight for place in able)
-    return able
+def _by_load(routes: Sequence[_Route]) -> list[_Route]:
+    """Return the routes to try, best first; idle upstreams share requests by their weights."""
+    healthy = [route for route in routes if not route.engine.is_down] or list(routes)
+    for route in healthy:
+        route.credit += route.weight
+    healthy.sort(key=lambda route: (route.load, -route.credit))
+    healthy[0].credit -= sum(route.weight for route in healthy)
+    return healthy
 
 
-def _is_of_place(refusal: APIError) -> bool:
-    """Whether another place may answer what this one did not."""
-    return is_servers_fault(refusal) or isinstance(refusal, UnsupportedByUpstream)
+def _may_succeed_elsewhere(error: APIError) -> bool:
+    return is_servers_fault(error) or isinstance(error, UnsupportedByUpstream)
 
 
-def _worse(found: APIError | None, other: APIError) -> APIError:
-    """What to tell if all failed: too many calls rather than anything else, for that passes.
+def _error_to_report(first: APIError, second: APIError) -> APIError:
+    """Return which of two upstreams' errors the caller gets.
 
-    What one cannot take is told only if no other was there to take it.
+    A 429 comes before all others, because the caller can wait for its end. A parameter that one
+    kind of upstream lacks comes last: another upstream has it, but could not answer now.
     """
-    if found is None:
-        return other
-    return found if found.status == 429 or isinstance(other, UnsupportedByUpstream) else other
+    if first.status == 429 or isinstance(second, UnsupportedByUpstream):
+        return first
+    return second

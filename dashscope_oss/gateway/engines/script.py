@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.engines.scripted import Answer, Entry, Fault
+from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptEntry
 
 _FORM = (
     'It is a JSON list of answers {"text": "…"} and faults {"status": 429, "code": "…", '
@@ -45,7 +45,7 @@ class _Fault(_Form):
     cut: bool = False
 
 
-def load_script(file: Path) -> list[Entry]:
+def load_script(file: Path) -> list[ScriptEntry]:
     """Return the answers and faults that ``file`` lists.
 
     Raises:
@@ -58,7 +58,7 @@ def load_script(file: Path) -> list[Entry]:
         raise ConfigurationError(f"cannot use the script {file}: {_why(error)}. {_FORM}") from error
 
 
-def scripted_entry(entry: Entry | Mapping[str, object]) -> Entry:
+def to_script_entry(entry: ScriptEntry | Mapping[str, object]) -> ScriptEntry:
     """Return an entry of a script; a dict has the form of the file's.
 
     Raises:

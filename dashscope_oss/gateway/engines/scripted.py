@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import Cut, EngineRequest, Received
+from dashscope_oss.gateway.engines.engine import DropConnection
+from dashscope_oss.gateway.engines.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
@@ -69,7 +70,7 @@ class Fault:
     cut: bool = False
 
 
-Entry: TypeAlias = Answer | Fault | Callable[[EngineRequest], "Answer | Fault"]
+ScriptEntry: TypeAlias = Answer | Fault | Callable[[EngineRequest], "Answer | Fault"]
 
 
 class ScriptedEngine:
@@ -80,10 +81,10 @@ class ScriptedEngine:
         base_url: set by whoever serves it.
     """
 
-    def __init__(self, script: Sequence[Entry] = ()) -> None:
-        self._script: Sequence[Entry] = script or (_parrot,)
+    def __init__(self, script: Sequence[ScriptEntry] = ()) -> None:
+        self._script: Sequence[ScriptEntry] = script or (_parrot,)
         self._next = 0
-        self.requests: list[Received] = []
+        self.requests: list[RecordedRequest] = []
         self.base_url = ""
 
     async def start(self) -> None:
@@ -92,7 +93,7 @@ class ScriptedEngine:
     async def aclose(self) -> None:
         """Nothing to let go of."""
 
-    def record_of(self, model: str) -> ModelInfo | None:
+    def find_model(self, model: str) -> ModelInfo | None:
         """Every model in the registry is served."""
         return lookup.known_model(model)
 
@@ -100,7 +101,7 @@ class ScriptedEngine:
         """Return every model in the registry."""
         return lookup.all_models()
 
-    def weights_of(self, model_info: ModelInfo) -> str:
+    def weights_name(self, model_info: ModelInfo) -> str:
         """There are none."""
         return "none (scripted)"
 
@@ -121,7 +122,7 @@ async def _failing(fault: Fault) -> AsyncGenerator[Delta, None]:
     for number in range(fault.after or 0):
         yield Delta(text=f"piece {number + 1} ")
     if fault.cut:
-        raise Cut
+        raise DropConnection
     raise APIError(fault.status, fault.code, fault.message)
 
 

@@ -27,7 +27,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MAGIC = b"GGUF"
 
 
-def fetched() -> Path:
+def fetch() -> Path:
     """Return the stand-in's file, fetched now if it is not in the cache yet.
 
     The cache is the user's cache folder, or the folder that ``DASHSCOPE_OSS_CACHE`` names.
@@ -37,7 +37,7 @@ def fetched() -> Path:
     """
     file = cache_folder() / FILE
     if not file.exists():
-        _fetch(file)
+        _fetch_into(file)
     if digest(file) != SHA256:
         raise ConfigurationError(
             f"the model file {file} is damaged (wrong sha256): delete it and start again"
@@ -45,7 +45,7 @@ def fetched() -> Path:
     return file
 
 
-def checked(file: Path) -> Path:
+def check_gguf(file: Path) -> Path:
     """Return a user's model file if it is one.
 
     Raises:
@@ -80,7 +80,7 @@ def digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _fetch(file: Path) -> None:
+def _fetch_into(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

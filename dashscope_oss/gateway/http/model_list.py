@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import Engine
+from dashscope_oss.gateway.engines.engine import Engine
 from dashscope_oss.registry.model_info import ModelInfo
 
 _PAGE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
@@ -35,7 +35,7 @@ def _model(engine: Engine, model_info: ModelInfo) -> dict[str, object]:
         "model": model_info.id,
         "provider": model_info.maker,
         "opensource": True,
-        "served_by": engine.weights_of(model_info),
+        "served_by": engine.weights_name(model_info),
     }
 
 

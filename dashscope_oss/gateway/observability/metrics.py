@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dashscope_oss.gateway.engines.engine_request import Engine
-from dashscope_oss.gateway.engines.health import states
+from dashscope_oss.gateway.engines.engine import Engine
+from dashscope_oss.gateway.engines.health import upstream_states
 from dashscope_oss.gateway.observability.access_log import Entry
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -141,7 +141,7 @@ class _Upstreams(Collector):
         under_way = GaugeMetricFamily(f"{_UPSTREAM}_requests_under_way", "Calls now", labels=_BY)
         calls = CounterMetricFamily(f"{_UPSTREAM}_requests", "Calls sent to it", labels=_BY)
         failures = CounterMetricFamily(f"{_UPSTREAM}_failures", "By its fault", labels=_BY)
-        for state in states(self._engine):
+        for state in upstream_states(self._engine):
             name = (state.name,)
             healthy.add_metric(name, float(state.healthy is not False))
             under_way.add_metric(name, state.under_way)

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from dashscope_oss._version import __version__
-from dashscope_oss.gateway.engines.engine_request import Engine
-from dashscope_oss.gateway.engines.health import ready, states
+from dashscope_oss.gateway.engines.engine import Engine
+from dashscope_oss.gateway.engines.health import is_ready, upstream_states
 from dashscope_oss.gateway.observability.metrics import Metrics, Totals
 from dashscope_oss.registry.model_info import ModelInfo
 
@@ -24,9 +24,10 @@ def health(engine: Engine) -> tuple[int, dict[str, object]]:
 
     It is open to anybody: upstreams are told by name only.
     """
-    well = ready(engine)
+    well = is_ready(engine)
     upstreams = [
-        {"name": state.name, "healthy": state.healthy is not False} for state in states(engine)
+        {"name": state.name, "healthy": state.healthy is not False}
+        for state in upstream_states(engine)
     ]
     status = "ready" if well else "unready"
     return 200 if well else 503, {**_ABOUT, "status": status, "upstreams": upstreams}
@@ -36,8 +37,8 @@ def overview(engine: Engine, metrics: Metrics) -> dict[str, object]:
     """Return what the status page shows: models, upstreams, and the numbers since the start."""
     return {
         **_ABOUT,
-        "ready": ready(engine),
-        "upstreams": [asdict(state) for state in states(engine)],
+        "ready": is_ready(engine),
+        "upstreams": [asdict(state) for state in upstream_states(engine)],
         "models": [_model(engine, metrics, model_info) for model_info in engine.models()],
         "totals": asdict(_sum(metrics)),
     }
@@ -47,7 +48,7 @@ def _model(engine: Engine, metrics: Metrics, model_info: ModelInfo) -> dict[str,
     totals = metrics.totals.get(model_info.id, Totals())
     return {
         "model": model_info.id,
-        "served_by": engine.weights_of(model_info),
+        "served_by": engine.weights_name(model_info),
         "endpoint": model_info.endpoint,
         "prompt_form": None if model_info.takes_messages else _prompt_form(model_info),
         **asdict(totals),

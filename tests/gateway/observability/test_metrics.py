@@ -16,10 +16,10 @@ from dashscope_oss.gateway import (
     OpenAIEngine,
     ScriptedEngine,
     Upstream,
-    load_balancer_of,
+    build_load_balancer,
     serving,
 )
-from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.observability.metrics import OTHER
 from dashscope_oss.gateway.security.access import AccessSettings, hashed
 from dashscope_oss.messages import Delta, Usage
@@ -138,8 +138,8 @@ def test_what_limits_refuse_is_counted_by_key():
 
 
 def two_upstreams(good, bad):
-    return load_balancer_of(
-        parse_settings(
+    return build_load_balancer(
+        parse_config(
             f"""
             [upstreams.good]
             url = "{good.url}"

@@ -7,8 +7,8 @@ import re
 import httpx
 import pytest
 
-from dashscope_oss.gateway import Answer, Fault, Gateway, load_balancer_of, serving
-from dashscope_oss.gateway.config import parse_settings
+from dashscope_oss.gateway import Answer, Fault, Gateway, build_load_balancer, serving
+from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Usage
 from tests.gateway.fake_upstream import Server, failed
 
@@ -44,7 +44,7 @@ def test_a_gateway_that_can_answer_is_ready(root, path):
 
 def fleet(*servers):
     tables = [f'[upstreams.gpu{n}]\nurl = "{s.url}"\n' for n, s in enumerate(servers)]
-    return load_balancer_of(parse_settings("".join(tables) + f'[models."{MODEL}"]\n', "test"))
+    return build_load_balancer(parse_config("".join(tables) + f'[models."{MODEL}"]\n', "test"))
 
 
 @pytest.mark.parametrize(("healthy", "status"), [((200, 500), 200), ((500, 500), 503)])

@@ -22,7 +22,7 @@ import httpx
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.api_error import NOT_JSON, UNAVAILABLE, APIError
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
-from dashscope_oss.gateway.engines.openai.upstream import Health, Upstream, UpstreamState
+from dashscope_oss.gateway.engines.openai.upstream import HealthCheck, Upstream, UpstreamState
 from dashscope_oss.gateway.engines.openai.upstream_request import call_for, turns_of
 from dashscope_oss.gateway.engines.openai.upstream_response import (
     UNREADABLE,
@@ -32,6 +32,7 @@ from dashscope_oss.gateway.engines.openai.upstream_response import (
     refusal_for,
     words_of,
 )
+from dashscope_oss.gateway.engines.served_models import unregistered_model
 from dashscope_oss.messages import Delta, Message
 from dashscope_oss.protocol.streaming.sse import Decoder
 from dashscope_oss.registry import lookup
@@ -82,20 +83,20 @@ class OpenAIEngine:
         if self._http is not None:
             await self._http.aclose()
 
-    def record_of(self, model: str) -> ModelInfo | None:
+    def find_model(self, model: str) -> ModelInfo | None:
         """Return the record of ``model`` if it is served; a conservative one for a new id."""
         if self._upstream.default is None and model not in self._upstream.names:
             return None
-        return lookup.known_model(model) or new_record(model)
+        return lookup.known_model(model) or unregistered_model(model)
 
     def models(self) -> list[ModelInfo]:
         """Return what is served by name; with a default, any other id is served too."""
-        named = [lookup.known_model(id) or new_record(id) for id in self._upstream.names]
+        named = [lookup.known_model(id) or unregistered_model(id) for id in self._upstream.names]
         if self._upstream.default is None:
             return named
         return [*lookup.all_models(), *(r for r in named if lookup.known_model(r.id) is None)]
 
-    def weights_of(self, model_info: ModelInfo) -> str:
+    def weights_name(self, model_info: ModelInfo) -> str:
         """Return the server's name for the weights."""
         return self._upstream.names.get(model_info.id) or self._upstream.default or model_info.id
 
@@ -128,7 +129,7 @@ class OpenAIEngine:
     async def generate(self, job: EngineRequest) -> AsyncGenerator[Delta, None]:
         """Yield the server's answer in pieces."""
         path, body = call_for(
-            job, self._upstream, weights=self.weights_of(job.model_info), turns=self._turns(job)
+            job, self._upstream, weights=self.weights_name(job.model_info), turns=self._turns(job)
         )
         content = _json(self._completed(body))
         reader = AnswerReader(self.context)
@@ -177,12 +178,12 @@ class OpenAIEngine:
             raise RuntimeError("start() was not called")
         return self._http
 
-    async def _keep_looking(self, health: Health) -> None:
+    async def _keep_looking(self, health: HealthCheck) -> None:
         while True:
             await asyncio.sleep(health.interval)
             await self._look(health)
 
-    async def _look(self, health: Health) -> None:
+    async def _look(self, health: HealthCheck) -> None:
         """Ask the server whether it is well, and say when that has changed."""
         try:
             # For all of the answer: the client's own limits are between two pieces.
@@ -312,13 +313,6 @@ def _json(body: Mapping[str, object]) -> bytes:
 def is_servers_fault(refusal: APIError) -> bool:
     """Whether another server might have answered what this one did not."""
     return refusal.status != 400
-
-
-def new_record(id: str) -> ModelInfo:
-    """Return a record for an id that the registry lacks: the server decides what it can."""
-    return ModelInfo(
-        id=id, family="unknown", maker="unknown", tools=True, thinking="unknown", source="--model"
-    )
 
 
 async def _body(response: httpx.Response) -> bytes:

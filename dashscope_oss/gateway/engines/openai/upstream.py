@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 Api: TypeAlias = Literal["auto", "chat", "completions"]
 Kind: TypeAlias = Literal["vllm", "sglang", "llama.cpp", "ollama"]
 
-PATIENCE = 300.0
+DEFAULT_TIMEOUT = 300.0
 """Seconds between two pieces of an answer, if nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class HealthCheck:
     """How a server is watched in the background: it is well while it answers with a 2xx.
 
     Attributes:
@@ -53,8 +53,8 @@ class Upstream:
     default: str | None = None
     api: Api = "auto"
     apis: Mapping[str, Api] = field(default_factory=dict)
-    timeout: float = PATIENCE
-    health: Health | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    health: HealthCheck | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,19 @@
+"""Variants of a model's record under which a gateway serves it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dashscope_oss.registry.model_info import ModelInfo
+
+
+def modernize(model_info: ModelInfo) -> ModelInfo:
+    """Return the record without the early models' habits: no echo, and usage in every reply."""
+    return replace(model_info, echo="none", reports_usage=True)
+
+
+def unregistered_model(id: str) -> ModelInfo:
+    """Return a record for an id that the registry lacks; the server decides what it can do."""
+    return ModelInfo(
+        id=id, family="unknown", maker="unknown", tools=True, thinking="unknown", source="--model"
+    )
