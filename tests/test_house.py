@@ -1,243 +1,172 @@
-"""The shape of the repository: floors, names, docstrings, and what no file may hold."""
+"""The shape of the packages: floors, folders and sizes. CONTRIBUTING.md draws the same house.
+
+Each rule lists all that breaks it.
+"""
 
 import ast
-import importlib
-import inspect
-import re
 from collections.abc import Iterator
-from contextlib import suppress
-from fnmatch import fnmatch
-from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
+from tests.house import (
+    ADAPTERS,
+    CORE,
+    EDGES,
+    FOLDERS,
+    MODULES,
+    PACKAGES,
+    PATHS,
+    ROOT,
+    check,
+    dotted,
+    is_within,
+    parse,
+    where,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-CORE = "dashscope_oss"
-ADAPTERS = ("langchain_dashscope_oss", "llama_index_dashscope_oss")
-CONFORMANCE = "llama_index_dashscope_oss.conformance"
-FRAMEWORKS = ("langchain", "langchain_core", "llama_index")
-
-# From the ground up; a package stands for all its modules, the core's own name for its facade.
+# From the ground up. A name stands for a file, or for a folder's own files; `dashscope_oss` is the
+# facade. What stands below `a.b` may be used by it, and not the other way round.
 FLOORS = (
-    ("messages", "mould", "errors", "sse", "llama2_vocabulary", "_version"),
-    ("stops", "thoughts", "templates", "retry"),
-    ("model_info", "rows", "models"),
-    ("tokens", "checks", "request", "reply", "framing", "channels", "deltas"),
-    (
-        "endpoint",
-        "failures",
-        "deadlines",
-        "network",
-        "async_network",
-        "pool",
-        "async_pool",
-        "client",
-        "gateway",
-    ),
-    (CORE,),
-    ("cli", "__main__", "demo", "pytest_plugin", "table", *ADAPTERS, CONFORMANCE),
+    ("dashscope_oss._version", "dashscope_oss.messages"),
+    ("dashscope_oss.errors",),
+    ("dashscope_oss.prompts",),
+    ("dashscope_oss.registry",),
+    ("dashscope_oss.tokens",),
+    ("dashscope_oss.protocol",),
+    ("dashscope_oss.transport",),
+    ("dashscope_oss",),
+    ("dashscope_oss.gateway", *ADAPTERS),
+    ("dashscope_oss.cli", "dashscope_oss.pytest_plugin"),
+    ("dashscope_oss.__main__",),
 )
-FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
-MODEL_NAMES = {"id", "model", "model_id", "model_name", "family", "maker"}
-TEXT_TESTS = {"startswith", "endswith", "removeprefix", "find", "count", "match", "search"}
-
-
-def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+MAX_ENTRIES = 10
+MAX_FILE_LINES = 450
+MAX_FUNCTION_LINES = 40
+MAX_TRANSPORT_LINES = 1300
+UNCOUNTED = ("__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__")
 
 
-MODULES = {
-    module_of(path): ast.parse(path.read_text("utf-8"), str(path))
-    for package in (CORE, *ADAPTERS)
-    for path in sorted((ROOT / package).rglob("*.py"))
-}
+def floor_of(module: str) -> str | None:
+    """The name in FLOORS that a module belongs to; the facade stands for no other file."""
+    if module == CORE:
+        return CORE
+    names = [name for name in FLOOR if name != CORE and is_within(module, name)]
+    return max(names, key=len, default=None)
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
-    """Every name that a module imports, in full; what stands inside functions too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports name the whole path"
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+def test_every_file_stands_on_a_floor():
+    """A new file or folder of the core is entered in FLOORS, and in CONTRIBUTING.md."""
+    check("floor", (module for module in MODULES if floor_of(module) is None))
 
 
-def within(name: str) -> str | None:
-    """The module of ours that an imported name is, or is a part of."""
-    while name and name not in MODULES:
-        name = name.rpartition(".")[0]
-    return name or None
+def test_imports_go_down():
+    """A module imports from its own folder or from lower floors."""
+    arrows = ((module, other) for module in MODULES for other in sorted(EDGES[module]))
+    check("arrow", (f"{a} -> {b}" for a, b in arrows if not goes_down(floor_of(a), floor_of(b))))
 
 
-def edges(module: str) -> set[str]:
-    return {found for name in imports(MODULES[module]) if (found := within(name))} - {module}
+def goes_down(importer: str | None, imported: str | None) -> bool:
+    return importer == imported or FLOOR.get(importer or "", 0) > FLOOR.get(imported or "", 0)
 
 
-def part(module: str) -> str:
-    """What the floors call a module: its file or package in the core, else its package."""
-    if module.startswith(CONFORMANCE):
-        return CONFORMANCE
-    package, _, rest = module.partition(".")
-    return rest.partition(".")[0] or package if package == CORE else package
+def circles(graph: dict[str, set[str]]) -> Iterator[str]:
+    """Every set of names that reach each other, as text."""
+    reach = {name: reachable(graph, name) for name in graph}
+    groups = {tuple(sorted(b for b in reach[a] if a in reach[b])) for a in graph}
+    yield from (" <-> ".join(group) for group in sorted(groups) if group)
 
 
-def test_every_module_stands_on_a_floor():
-    """A new file of the core is entered in FLOORS, and in CONTRIBUTING.md."""
-    assert {part(module) for module in MODULES} <= FLOOR.keys()
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    ahead = [*graph[start]]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += graph[name]
+    return reached
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down(module):
-    """A module imports from its own floor or from lower ones."""
-    above = {other for other in edges(module) if FLOOR[part(other)] > FLOOR[part(module)]}
-    assert not above
+def folder_of(module: str) -> str:
+    """The folder of a module; a file in the core's root counts as a folder of its own."""
+    path = PATHS[module]
+    return f"{CORE}/{path.name}" if path.parent == ROOT / CORE else where(path.parent)
 
 
-def test_there_is_no_circle():
-    """Modules of one floor do not import each other in a ring."""
-    TopologicalSorter({module: edges(module) for module in MODULES}).prepare()
+def test_there_is_no_circle_between_files():
+    check("circle of files", circles(EDGES))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(CORE) and part(m) != "demo"])
-def test_the_core_knows_no_framework(module):
-    """Nothing in the core but the demo imports a framework or an adapter."""
-    foreign = {name.partition(".")[0] for name in imports(MODULES[module])}
-    assert foreign.isdisjoint((*FRAMEWORKS, *ADAPTERS))
+def test_there_is_no_circle_between_folders():
+    graph: dict[str, set[str]] = {folder_of(module): set() for module in MODULES}
+    for module, others in EDGES.items():
+        graph[folder_of(module)] |= {folder_of(other) for other in others} - {folder_of(module)}
+    check("circle of folders", circles(graph))
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_adapters_do_not_know_each_other(adapter):
-    """An adapter imports its own framework and the core."""
-    strangers = {*ADAPTERS, "langchain_core" if "llama" in adapter else "llama_index"} - {adapter}
-    for module in (m for m in MODULES if m.startswith(adapter)):
-        assert strangers.isdisjoint(name.partition(".")[0] for name in imports(MODULES[module]))
+def test_a_subfolder_does_not_use_the_folder_that_it_is_in():
+    """It is lower: protocol may use protocol/streaming, and not the other way round."""
+    pairs = ((module, other) for module in MODULES for other in sorted(EDGES[module]))
+    inside = (f"{a} -> {b}" for a, b in pairs if folder_of(a).startswith(f"{folder_of(b)}/"))
+    check("subfolder", inside)
 
 
-def test_the_conformance_suite_stands_apart():
-    """It needs pytest, which an application has not: nothing but its own modules imports it."""
-    users = {module for module in MODULES if any(part(m) == CONFORMANCE for m in edges(module))}
-    assert {part(module) for module in users} == {CONFORMANCE}
+def test_folders_hold_at_most_ten_things():
+    """Files and subfolders; what every package has is not counted."""
+    sizes = {folder: len([*entries(folder)]) for folder in FOLDERS}
+    full = (f"{where(f)} holds {size}" for f, size in sizes.items() if size > MAX_ENTRIES)
+    check("entries", full)
 
 
-def names_model(node: ast.expr) -> bool:
-    last = {ast.Attribute: "attr", ast.Name: "id"}.get(type(node))
-    return last is not None and getattr(node, last) in MODEL_NAMES
+def entries(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.name not in UNCOUNTED)
 
 
-def holds_text(node: ast.expr) -> bool:
-    if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        return any(holds_text(element) for element in node.elts)
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != ""
+def test_every_folder_says_what_it_is_for():
+    """In the docstring of its __init__."""
+    trees = {folder: MODULES.get(dotted(folder / "__init__.py")) for folder in FOLDERS}
+    silent = (where(f) for f, tree in trees.items() if tree is None or not ast.get_docstring(tree))
+    check("docstring of a folder", silent)
 
 
-def decides_by_name(node: ast.AST) -> bool:
-    """Whether code asks what a model is called: model.startswith("x"), model == "x", "x" in id."""
-    if isinstance(node, ast.Compare):
-        sides = [node.left, *node.comparators]
-        return any(map(names_model, sides)) and any(map(holds_text, sides))
-    if isinstance(node, ast.Match):
-        return names_model(node.subject)
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return False
-    parties = [node.func.value, *node.args]
-    return node.func.attr in TEXT_TESTS and any(map(names_model, parties))
-
-
-@pytest.mark.parametrize("module", [module for module in MODULES if part(module) != "rows"])
-def test_no_code_decides_by_the_name_of_a_model(module):
-    """What sets a model apart is a field of its row."""
-    found = [node for node in ast.walk(MODULES[module]) if decides_by_name(node)]
-    assert [ast.unparse(node) for node in found] == []
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        'model.startswith("llama")',
-        'self.model == "ziya"',
-        'info.id in ("a", "b")',
-        '"llama" in model_name',
-        're.match("qwen", request.model)',
-        'record.family != "llama2"',
-    ],
+PYTHON = sorted(
+    path
+    for folder in (*PACKAGES, "benchmarks", "examples", "notebooks", "tests")
+    for path in (ROOT / folder).rglob("*.py")
 )
-def test_deciding_by_name_is_noticed(code):
-    """The rule above sees the ways in which it is usually broken."""
-    assert decides_by_name(ast.parse(code, mode="eval").body)
 
 
-IGNORED = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
+def test_files_are_short():
+    """All but the catalog, which grows with the models."""
+    lengths = {where(path): len(path.read_text("utf-8").splitlines()) for path in PYTHON}
+    lengths.pop("dashscope_oss/registry/catalog.py")
+    long = {path: length for path, length in lengths.items() if length > MAX_FILE_LINES}
+    check("lines", (f"{path} has {length}" for path, length in long.items()))
 
 
-def files(folder: Path = ROOT) -> Iterator[Path]:
-    """Every file of the repository, committed or about to be."""
-    for path in folder.iterdir():
-        if path.name == ".git" or any(fnmatch(path.name, pattern) for pattern in IGNORED):
-            continue
-        if path.is_dir():
-            yield from files(path)
-        else:
-            yield path
+def test_functions_are_short():
+    """Docstrings are not counted."""
+    check("function", (f"{where(path)} {line}" for path in PYTHON for line in long_functions(path)))
 
 
-@pytest.mark.parametrize(
-    "forbidden",
-    [
-        pytest.param(r"\b(pypi|pythonhosted|anaconda|npmjs)[.](org|com|net)\b", id="registry"),
-        pytest.param(r"https?://[^\s\"'<>]+/simple\b", id="package-index"),
-        pytest.param(r"(?<![\w.:~/-])/(home|root|work|Users|opt)/\w", id="path-of-a-machine"),
-    ],
-)
-def test_no_file_names_a_registry_or_a_place_on_a_machine(forbidden):
-    """A clone works anywhere, with whatever index its user has set."""
-    found = {
-        str(path.relative_to(ROOT)): match[0]
-        for path in files()
-        if (match := re.search(forbidden, path.read_text("utf-8", errors="ignore")))
-    }
-    assert found == {}
+def long_functions(path: Path) -> Iterator[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
+            if length > MAX_FUNCTION_LINES:
+                yield f"{node.name} has {length} lines"
 
 
-PACKAGES = (CORE, f"{CORE}.gateway", *ADAPTERS)
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    if ast.get_docstring(node) is None:
+        return 0
+    return (node.body[0].end_lineno or 0) - node.body[0].lineno + 1
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_public_names_are_sorted_and_there(package):
-    """__all__ is in order, and what it promises exists."""
-    public = importlib.import_module(package)
-    assert list(public.__all__) == sorted(public.__all__)
-    assert [name for name in public.__all__ if not hasattr(public, name)] == []
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_public_things_say_what_they_are(package):
-    """Every public class and function has a docstring of its own."""
-    public = importlib.import_module(package)
-    things = {name: getattr(public, name) for name in public.__all__}
-    assert [
-        name
-        for name, thing in things.items()
-        if (inspect.isclass(thing) or inspect.isfunction(thing)) and not documented(name, thing)
-    ] == []
-
-
-def documented(name: str, thing: object) -> bool:
-    """A dataclass without a docstring gets its own signature for one: that does not count."""
-    own = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
-    return bool(own) and not own.startswith(f"{name}(")
-
-
-def test_the_readme_lists_the_models_of_the_registry(capsys):
-    """The table between the README's markers is what `dashscope-oss models --markdown` prints."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- models -->\n(.*?)<!-- /models -->", readme, re.DOTALL)
-    assert shown, "README.md has no <!-- models --> ... <!-- /models -->"
-    from dashscope_oss.cli import main
-
-    with suppress(SystemExit):
-        main(["models", "--markdown"])
-    assert shown[1].strip() == capsys.readouterr().out.strip()
+def test_the_transport_is_small():
+    """It stands on a maintained library: blank lines are not counted, docstrings are."""
+    folder = ROOT / CORE / "transport"
+    lines = [line for path in folder.rglob("*.py") for line in path.read_text("utf-8").splitlines()]
+    size = sum(map(bool, map(str.strip, lines)))
+    check("transport", [f"has {size} lines"] if size >= MAX_TRANSPORT_LINES else [])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dashscope_oss.cli import main
 from dashscope_oss.gateway import Answer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -25,3 +26,11 @@ def test_an_example_runs(block, gateway, capsys):
 
     shown = capsys.readouterr().out
     assert "Hangzhou" in shown or "print" not in block
+
+
+def test_the_models_are_those_of_the_registry(capsys):
+    """The table between the markers is what `dashscope-oss models --markdown` prints."""
+    table = re.search(r"<!-- models -->\n(.*?)<!-- /models -->", README, re.DOTALL)
+    assert main(["models", "--markdown"]) == 0
+    assert table
+    assert table[1].strip() == capsys.readouterr().out.strip()
