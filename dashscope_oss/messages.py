@@ -32,7 +32,18 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation, text only."""
+    """One turn of a conversation, text only.
+
+    Attributes:
+        role: who speaks.
+        content: the text.
+        tool_calls: the calls that an assistant's turn makes.
+        tool_call_id: the call that a tool's turn answers.
+        tool_name: the tool that a tool's turn comes from, if that is known. Not sent: the call
+            names it.
+        reasoning: what the model thought before this answer of its own.
+        partial: the answer goes on where this last turn of the assistant's ends.
+    """
 
     role: Role
     content: str
@@ -40,6 +51,7 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str | None = None
     partial: bool = False
+    tool_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
@@ -14,11 +14,11 @@ from langchain_core.output_parsers.openai_tools import (
 )
 from langchain_core.outputs import ChatGeneration
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
-from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from dashscope_oss.protocol.structured_output import read_object, read_partial_object
+
 Schema: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any]"
-_FENCE = "```"
 
 
 class Reader(Protocol):
@@ -54,10 +54,10 @@ def tool_reader(schema: Schema, *, optional: bool) -> Reader:
         only = message.model_copy(update={"tool_calls": calls})
         try:
             found = parser.parse_result([ChatGeneration(message=only)], partial=partial)
+            if isinstance(found, dict) and not partial:
+                _check_names(found, schema)
         except ValueError as error:
             raise _unreadable(str(error), message.text) from error
-        if isinstance(found, dict) and not partial:
-            _check_names(found, schema, str(found))
         return found
 
     return read
@@ -72,11 +72,16 @@ def text_reader(schema: Schema | None) -> Reader:
 
     def read(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
         if partial:
-            return _begun(message.text, form)
-        found = _object_in(message.text)
+            return read_partial_object(message.text, lambda found: _validated(form, found))
+        try:
+            return read_object(message.text, make)
+        except ValueError as error:
+            raise _unreadable(str(error), message.text) from error
+
+    def make(found: dict[str, Any]) -> Any:  # noqa: ANN401 - the schema's
         if form is None:
-            _check_names(found, schema, message.text)
-        return _validated(form, found, message.text)
+            _check_names(found, schema)
+        return _validated(form, found)
 
     return read
 
@@ -104,10 +109,10 @@ def _check_calls(message: AIMessage, name: str, *, found: bool, optional: bool) 
         raise _unreadable(f"the model did not call {name}", message.text)
 
 
-def _check_names(found: Mapping[str, Any], schema: Schema | None, text: str) -> None:
+def _check_names(found: Mapping[str, Any], schema: Schema | None) -> None:
     required = () if schema is None else json_schema(schema).get("required", ())
     if missing := [name for name in required if name not in found]:
-        raise _unreadable(f"the object lacks {', '.join(missing)}", text)
+        raise ValueError(f"the object lacks {', '.join(missing)}")
 
 
 def _is_json(text: str | None) -> bool:
@@ -118,57 +123,11 @@ def _is_json(text: str | None) -> bool:
     return True
 
 
-def _object_in(text: str) -> dict[str, Any]:
-    """Return the first JSON object in ``text``."""
-    decoder = json.JSONDecoder(strict=False)
-    for start in _starts(text):
-        try:
-            found: dict[str, Any] = decoder.raw_decode(text, start)[0]  # it begins with a brace
-        except ValueError:
-            continue
-        return found
-    raise _unreadable("the answer holds no whole JSON object", text)
-
-
-def _begun(text: str, form: type | None) -> Any:  # noqa: ANN401 - the schema's
-    """Return the object as far as it has come, or ``None``."""
-    start = next(_starts(text), -1)
-    if start < 0:
-        return None
-    try:
-        found = parse_partial_json(text[start:].partition(_FENCE)[0])
-        return _validated(form, found, text) if isinstance(found, dict) else None
-    except ValueError:
-        return None
-
-
-def _starts(text: str) -> Iterator[int]:
-    """Yield where an object may begin, never inside of another; at last, where a fence does."""
-    yield from _outer_braces(text, 0)
-    before, fence, _ = text.partition(_FENCE)
-    if fence:
-        yield from _outer_braces(text, len(before))
-
-
-def _outer_braces(text: str, start: int) -> Iterator[int]:
-    depth = 0
-    for at in range(start, len(text)):
-        if text[at] == "{":
-            if depth == 0:
-                yield at
-            depth += 1
-        elif text[at] == "}":
-            depth = max(0, depth - 1)
-
-
-def _validated(form: type | None, found: dict[str, Any], text: str) -> Any:  # noqa: ANN401
+def _validated(form: type | None, found: dict[str, Any]) -> Any:  # noqa: ANN401
     if form is None:
         return found
     make = getattr(form, "model_validate", None) or form.parse_obj  # type: ignore[attr-defined]
-    try:
-        return make(found)
-    except ValueError as error:
-        raise _unreadable(str(error), text) from error
+    return make(found)
 
 
 def _unreadable(why: str, text: str) -> OutputParserException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from langchain_core.runnables.utils import AddableDict
 
 from dashscope_oss.errors import (
     ConfigurationError,
-    ContextLengthError,
     DashScopeWarning,
-    UnsupportedInputError,
     warn,
 )
+from dashscope_oss.protocol import structured_output
+from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
 from dashscope_oss.registry.model_info import ModelInfo
 from langchain_dashscope_oss._objects import (
     Reader,
@@ -38,15 +37,13 @@ from langchain_dashscope_oss._objects import (
 Method: TypeAlias = Literal["function_calling", "json_mode", "json_schema", "prompt"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-_FORM = (
-    "Answer with one JSON object that follows this JSON schema, and with nothing else. "
-    "Do not repeat the schema.\n{schema}"
-)
-_ANY_FORM = "Answer with one JSON object and with nothing else."
-_AGAIN = "That answer cannot be used: {why}\nAnswer again, with nothing but the JSON object."
-_WHY_LIMIT = 500
-# Why a model cannot be shown its own answer again; what was wrong with that matters more.
-_UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
+_METHODS: dict[Method, structured_output.Method] = {
+    "function_calling": "tool",
+    "json_mode": "json_object",
+    "json_schema": "json_schema",
+    "prompt": "words",
+}
+_NAMES = {method: name for name, method in _METHODS.items()}
 
 
 def choose(model_info: ModelInfo, method: Method | None, thinking: bool | None) -> Method:
@@ -61,28 +58,24 @@ def choose(model_info: ModelInfo, method: Method | None, thinking: bool | None) 
         ConfigurationError: for a method that does not exist.
     """
     if method is None:
-        return _surest(model_info, thinking)
+        return _NAMES[structured_output.best_method(model_info, thinking)]
     if method not in METHODS:
         raise ConfigurationError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    able = _able(model_info, thinking)
-    if method in able:
+    at_rest = structured_output.known_methods(model_info)
+    known = structured_output.known_methods(
+        model_info, thinking=not model_info.can_be_forced(thinking)
+    )
+    nearest = _NAMES[structured_output.nearest_method(_METHODS[method], known)]
+    if nearest == method:
         return method
-    nearest: Method = "prompt"
-    if method == "json_schema" and "json_mode" in able:
-        nearest = "json_mode"
-    lacks = "thinks, and then has no" if method in _able_at_rest(model_info) else "does not know"
+    lacks = "thinks, and then has no" if _METHODS[method] in at_rest else "does not know"
+    names = [name for name in METHODS if _METHODS[name] in known]
     warn(
         f"{model_info.id} {lacks} method={method!r}; it falls back to {nearest!r}, with the "
-        f"schema in the prompt. It knows {', '.join(able)}.",
+        f"schema in the prompt. It knows {', '.join(names)}.",
         DashScopeWarning,
     )
     return nearest
-
-
-def forceable(model_info: ModelInfo, thinking: bool | None) -> bool:
-    """Whether a tool can be forced: the service forces none while a model thinks."""
-    switchable = model_info.thinking == "hybrid" and thinking is None
-    return switchable or not model_info.thinks(thinking)
 
 
 def check(
@@ -110,24 +103,24 @@ def parameters(
     if method == "function_calling":
         return {**said, "tool_choice": _choice(model_info, schema, thinking)}
     if method == "json_mode" or schema is None:
-        return {**said, "response_format": {"type": "json_object"}}
+        return {**said, "response_format": structured_output.response_format(None)}
     return {**said, "response_format": response_format(schema, strict=strict)}
 
 
 def response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """Return ``schema`` as the parameter that makes the service follow it."""
     made = json_schema(schema, strict=strict)
-    name = made.pop("title", "answer")
-    about = {"description": made.pop("description", None), "strict": strict}
-    said = {word: value for word, value in about.items() if value is not None}
-    return {"type": "json_schema", "json_schema": {"name": name, **said, "schema": made}}
+    return structured_output.response_format(
+        made,
+        name=made.pop("title", "answer"),
+        description=made.pop("description", None),
+        strict=strict,
+    )
 
 
 def form(schema: Schema | None) -> str:
     """Return the words that ask for an object of ``schema``."""
-    if schema is None:
-        return _ANY_FORM
-    return _FORM.format(schema=json.dumps(json_schema(schema), ensure_ascii=False))
+    return structured_output.instructions(None if schema is None else json_schema(schema))
 
 
 def reader(method: Method, schema: Schema | None, *, optional: bool) -> Reader:
@@ -263,7 +256,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
         found = self._found(self._model.invoke(turns, config, **kwargs))
         if again := self._again(turns, found):
             # Its answer may be something that it cannot be shown again.
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self._found(self._model.invoke(again, config, **kwargs))
         return self._handed(found)
 
@@ -277,7 +270,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
         turns = self._asking(given)
         found = self._found(await self._model.ainvoke(turns, config, **kwargs))
         if again := self._again(turns, found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self._found(await self._model.ainvoke(again, config, **kwargs))
         return self._handed(found)
 
@@ -294,7 +287,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
             yield from growing.push(chunk)
         found = self._found(growing.whole)
         if again := self._again(turns, found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self._found(self._model.invoke(again, config, **kwargs))
         yield from growing.end(found)
 
@@ -312,7 +305,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
                 yield piece
         found = self._found(growing.whole)
         if again := self._again(turns, found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self._found(await self._model.ainvoke(again, config, **kwargs))
         for piece in growing.end(found):
             yield piece
@@ -327,7 +320,7 @@ class ObjectOutput(Runnable[LanguageModelInput, Any]):
         if found.error is None or not self._repairs:
             return None
         why = str(found.error.args[0]).partition("For troubleshooting")[0].strip()
-        asked = HumanMessage(_AGAIN.format(why=why[:_WHY_LIMIT]))
+        asked = HumanMessage(structured_output.repair(why))
         return [*turns, AIMessage(found.raw.text), asked]
 
     def _handed(self, found: _Found) -> Any:  # noqa: ANN401 - the schema's
@@ -380,22 +373,12 @@ async def _one(given: LanguageModelInput) -> AsyncIterator[LanguageModelInput]:
     yield given
 
 
-def _surest(model_info: ModelInfo, thinking: bool | None) -> Method:
-    # While a model thinks it neither calls by force nor writes in a JSON mode.
-    if not forceable(model_info, thinking):
-        return "prompt"
-    if model_info.tools:
-        return "function_calling"
-    by_format: dict[str, Method] = {"json_schema": "json_schema", "json_object": "json_mode"}
-    return by_format.get(model_info.structured, "prompt")
-
-
 def _choice(
     model_info: ModelInfo,
     schema: Schema | None,
     thinking: bool | None,
 ) -> str | None:
-    if forceable(model_info, thinking):
+    if model_info.can_be_forced(thinking):
         return str(tool_of(schema)["name"])
     warn(
         f"{model_info.id} thinks, so the service cannot force it to call a tool: it may answer in "
@@ -403,23 +386,6 @@ def _choice(
         DashScopeWarning,
     )
     return None
-
-
-def _able(model_info: ModelInfo, thinking: bool | None) -> tuple[Method, ...]:
-    able = _able_at_rest(model_info)
-    if forceable(model_info, thinking):
-        return able
-    return tuple(method for method in able if method not in ("json_mode", "json_schema"))
-
-
-def _able_at_rest(model_info: ModelInfo) -> tuple[Method, ...]:
-    able = {
-        "function_calling": model_info.tools,
-        "json_mode": model_info.structured != "none",
-        "json_schema": model_info.structured in ("json_schema", "unknown"),
-        "prompt": True,
-    }
-    return tuple(method for method in METHODS if able[method])
 
 
 def _followed(message: HumanMessage, words: str) -> str | list[str | dict[str, Any]]:

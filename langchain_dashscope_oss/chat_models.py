@@ -24,8 +24,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from dashscope_oss import __version__, chat_request
-from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
+from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.tools import tool_choice as chosen_tool
 from dashscope_oss.registry.lookup import ModelInfo
 from langchain_dashscope_oss import _blocks
 from langchain_dashscope_oss._convert import (
@@ -120,7 +121,7 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
         made = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         with translated():
             model_info = self._tool_record(self._said(kwargs).get("model"))
-            choice = _tool_choice(tool_choice, made, model_info)
+            choice = chosen_tool(tool_choice, made, model_info.id)
         said: dict[str, Any] = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         bound = {name: value for name, value in said.items() if value is not None}
         return self.bind(tools=made, **{**bound, **kwargs})
@@ -341,37 +342,6 @@ class ChatDashScopeOSS(Settings, BaseChatModel):
 
     def _profile_is_own(self) -> bool:
         return self.profile is not None and self.profile == self._resolve_model_profile()
-
-
-def _tool_choice(
-    choice: str | dict[str, Any] | bool | None,
-    tools: Sequence[dict[str, Any]],
-    model_info: ModelInfo,
-) -> str | dict[str, Any] | None:
-    names = [tool.get("function", {}).get("name") for tool in tools]
-    if choice is True or choice in ("any", "required"):
-        return _forced(names[0]) if len(names) == 1 else _unforced(model_info)
-    if not isinstance(choice, str) or choice in ("auto", "none"):
-        return choice or None
-    if choice not in names:
-        raise UnsupportedInputError(
-            f"tool_choice {choice!r} is none of the tools {', '.join(map(str, names))}",
-            model=model_info.id,
-        )
-    return _forced(choice)
-
-
-def _unforced(model_info: ModelInfo) -> str:
-    warn(
-        f"{model_info.id}: the service cannot force a call of any of several tools; "
-        "tool_choice='auto' is sent",
-        DashScopeWarning,
-    )
-    return "auto"
-
-
-def _forced(name: object) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name}}
 
 
 def _profile(model_info: ModelInfo) -> ModelProfile:

@@ -42,6 +42,7 @@ from dashscope_oss.messages import Role
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.response import longer
 from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
+from dashscope_oss.protocol.tools import has_function, read_tool_call, write_tool_calls
 from llama_index_dashscope_oss import _context_window
 
 Response = TypeVar("Response", ChatResponse, CompletionResponse)
@@ -63,14 +64,22 @@ _TEXTS = ModelCloner(TextBlock(text=""))
 _MESSAGES = ModelCloner(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")]))
 
 
-def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
+def to_messages(
+    messages: Sequence[ChatMessage], model: str, *, in_words: bool = False
+) -> list[Message]:
     """Return the neutral form of ``messages``; text blocks are joined by line breaks.
+
+    Args:
+        messages: the conversation.
+        model: its id, for errors.
+        in_words: results of tools will be told in words, so they need not name their call, and
+            the role ``function`` is taken for ``tool``.
 
     Raises:
         UnsupportedInputError: for a block that is no text, the role ``function``, or a tool's
             result without ``additional_kwargs["tool_call_id"]``.
     """
-    return [_to_message(message, model) for message in messages]
+    return [_to_message(message, model, in_words=in_words) for message in messages]
 
 
 def chat_response(request: Request, reply: Reply, delta: Delta | None = None) -> ChatResponse:
@@ -201,43 +210,19 @@ def _selected(call: ToolCall, model: str, *, whole: bool) -> dict[str, Any]:
     return found
 
 
-def tool_choice(
-    choice: str | dict[str, Any] | None, tools: Sequence[dict[str, Any]], *, required: bool
-) -> str | dict[str, Any] | None:
-    """Return the service's form of a choice: ``auto``, ``none`` or one function.
-
-    Args:
-        choice: one of these, the name of a tool, or ``required``.
-        tools: the tools in OpenAI's form.
-        required: whether a tool must be called, if ``choice`` says nothing.
-
-    Raises:
-        UnsupportedInputError: if any of several tools must be called.
-    """
-    if choice is None and required:
-        choice = "required"
-    if choice is None or isinstance(choice, dict) or choice in ("auto", "none"):
-        return choice
-    if choice != "required":
-        return {"type": "function", "function": {"name": choice}}
-    if len(tools) != 1:
-        raise UnsupportedInputError(
-            f"the service cannot force 'one of {len(tools)} tools', only one that is named; "
-            "pass tool_choice with its name, or this tool alone"
-        )
-    return {"type": "function", "function": {"name": tools[0]["function"]["name"]}}
-
-
-def _to_message(message: ChatMessage, model: str) -> Message:
+def _to_message(message: ChatMessage, model: str, *, in_words: bool) -> Message:
     role = _ROLES.get(message.role)
+    if in_words and message.role is MessageRole.FUNCTION:
+        role = "tool"
     if role is None:
         raise UnsupportedInputError(
             f"unknown role {message.role.value!r}; use one of "
             + ", ".join(known.value for known in _ROLES),
             model=model,
         )
-    call_id = message.additional_kwargs.get("tool_call_id") if role == "tool" else None
-    if role == "tool" and not call_id:
+    known = message.additional_kwargs if role == "tool" else {}
+    call_id = known.get("tool_call_id")
+    if role == "tool" and not (call_id or in_words):
         raise UnsupportedInputError(
             "a tool's result must name its call in additional_kwargs['tool_call_id']", model=model
         )
@@ -246,6 +231,7 @@ def _to_message(message: ChatMessage, model: str) -> Message:
         content="\n".join(_texts(message.blocks, model)),
         tool_calls=tool_calls(message),
         tool_call_id=call_id,
+        tool_name=known.get("name"),
     )
 
 
@@ -265,26 +251,18 @@ def _texts(blocks: Iterable[ContentBlock], model: str) -> Iterator[str]:
 
 def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object of OpenAI's package)
     data = call if isinstance(call, dict) else call.model_dump()
-    if not isinstance(data.get("function"), dict):
+    if not has_function(data):
         raise UnsupportedInputError("additional_kwargs['tool_calls'] is not in OpenAI's form")
     function = data["function"]
-    return ToolCall(
-        data.get("id") or "", function.get("name") or "", _json(function.get("arguments"))
+    return read_tool_call(
+        {**data, "function": {**function, "arguments": _json(function.get("arguments"))}}
     )
 
 
 def _listed_calls(calls: Sequence[ToolCall]) -> dict[str, Any]:
     if not calls:
         return {}
-    listed = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls
-    ]
-    return {"tool_calls": listed}
+    return {"tool_calls": write_tool_calls(calls)}
 
 
 def _blocks(reply: Reply, *, whole: bool) -> list[ContentBlock]:

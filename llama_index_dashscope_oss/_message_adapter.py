@@ -6,19 +6,15 @@ memory that was cut may begin with an answer. Nothing of it is left out: it is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import takewhile
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+from llama_index.core.base.llms.types import ChatMessage
 
 from dashscope_oss import Message, ModelInfo
 from dashscope_oss.prompts.templates import PromptTemplate
-from dashscope_oss.prompts.turn_order import fold_system_turns
+from dashscope_oss.prompts.turn_order import fold_stray_turns, tell_tools_in_words
 from llama_index_dashscope_oss import _convert
-
-_RESULTS = (MessageRole.TOOL, MessageRole.FUNCTION)
-_NOTHING = TextBlock(text="")
 
 
 def suited(messages: Sequence[ChatMessage], model_info: ModelInfo) -> list[Message]:
@@ -27,10 +23,12 @@ def suited(messages: Sequence[ChatMessage], model_info: ModelInfo) -> list[Messa
     Raises:
         UnsupportedInputError: as :func:`_convert.to_messages` does.
     """
-    if not model_info.tools:
-        messages = _without_tools(messages)
-    turns = _convert.to_messages(messages, model_info.id)
-    return _in_order(turns) if model_info.strict_turns or not model_info.takes_messages else turns
+    if model_info.tools:
+        turns = _convert.to_messages(messages, model_info.id)
+    else:
+        turns = _told_in_words(messages, model_info.id)
+    strict = model_info.strict_turns or not model_info.takes_messages
+    return fold_stray_turns(turns) if strict else turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,7 @@ class MessagesToPrompt:
 
     def __call__(self, messages: Sequence[ChatMessage]) -> str:
         """Return the prompt for ``messages``."""
-        turns = _convert.to_messages(_without_tools(messages), self.model)
-        return self.template.render(_in_order(turns))
+        return self.template.render(fold_stray_turns(_told_in_words(messages, self.model)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +54,5 @@ class CompletionToPrompt:
         return self.template.render([Message("user", prompt)])
 
 
-def _without_tools(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Tell calls of tools, and what these gave, in words."""
-    names = {call.id: call.name for message in messages for call in _convert.tool_calls(message)}
-    return [_told(message, names) for message in messages]
-
-
-def _told(message: ChatMessage, names: Mapping[str, str]) -> ChatMessage:
-    given = message.additional_kwargs
-    if message.role in _RESULTS:
-        name = given.get("name") or names.get(given.get("tool_call_id") or "") or "the tool"
-        said = TextBlock(text=f"Result of {name}:")
-        return ChatMessage(role=MessageRole.USER, blocks=[said, *message.blocks])
-    calls = _convert.tool_calls(message)
-    if not calls:
-        return message
-    plain = [b for b in message.blocks if b.block_type != "tool_call" and b != _NOTHING]
-    words = [TextBlock(text=f"Call of {call.name}: {call.arguments}") for call in calls]
-    return ChatMessage(role=message.role, blocks=[*plain, *words])
-
-
-def _in_order(turns: Sequence[Message]) -> list[Message]:
-    """Let the user say what stands where strict models take a user's turn only.
-
-    These are answers before the first question, and system turns after the first other turn.
-    """
-    first = list(takewhile(lambda turn: turn.role == "system", turns))
-    rest = fold_system_turns(turns[len(first) :])
-    early = list(takewhile(lambda turn: turn.role == "assistant", rest))
-    asked = rest[len(early) :]
-    told = [_earlier(answer) for answer in early if answer.content.strip()]
-    return [*first, *told, *asked] if asked else [*first, *early]
-
-
-def _earlier(answer: Message) -> Message:
-    return replace(answer, role="user", content=f"Your earlier answer: {answer.content}")
+def _told_in_words(messages: Sequence[ChatMessage], model: str) -> list[Message]:
+    return tell_tools_in_words(_convert.to_messages(messages, model, in_words=True))

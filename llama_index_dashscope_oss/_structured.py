@@ -6,6 +6,7 @@ they stream.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictStartEvent,
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.output_parsers.pydantic import PydanticOutputParser
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, process_streaming_objects
 from llama_index.core.prompts import BasePromptTemplate
@@ -26,13 +26,14 @@ from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel
 
 from dashscope_oss import (
-    ContextLengthError,
     ModelInfo,
     Options,
     UnreadableAnswerError,
-    UnsupportedInputError,
 )
 from dashscope_oss.errors import shortened
+from dashscope_oss.protocol import structured_output
+from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
+from dashscope_oss.protocol.tools import forced
 
 Object: TypeAlias = BaseModel | list[BaseModel] | FlexibleModel | list[FlexibleModel]
 """Whole, or as far as it has come."""
@@ -40,23 +41,17 @@ Object: TypeAlias = BaseModel | list[BaseModel] | FlexibleModel | list[FlexibleM
 Way: TypeAlias = Literal["tool", "words"]
 
 _dispatcher = get_dispatcher(__name__)
-_AGAIN = "That answer cannot be used: {why}\nAnswer again, with nothing but the JSON object."
-_WHY_LIMIT = 500
-# Why a model cannot be shown its own answer again; what was wrong with that matters more.
-_UNSHOWABLE = (UnsupportedInputError, ContextLengthError)
 # What callers may pass for LlamaIndex's programs.
 _PROGRAMS_OWN = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
 
 
 def choose(model_info: ModelInfo, options: Options, mode: PydanticProgramMode) -> Way | None:
-    """Return how to get an object from this model; ``None``: as LlamaIndex's own program does.
-
-    The service forces no tool while a model thinks.
-    """
+    """Return how to get an object from this model; ``None``: as LlamaIndex's own program does."""
     if mode is PydanticProgramMode.LLM:
         return "words"
     if mode is PydanticProgramMode.DEFAULT:
-        return "tool" if model_info.tools and not _must_think(model_info, options) else "words"
+        method = structured_output.best_method(model_info, options.enable_thinking)
+        return "tool" if method == "tool" else "words"
     return None
 
 
@@ -97,7 +92,7 @@ class Asking(Generic[Model]):
         """
         found = self.llm.chat(self.messages, **self.kwargs)
         if again := self._again(found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self.llm.chat(again, **self.kwargs)
         return self._read(found)
 
@@ -105,7 +100,7 @@ class Asking(Generic[Model]):
         """Return the object; see :meth:`answer`."""
         found = await self.llm.achat(self.messages, **self.kwargs)
         if again := self._again(found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = await self.llm.achat(again, **self.kwargs)
         return self._read(found)
 
@@ -117,7 +112,7 @@ class Asking(Generic[Model]):
                 yield growing.push(piece)
         found = growing.last
         if again := self._again(found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = self.llm.chat(again, **self.kwargs)
         yield self._read(found)
 
@@ -130,7 +125,7 @@ class Asking(Generic[Model]):
                 yield growing.push(piece)
         found = growing.last
         if again := self._again(found):
-            with suppress(*_UNSHOWABLE):
+            with suppress(*REPAIR_REFUSALS):
                 found = await self.llm.achat(again, **self.kwargs)
         yield self._read(found)
 
@@ -145,15 +140,18 @@ class Asking(Generic[Model]):
             ) from None  # it repeats all of the answer
 
     def _parsed(self, response: ChatResponse) -> Model:
-        found: Model = _parser(self.form).parse(_said(response))
-        return found
+        return structured_output.read_object(
+            _said(response),
+            # As JSON, of which pydantic takes more: a date in a strict class.
+            lambda json_object: self.form.model_validate_json(json.dumps(json_object)),
+        )
 
     def _again(self, response: ChatResponse) -> list[ChatMessage]:
         try:
             self._parsed(response)
         except ValueError as error:
             said = ChatMessage(role=MessageRole.ASSISTANT, content=_said(response))
-            asked = _AGAIN.format(why=str(error)[:_WHY_LIMIT])
+            asked = structured_output.repair(str(error))
             return [*self.messages, said, ChatMessage(role=MessageRole.USER, content=asked)]
         return []
 
@@ -166,9 +164,9 @@ def by_tool(
 ) -> Asking[Model]:
     """Return the question whose answer must be the call of a tool."""
     tool = get_function_tool(form).metadata.to_openai_tool(skip_length_check=True)
-    forced = {"type": "function", "function": {"name": tool["function"]["name"]}}
+    choice = forced(tool["function"]["name"])
     kept = {name: value for name, value in kwargs.items() if name not in _PROGRAMS_OWN}
-    return Asking(llm, form, list(messages), {**kept, "tools": [tool], "tool_choice": forced})
+    return Asking(llm, form, list(messages), {**kept, "tools": [tool], "tool_choice": choice})
 
 
 def in_words(
@@ -183,12 +181,12 @@ def in_words(
     Args:
         mode: parameters of the service's JSON mode, see :func:`json_mode`.
     """
-    words = _parser(form).get_format_string(escape_json=False)
+    words = structured_output.instructions(form.model_json_schema())
     turns = [message.model_copy() for message in messages]
     if turns and turns[-1].role is MessageRole.USER:
-        turns[-1].blocks = [*turns[-1].blocks, TextBlock(text=words)]
+        turns[-1].blocks = [*turns[-1].blocks, TextBlock(text=f"\n{words}")]
     else:
-        turns.append(ChatMessage(role=MessageRole.USER, content=words.strip()))
+        turns.append(ChatMessage(role=MessageRole.USER, content=words))
     return Asking(llm, form, turns, {**mode, **kwargs})
 
 
@@ -211,18 +209,11 @@ class _Growing:
 
 def json_mode(model_info: ModelInfo, options: Options, form: type[BaseModel]) -> dict[str, Any]:
     """Return the parameters of the service's JSON mode, none if the model has no such mode."""
-    # While a model thinks the service holds it to no format.
-    if _must_think(model_info, options) or model_info.structured not in (
-        "json_object",
-        "json_schema",
-    ):
+    mode = structured_output.json_mode(model_info, options.enable_thinking)
+    if mode is None:
         return {}
-    off = model_info.thinking == "hybrid" and options.enable_thinking is None
-    said: dict[str, Any] = {"enable_thinking": False} if off else {}
-    if model_info.structured == "json_object":
-        return {**said, "response_format": {"type": "json_object"}}
-    schema = {"name": form.__name__, "schema": form.model_json_schema()}
-    return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
+    schema = form.model_json_schema() if mode == "json_schema" else None
+    return {"response_format": structured_output.response_format(schema, name=form.__name__)}
 
 
 def _said(response: ChatResponse) -> str:
@@ -231,12 +222,3 @@ def _said(response: ChatResponse) -> str:
     if calls:
         return str(calls[0]["function"]["arguments"])
     return response.message.content or ""
-
-
-def _must_think(model_info: ModelInfo, options: Options) -> bool:
-    switchable = model_info.thinking == "hybrid" and options.enable_thinking is None
-    return model_info.thinks(options.enable_thinking) and not switchable
-
-
-def _parser(form: type[BaseModel]) -> PydanticOutputParser[BaseModel]:
-    return PydanticOutputParser(output_cls=form)

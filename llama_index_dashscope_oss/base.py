@@ -52,6 +52,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
+from dashscope_oss.protocol import tools as tools_form
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.transport.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
 from llama_index_dashscope_oss import (
@@ -426,7 +427,9 @@ class DashScopeOSS(_react.ReActLLM):
         if not tools:
             return given
         given["tools"] = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-        choice = _convert.tool_choice(tool_choice, given["tools"], required=tool_required)
+        if tool_choice is None and tool_required:
+            tool_choice = "required"
+        choice = tools_form.tool_choice(tool_choice, given["tools"], self.model)
         if choice is not None:
             given["tool_choice"] = choice
         if allow_parallel_tool_calls:

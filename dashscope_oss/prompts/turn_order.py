@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Message
@@ -28,6 +29,45 @@ def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
     """Turn system messages into text at the head of the user turn that follows."""
     said = [m for m in messages if m.role != "system" or m.content.strip()]
     return [replace(m, role="user") if m.role == "system" else m for m in said]
+
+
+def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
+    """Let the user say what stands where strict models take a user's turn only.
+
+    These are answers before the first question, told as earlier answers, and system turns after
+    the first other turn. Without any question the turns stay as they are.
+    """
+    system = list(takewhile(lambda turn: turn.role == "system", messages))
+    rest = fold_system_turns(messages[len(system) :])
+    answers = list(takewhile(lambda turn: turn.role == "assistant", rest))
+    if len(answers) == len(rest):
+        return [*system, *answers]
+    told = [_earlier_answer(answer) for answer in answers if answer.content.strip()]
+    return [*system, *told, *rest[len(answers) :]]
+
+
+def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
+    """Write calls of tools and their results as text, for a model that knows no tools.
+
+    A call belongs to the assistant's text, a result becomes a turn of the user's.
+    """
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    return [_without_tools(message, names) for message in messages]
+
+
+def _without_tools(message: Message, names: Mapping[str, str]) -> Message:
+    if message.role == "tool":
+        name = message.tool_name or names.get(message.tool_call_id or "") or "the tool"
+        return Message("user", f"Result of {name}:\n{message.content}")
+    if not message.tool_calls:
+        return message
+    calls = [f"Call of {call.name}: {call.arguments}" for call in message.tool_calls]
+    text = [message.content] if message.content else []
+    return replace(message, content="\n".join([*text, *calls]), tool_calls=())
+
+
+def _earlier_answer(answer: Message) -> Message:
+    return replace(answer, role="user", content=f"Your earlier answer: {answer.content}")
 
 
 def check_turn_order(turns: Sequence[Message]) -> None:

@@ -26,7 +26,6 @@ from dashscope_oss.protocol.response import (
     read,
     reports_error,
     shown,
-    text_in,
     usage_in,
     whole,
 )
@@ -35,6 +34,7 @@ from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime
 from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
 from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
+from dashscope_oss.protocol.tools import text_or_empty
 
 MAX_TEXT = 100_000_000
 """Most characters of one answer, thoughts and tool calls included."""
@@ -201,7 +201,7 @@ class Assembler:
         self._raw = data
         self._owes_finish = self._owes_finish or part.says_finish
         self._usage = data.get("usage") or self._usage
-        self._request_id = text_in(data.get("request_id")) or self._request_id
+        self._request_id = text_or_empty(data.get("request_id")) or self._request_id
 
     def _end(self) -> Delta:
         if not self._began:

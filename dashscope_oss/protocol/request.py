@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.prompts.templates import PromptTemplate
 from dashscope_oss.prompts.turn_order import merge_turns
+from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.protocol.validation import (
     check_messages,
     check_order,
@@ -212,8 +213,7 @@ def _culprit(parameters: Mapping[str, object]) -> str | None:
 
 
 def _must_stream(model_info: ModelInfo, parameters: Mapping[str, object]) -> bool:
-    switch = parameters.get("enable_thinking")
-    thinks = model_info.thinks(switch if isinstance(switch, bool) else None)
+    thinks = model_info.thinks(_thinking_switch(parameters))
     return model_info.stream_only or (thinks and model_info.thinking_streams)
 
 
@@ -247,16 +247,19 @@ def _forces(parameters: Mapping[str, object]) -> bool:
 
 def _unthinking(model_info: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
     """What makes forcing possible: the service forces nothing while a model thinks."""
-    switch = parameters.get("enable_thinking")
-    if not model_info.thinks(switch if isinstance(switch, bool) else None):
-        return {}
-    if model_info.thinking != "hybrid" or switch is not None:
+    switch = _thinking_switch(parameters)
+    if not model_info.can_be_forced(switch):
         refuse(
             model_info,
             "neither a tool nor JSON can be forced while the model thinks; turn enable_thinking "
             "off, choose another model, or do not force it",
         )
-    return {"enable_thinking": False}
+    return {"enable_thinking": False} if model_info.thinks(switch) else {}
+
+
+def _thinking_switch(parameters: Mapping[str, object]) -> bool | None:
+    switch = parameters.get("enable_thinking")
+    return switch if isinstance(switch, bool) else None
 
 
 def _messages_input(model_info: ModelInfo, messages: Sequence[Message]) -> dict[str, object]:
@@ -275,13 +278,10 @@ def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
     }
     if message.tool_calls:
         found["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-                "index": call.index if call.index is not None else index,
-            }
-            for index, call in enumerate(message.tool_calls)
+            {**written, "index": call.index if call.index is not None else place}
+            for place, (call, written) in enumerate(
+                zip(message.tool_calls, write_tool_calls(message.tool_calls), strict=True)
+            )
         ]
     if message.tool_call_id:
         found["tool_call_id"] = message.tool_call_id

@@ -21,6 +21,7 @@ from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.sse import BOM, Decoder
 from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
 from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
+from dashscope_oss.protocol.tools import read_tool_call, text_or_empty
 from dashscope_oss.tokens import estimates
 
 SERVED_BY_HEADER = "x-dashscope-oss-served-by"
@@ -91,7 +92,7 @@ def reports_error(data: Mapping[str, object]) -> bool:
     """
     if data.keys() <= _OF_SUCCESS:
         return False
-    code = text_in(_field(data, "code"))
+    code = text_or_empty(_field(data, "code"))
     stated = any((_status_in(data.get(name)) or 0) >= 400 for name in ("status_code", "code"))
     return bool(code.lower() not in _GOOD_CODES or data.get("error") or stated)
 
@@ -110,9 +111,11 @@ def error_in(
         status_code = _status_in(data.get("status_code")) or _status_in(data.get("code"))
     return from_response(
         status_code=status_code,
-        code=text_in(_field(body, "code")),
-        message=_reason(body) or text_in(inner),
-        request_id=text_in(data.get("request_id")) or text_in(_field(data, "requestid")) or None,
+        code=text_or_empty(_field(body, "code")),
+        message=_reason(body) or text_or_empty(inner),
+        request_id=text_or_empty(data.get("request_id"))
+        or text_or_empty(_field(data, "requestid"))
+        or None,
         model=model,
     )
 
@@ -158,7 +161,7 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
         part = _answered(data)
     except ProtocolError as error:
         error.model = request.model_info.id
-        error.request_id = text_in(data.get("request_id")) or None
+        error.request_id = text_or_empty(data.get("request_id")) or None
         raise
     trim, cut = answer_filter(request), StopSequenceFilter(request.own_stops)
     answer, thought = split(request, trim.push(part.text) + trim.end())
@@ -170,7 +173,7 @@ def parse(request: Request, data: Mapping[str, object], served_by: str | None = 
         tool_calls=part.tool_calls,
         finish_reason="stop" if cut.hit else part.finish_reason,
         usage=usage or estimated(request, text),
-        request_id=text_in(data.get("request_id")) or None,
+        request_id=text_or_empty(data.get("request_id")) or None,
         served_by=served_by,
         logprobs=part.logprobs,
         raw=data,
@@ -353,30 +356,7 @@ def _tool_calls(calls: object) -> tuple[ToolCall, ...]:
         raise ProtocolError(
             f"the answer's tool calls are no list of calls: {shown(to_json(calls))}"
         )
-    return tuple(map(_tool_call, calls)) if isinstance(calls, list) else ()
-
-
-def _tool_call(call: Mapping[str, object]) -> ToolCall:
-    function = call.get("function")
-    if not isinstance(function, dict):
-        function = {}
-    return ToolCall(
-        id=text_in(call.get("id")),
-        name=text_in(function.get("name")),
-        arguments=_arguments(function.get("arguments")),
-        index=_index(call.get("index")),
-    )
-
-
-def _arguments(given: object) -> str:
-    """Return the arguments of a call as JSON; some servers send them as the object itself."""
-    return to_json(given).decode() if isinstance(given, dict | list) else text_in(given)
-
-
-def _index(value: object) -> int | None:
-    if isinstance(value, str) and value.isdecimal():
-        return int(value[:9])
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return tuple(map(read_tool_call, calls)) if isinstance(calls, list) else ()
 
 
 def usage_in(usage: object) -> Usage | None:
@@ -418,11 +398,6 @@ def _detail(usage: Mapping[str, object], group: str, name: str) -> int | None:
 def _count(value: object) -> int | None:
     good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return value if good else None  # type: ignore[return-value]
-
-
-def text_in(value: object) -> str:
-    """Return ``value`` if it is text, else nothing."""
-    return value if isinstance(value, str) else ""
 
 
 def answer_filter(request: Request) -> AnswerFilter:

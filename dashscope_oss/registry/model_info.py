@@ -124,3 +124,12 @@ class ModelInfo:
         if self.thinking == "hybrid":
             return self.thinks_by_default if enable_thinking is None else enable_thinking
         return self.thinking == "always"
+
+    def can_be_forced(self, enable_thinking: bool | None) -> bool:
+        """Whether a call with this switch can be made to call a tool or to write JSON.
+
+        The service forces nothing while a model thinks. A hybrid model whose switch is not set
+        is told not to think in such a call.
+        """
+        switched_off = self.thinking == "hybrid" and enable_thinking is None
+        return switched_off or not self.thinks(enable_thinking)

@@ -12,7 +12,13 @@ from llama_index.core.question_gen import LLMQuestionGenerator
 from llama_index.core.tools import FunctionTool, QueryEngineTool
 from pydantic import BaseModel
 
-from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError, Usage
+from dashscope_oss import (
+    DashScopeWarning,
+    ToolCall,
+    UnreadableAnswerError,
+    UnsupportedInputError,
+    Usage,
+)
 from dashscope_oss.gateway import Answer
 
 MODELS = (
@@ -372,17 +378,22 @@ def test_how_tools_are_asked_for(make, asked, sent):
     assert len(history) == 1
 
 
+def test_any_of_several_tools_is_left_to_the_model_with_a_warning(make):
+    with pytest.warns(DashScopeWarning, match="any of several tools"):
+        make("deepseek-v4-pro").chat_with_tools([ADD, ADD], "hi", tool_required=True)
+    assert make.body["parameters"]["tool_choice"] == "auto"
+
+
 @pytest.mark.parametrize(
-    ("tools", "asked", "told"),
+    ("asked", "told"),
     [
-        ([ADD, ADD], {"tool_required": True}, "one that is named"),
-        ([ADD], {"tool_required": True, "enable_thinking": True}, "while the model thinks"),
+        ({"tool_required": True, "enable_thinking": True}, "while the model thinks"),
+        ({"tool_choice": "subtract"}, "none of the tools"),
     ],
 )
-def test_what_cannot_be_forced_is_refused(make, tools, asked, told):
-    """Row 31 of LlamaIndex."""
+def test_what_cannot_be_forced_is_refused(make, asked, told):
     with pytest.raises(UnsupportedInputError, match=told):
-        make("deepseek-v4-pro").chat_with_tools(tools, "hi", **asked)
+        make("deepseek-v4-pro").chat_with_tools([ADD], "hi", **asked)
     assert not make.requests
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from dashscope_oss import (
     ConfigurationError,
+    ModelInfo,
     UnknownModelWarning,
     all_models,
     find_model,
@@ -262,3 +263,22 @@ def test_white_space_around_an_id_counts_for_nothing():
 def test_whether_a_call_thinks(thinking, by_default, switch, thinks):
     row = replace(find_model("glm-5"), thinking=thinking, thinks_by_default=by_default)
     assert row.thinks(switch) is thinks
+
+
+@pytest.mark.parametrize(
+    ("thinking", "by_default", "switch", "can"),
+    [
+        ("none", False, None, True),
+        ("unknown", False, None, True),
+        ("always", False, None, False),
+        ("hybrid", True, None, True),
+        ("hybrid", True, False, True),
+        ("hybrid", False, True, False),
+    ],
+)
+def test_nothing_is_forced_while_a_model_thinks(thinking, by_default, switch, can):
+    """A hybrid model that nobody told to think is told not to, and can be forced."""
+    model_info = ModelInfo(
+        id="m", family="f", maker="x", thinking=thinking, thinks_by_default=by_default
+    )
+    assert model_info.can_be_forced(switch) is can

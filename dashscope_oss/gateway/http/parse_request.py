@@ -216,4 +216,4 @@ def _limit(model_info: ModelInfo) -> int:
 def _check_length(job: EngineRequest) -> None:
     least = sum(estimates.at_least(text, job.model_info.tokenizer) for text in job.texts)
     if least > _limit(job.model_info):
-        invalid(f"Range of input length should be [1, {_limit(job.record)}]")
+        invalid(f"Range of input length should be [1, {_limit(job.model_info)}]")

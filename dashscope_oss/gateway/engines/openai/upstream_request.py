@@ -10,6 +10,7 @@ from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.upstream import Api, Upstream, dialect_of
 from dashscope_oss.messages import Message
+from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 
@@ -129,15 +130,10 @@ def _tools(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
         return {"tools": tools, **({} if choice is None else {"tool_choice": choice})}
     if forced is None:
         _untakable("tool_choice (a function)", upstream)
-    only = [tool for tool in tools if _name_of(tool) == _name_of(choice)]
+    only = [tool for tool in tools if function_name(tool) == function_name(choice)]
     if not only:
         _refuse("tool_choice names a function that is not among the tools.")
     return {"tools": only, "tool_choice": "required"}
-
-
-def _name_of(tool: object) -> object:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    return function.get("name") if isinstance(function, Mapping) else None
 
 
 def _thinking(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
@@ -228,14 +224,7 @@ def _room(model_info: ModelInfo, prompt: str) -> int:
 def _wire_message(message: Message) -> dict[str, object]:
     found: dict[str, object] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        found["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
+        found["tool_calls"] = write_tool_calls(message.tool_calls)
     if message.tool_call_id:
         found["tool_call_id"] = message.tool_call_id
     return found

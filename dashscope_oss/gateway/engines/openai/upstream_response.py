@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
 from pydantic_core import to_json
@@ -16,6 +17,7 @@ from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.response import decode
+from dashscope_oss.protocol.tools import read_tool_call
 
 # Reasons of servers -> the service's. Any other is no regular end.
 _FINISH = {
@@ -141,11 +143,10 @@ class _CallNumbers:
         function = (call.get("function") or {}) if isinstance(call, Mapping) else None
         if not isinstance(call, Mapping) or not isinstance(function, Mapping):
             raise APIError(*UNREADABLE)
-        id, name = _text(call.get("id")), _text(function.get("name"))
-        return ToolCall(id, name, _arguments(function), self._number(call.get("index"), id, name))
+        piece = read_tool_call(call, _text)
+        return replace(piece, index=self._number(piece.index, piece.id, piece.name))
 
-    def _number(self, index: object, id: str, name: str) -> int:
-        key = index if isinstance(index, int) else None
+    def _number(self, key: int | None, id: str, name: str) -> int:
         last = self._last.get(key)
         goes_on = last is not None and (id == last[0] if id else not name or key is not None)
         if last is None or not goes_on:
@@ -285,11 +286,6 @@ def _text(value: object) -> str:
         if all(isinstance(part, str) for part in parts):
             return "".join(map(str, parts))
     raise APIError(*UNREADABLE)
-
-
-def _arguments(function: Mapping[str, object]) -> str:
-    found = function.get("arguments")
-    return to_json(found).decode() if isinstance(found, Mapping) else _text(found)
 
 
 def _detail(usage: Mapping[str, object], table: str, name: str) -> int | None:

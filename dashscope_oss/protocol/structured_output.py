@@ -1,0 +1,163 @@
+"""Answers that are one JSON object: how a model is asked for it, and where it stands in a text.
+
+Everything is decided from the record. What makes an object of a framework's class, and the
+framework's own errors, are the adapters'.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias, TypeVar, get_args
+
+from pydantic_core import from_json
+
+from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
+from dashscope_oss.messages import Json
+from dashscope_oss.registry.model_info import ModelInfo
+
+Method: TypeAlias = Literal["tool", "json_schema", "json_object", "words"]
+"""How an object is asked for: a tool that is forced, one of the service's two JSON modes
+(``response_format``), or the schema in the prompt, which every model takes."""
+
+JsonMode: TypeAlias = Literal["json_schema", "json_object"]
+"""What ``response_format`` can ask for: an object of a schema, or any object."""
+
+REPAIR_REFUSALS = (UnsupportedInputError, ContextLengthError)
+"""Errors of a second question that mean that the model cannot be shown its own answer. The error
+of the first answer matters more."""
+
+_METHODS: tuple[Method, ...] = get_args(Method)
+_JSON_MODES: dict[str, JsonMode] = {"json_schema": "json_schema", "json_object": "json_object"}
+_INSTRUCTIONS = (
+    "Answer with one JSON object that follows this JSON schema, and with nothing else. "
+    "Do not repeat the schema.\n{schema}"
+)
+_ANY_OBJECT = "Answer with one JSON object and with nothing else."
+_REPAIR = "That answer cannot be used: {reason}\nAnswer again, with nothing but the JSON object."
+_MAX_REASON = 500
+_FENCE = "```"
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+
+Object = TypeVar("Object")
+Make: TypeAlias = Callable[[dict[str, object]], Object]
+"""Makes the caller's object of a JSON object; raises ``ValueError`` if it does not fit."""
+
+
+def known_methods(model_info: ModelInfo, *, thinking: bool = False) -> tuple[Method, ...]:
+    """Return the methods that work with this model, or that work while it thinks.
+
+    A thinking model is not forced to call the tool that it is given, but may do so.
+    """
+    works = {
+        "tool": model_info.tools,
+        "json_schema": not thinking and model_info.structured in ("json_schema", "unknown"),
+        "json_object": not thinking and model_info.structured != "none",
+        "words": True,
+    }
+    return tuple(method for method in _METHODS if works[method])
+
+
+def best_method(model_info: ModelInfo, enable_thinking: bool | None) -> Method:
+    """Return the surest method for a call with this switch (``None``: not set)."""
+    if not model_info.can_be_forced(enable_thinking):
+        return "words"
+    if model_info.tools:
+        return "tool"
+    return json_mode(model_info, enable_thinking) or "words"
+
+
+def json_mode(model_info: ModelInfo, enable_thinking: bool | None) -> JsonMode | None:
+    """Return the stronger of the service's JSON modes that the record promises for this call."""
+    if not model_info.can_be_forced(enable_thinking):
+        return None
+    return _JSON_MODES.get(model_info.structured)
+
+
+def nearest_method(method: Method, known: tuple[Method, ...]) -> Method:
+    """Return ``method`` if it is among the ``known`` ones, else the one to fall back to."""
+    if method in known:
+        return method
+    return "json_object" if method == "json_schema" and "json_object" in known else "words"
+
+
+def response_format(
+    schema: Json | None,
+    *,
+    name: str = "answer",
+    description: str | None = None,
+    strict: bool | None = None,
+) -> dict[str, object]:
+    """Return the parameter that turns on a JSON mode; without ``schema`` any object will do."""
+    if schema is None:
+        return {"type": "json_object"}
+    optional = {"description": description, "strict": strict}
+    stated = {key: value for key, value in optional.items() if value is not None}
+    return {"type": "json_schema", "json_schema": {"name": name, **stated, "schema": schema}}
+
+
+def instructions(schema: Json | None) -> str:
+    """Return the words that ask for an object of ``schema``; of ``None``, for any object."""
+    if schema is None:
+        return _ANY_OBJECT
+    return _INSTRUCTIONS.format(schema=json.dumps(schema, ensure_ascii=False))
+
+
+def repair(reason: str) -> str:
+    """Return the words that ask once more, with the reason why the answer cannot be used."""
+    return _REPAIR.format(reason=reason[:_MAX_REASON])
+
+
+def read_object(text: str, make: Make[Object]) -> Object:
+    """Return the object that a whole answer gives: its first JSON object.
+
+    Words and fences around it are passed over.
+
+    Raises:
+        ValueError: if there is none, or ``make`` refuses it.
+    """
+    decoder = json.JSONDecoder(strict=False)
+    for start in _starts(text):
+        try:
+            json_object = decoder.raw_decode(text, start)[0]
+        except (ValueError, RecursionError):
+            continue
+        return make(json_object)
+    raise ValueError("the answer holds no whole JSON object")
+
+
+def read_partial_object(text: str, make: Make[Object]) -> Object | None:
+    """Return the object as far as it has come; ``None`` if there is nothing to show yet."""
+    start = next(_starts(text), -1)
+    if start < 0:
+        return None
+    begun = _STRING.sub(_escaped, text[start:].partition(_FENCE)[0])
+    try:
+        return make(from_json(begun, allow_partial="trailing-strings"))
+    except ValueError:
+        return None
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Yield where an object may begin, never inside of another; at last, where a fence does."""
+    yield from _outer_braces(text, 0)
+    before, fence, _ = text.partition(_FENCE)
+    if fence:
+        yield from _outer_braces(text, len(before))
+
+
+def _outer_braces(text: str, start: int) -> Iterator[int]:
+    depth = 0
+    for at in range(start, len(text)):
+        if text[at] == "{":
+            if depth == 0:
+                yield at
+            depth += 1
+        elif text[at] == "}":
+            depth = max(0, depth - 1)
+
+
+def _escaped(string: re.Match[str]) -> str:
+    """Models write line breaks into strings; JSON wants them escaped."""
+    return string[0].replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

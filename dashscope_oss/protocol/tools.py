@@ -1,0 +1,123 @@
+"""Tools in OpenAI's form, which the service speaks: their names, their calls, the choice of one.
+
+A tool is ``{"type": "function", "function": {"name": …, "parameters": …}}``, a call of it
+``{"id": …, "type": "function", "function": {"name": …, "arguments": "JSON text"}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pydantic_core import to_json
+
+from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
+from dashscope_oss.messages import Json, ToolCall
+
+_ANY = ("any", "required", True)
+_FREE = ("auto", "none")
+
+
+def write_tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
+    """Return ``calls`` in OpenAI's form."""
+    return [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+
+
+def text_or_empty(value: object) -> str:
+    """Return ``value`` if it is text, else the empty text."""
+    return value if isinstance(value, str) else ""
+
+
+def read_tool_call(
+    call: Mapping[str, object], text: Callable[[object], str] = text_or_empty
+) -> ToolCall:
+    """Return a call, or the piece of one that an event of a stream holds.
+
+    Args:
+        call: in OpenAI's form; whatever is missing is empty. Some servers send the arguments as
+            the object itself instead of its JSON text.
+        text: makes text of id, name and arguments, and decides what happens to another value.
+    """
+    function = call.get("function")
+    if not isinstance(function, Mapping):
+        function = {}
+    arguments = function.get("arguments")
+    return ToolCall(
+        id=text(call.get("id")),
+        name=text(function.get("name")),
+        arguments=to_json(arguments).decode()
+        if isinstance(arguments, dict | list)
+        else text(arguments),
+        index=_index(call.get("index")),
+    )
+
+
+def has_function(value: object) -> bool:
+    """Whether ``value`` is a tool, a call or a choice in OpenAI's form."""
+    return isinstance(value, Mapping) and isinstance(value.get("function"), Mapping)
+
+
+def function_name(value: object) -> str | None:
+    """Return the name in a tool, a call or a choice; ``None`` if it names no function."""
+    function = value.get("function") if isinstance(value, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def forced(name: str) -> dict[str, object]:
+    """Return the ``tool_choice`` that makes the model call the tool ``name``."""
+    return {"type": "function", "function": {"name": name}}
+
+
+def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json | None:
+    """Return ``choice`` as the service takes it: ``auto``, ``none`` or one named tool.
+
+    Args:
+        choice: one of these, a tool's name, or ``any``, ``required`` or ``True`` for "one of
+            them": the only tool is named then. The service cannot force one of several: a
+            warning says so, and ``auto`` is returned.
+        tools: the tools that the model is told of.
+        model: its id, for errors and warnings.
+
+    Raises:
+        UnsupportedInputError: if ``choice`` names none of the tools.
+    """
+    if not choice or choice in _FREE:
+        return choice or None  # type: ignore[return-value]  # one of _FREE is text
+    if choice in _ANY:
+        return _any_of(tools, model)
+    if isinstance(choice, Mapping) and function_name(choice) is None:
+        return choice
+    names = [function_name(tool) for tool in tools]
+    name = choice if isinstance(choice, str) else function_name(choice)
+    if name not in names:
+        raise UnsupportedInputError(
+            f"tool_choice {name!r} is none of the tools {', '.join(map(str, names))}; name one of "
+            "these, or pass the tool too",
+            model=model,
+        )
+    return choice if isinstance(choice, Mapping) else forced(str(name))
+
+
+def _any_of(tools: Sequence[Json], model: str) -> str | Json:
+    name = function_name(tools[0]) if len(tools) == 1 else None
+    if name is not None:
+        return forced(name)
+    warn(
+        f"{model}: the service cannot force a call of any of several tools, only of one that is "
+        "named; tool_choice='auto' is sent, so the model may answer without a call",
+        DashScopeWarning,
+    )
+    return "auto"
+
+
+def _index(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value[:9])
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
