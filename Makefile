@@ -16,13 +16,14 @@ PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint 
 JOBS ?= 2
 SECONDS ?= 600
 CORES ?= 1.6.0 pinned 1.8.1
+OLDEST_UVICORN := 0.34.0
 INDEX_CORES ?= 0.13.0 0.14.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser matrix matrixindex format lint types notebooks wheel bench fuzz record \
-	constraints clean
+.PHONY: help demo test clients browser matrix matrixindex matrixuvicorn format lint types notebooks \
+	wheel bench fuzz record constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -84,6 +85,13 @@ matrixindex: $(VENV)/.dev ## LlamaIndex's tests on older llama-index-core
 	  NLTK_DATA=$$folder/llama_index/core/_static/nltk_cache PYTHONPATH=$$folder \
 	    $(PY) -m pytest -n $(JOBS) -q -W default tests/llama_index $(ARGS) || exit 1; \
 	done
+
+# The newest uvicorn is pinned and runs in make test.
+matrixuvicorn: $(VENV)/.dev ## the gateway's tests on the oldest uvicorn
+	@folder=$(CURDIR)/$(VENV)/uvicorn-$(OLDEST_UVICORN); \
+	$(PY) -m pip install -qq --no-deps --upgrade --target $$folder \
+	  uvicorn==$(OLDEST_UVICORN) || exit 1; \
+	PYTHONPATH=$$folder $(PY) -m pytest -n $(JOBS) -q tests/gateway $(ARGS)
 
 format: $(VENV)/.dev ## write the code in its one form
 	@$(PY) -m ruff format $(if $(CHECK),--diff,--quiet) .

@@ -16,9 +16,10 @@ import uvicorn
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.app import BASE, Gateway
-from dashscope_oss.gateway.http.slow_clients import patient
+from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
 
 _LAST_PORT = 65535
+_MAX_HEAD_BYTES = 65_536
 # Seconds: longer than load balancers keep a connection (60), or they use it as it is closed.
 _KEEP_ALIVE = 75
 
@@ -118,10 +119,14 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
+    guard = SlowClientGuard(app, app.access.limits.slow_client_seconds)
+    config = uvicorn.Config(
+        guard,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http=patient(app.access.limits.slow_client_seconds),
+        # Not httptools: it loses the body of a request that offers to change the protocol, as
+        # each of Java's HTTP client does.
+        http="h11",
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -132,6 +137,9 @@ def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uv
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=grace,
     )
+    config.load()
+    config.http_protocol_class = guard.around(config.http_protocol_class)
+    return config
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread, app: Gateway) -> None:

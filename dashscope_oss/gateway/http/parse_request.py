@@ -1,4 +1,4 @@
-"""From the bytes of a call to a :class:`EngineRequest`, or to the refusal that the service would send."""
+"""From the bytes of a call to an :class:`EngineRequest`, or to the error the service would send."""
 
 from __future__ import annotations
 

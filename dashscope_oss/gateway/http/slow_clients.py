@@ -1,98 +1,147 @@
-"""How long a connection may take: a client that is too slow must not hold it for ever."""
+"""Closes connections of clients that do not send their request, or do not read their answer.
+
+uvicorn limits how large a request's head may be and how long an idle connection is kept. It sets
+no limit to a client that sends a head byte by byte, or that stops reading: either would hold a
+connection, or an engine, for ever. The timers here stand around uvicorn's protocol and know only
+asyncio's transports and protocols, and ASGI.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from dashscope_oss.gateway.http.http_io import Receive, Scope, Send
 
-_MOST_HEAD = 65_536
-_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-
-if TYPE_CHECKING:
-    Base = H11Protocol
-else:
-    Base = object
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class _Patient(Base):
-    """Ends connections whose request head does not come, or that do not read their answer.
+class SlowClientGuard:
+    """An ASGI application around ``app`` that aborts the connections of slow clients.
 
-    The body's time is kept where it is read, for it ends with an answer.
+    It sees requests as an application, and connections through :meth:`around`; a server needs
+    both. How long a body may take is limited by ``app``, which can still answer then.
+
+    Args:
+        app: what answers.
+        seconds: how long the head of a request may take, and how long an answer may wait for its
+            client to read on.
     """
 
-    seconds = 60.0
-    _head: asyncio.TimerHandle | None = None
-    _reading: asyncio.TimerHandle | None = None
-    _size = 0
+    def __init__(self, app: Application, seconds: float) -> None:
+        self.seconds = seconds
+        self._app = app
+        self._connections: dict[object, _GuardedConnection] = {}
 
-    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows it
-        super().connection_made(transport)
-        self._head = self.loop.call_later(self.seconds, transport.close)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        connection = self._connections.get(_address(scope.get("client")))
+        if connection is None:  # the server's own start and stop, or a client that has left
+            await self._app(scope, receive, send)
+            return
+        connection.request_began()
+
+        def watched_send(message: MutableMapping[str, Any]) -> Awaitable[None]:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                connection.request_ended()
+            return send(message)
+
+        await self._app(scope, receive, watched_send)
+
+    def around(self, protocol: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
+        """Return a protocol that hands everything on to one of ``protocol``, and keeps the time."""
+        seconds, connections = self.seconds, self._connections
+
+        class Guarded(_GuardedConnection):
+            def __init__(self, **arguments: object) -> None:
+                create = cast("Callable[..., asyncio.Protocol]", protocol)
+                super().__init__(create(**arguments), seconds, connections)
+
+        return Guarded
+
+
+class _GuardedConnection(asyncio.Protocol):
+    """One client's connection: the server's protocol and two timers.
+
+    Args:
+        protocol: speaks HTTP.
+        seconds: how long either timer runs.
+        connections: all that are open, by the client's address.
+    """
+
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        seconds: float,
+        connections: dict[object, _GuardedConnection],
+    ) -> None:
+        self._protocol = protocol
+        self._connections = connections
+        self._answering = False
+        self._sends_head = _Timer(seconds)
+        self._reads_answer = _Timer(seconds)
+
+    def request_began(self) -> None:
+        """Wait for the application: the head of its request is here."""
+        self._answering = True
+        self._sends_head.stop()
+
+    def request_ended(self) -> None:
+        """Wait for the client again, once it sends more; until then uvicorn's keep-alive counts."""
+        self._answering = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._abort = cast("asyncio.WriteTransport", transport).abort
+        self._address = _address(transport.get_extra_info("peername"))
+        self._connections[self._address] = self
+        self._sends_head.start(self._abort)
+        self._protocol.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if self.cycle is None or self.cycle.response_complete:
-            data = _plain(data)
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            _stop(self._head)
-            self._head, self._size = None, 0
-            return
-        if self._head is None:
-            self._head = self.loop.call_later(self.seconds, self.transport.close)
-        self._limit_head(len(data))
+        # What is left of the body of a call that was refused early is timed like a head.
+        if not self._answering:
+            self._sends_head.start(self._abort)
+        self._protocol.data_received(data)
 
-    def _limit_head(self, more: int) -> None:
-        # What is left of the body of a call that was refused early is not kept, nor counted.
-        if self.cycle is not None and self.cycle.more_body:
-            return
-        self._size += more
-        if self._size > _MOST_HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        super().pause_writing()
-        self._reading = self.loop.call_later(self.seconds, self.transport.abort)
+        self._reads_answer.start(self._abort)
+        self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        _stop(self._reading)
+        self._reads_answer.stop()
+        self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _stop(self._head)
-        _stop(self._reading)
-        super().connection_lost(exc)
+        self._sends_head.stop()
+        self._reads_answer.stop()
+        if self._connections.get(self._address) is self:
+            del self._connections[self._address]
+        self._protocol.connection_lost(exc)
 
 
-def _plain(data: bytes) -> bytes:
-    """Leave unread, in a request's head, the offer to go over to another protocol.
+class _Timer:
+    """Calls a function after so many seconds, unless it is stopped before."""
 
-    Java's HTTP client offers HTTP/2 so with its calls. httptools would take the body for the other
-    protocol's first words.
-    """
-    head, end, body = data.partition(b"\r\n\r\n")
-    if _UPGRADE.search(head) is None:
-        return data
-    return _UPGRADE.sub(b"\r\nx-offered:", head) + end + body
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._handle: asyncio.TimerHandle | None = None
 
+    def start(self, function: Callable[[], None]) -> None:
+        """Start, if it does not run already."""
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._seconds, function)
 
-def _stop(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
-
-
-def patient(seconds: float) -> type[asyncio.Protocol]:
-    """Return the quickest HTTP protocol that is installed, which waits so long and no longer."""
-    return type("Patient", (_Patient, _quickest()), {"seconds": seconds})
+    def stop(self) -> None:
+        """Stop, if it runs."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
 
-def _quickest() -> type[asyncio.Protocol]:
-    if importlib.util.find_spec("httptools") is None:
-        return H11Protocol
-    module = importlib.import_module("uvicorn.protocols.http.httptools_impl")
-    found: type[asyncio.Protocol] = module.HttpToolsProtocol
-    return found
+def _address(place: object) -> object:
+    """Return host and port; addresses of IPv6 have more parts, which ASGI leaves out."""
+    return tuple(place[:2]) if isinstance(place, tuple | list) else None

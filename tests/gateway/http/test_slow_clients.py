@@ -4,15 +4,14 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import httpx
 import pytest
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
-from dashscope_oss.gateway.http import slow_clients
+from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
 from dashscope_oss.gateway.security.access import AccessSettings
 from dashscope_oss.gateway.server import _config
 from dashscope_oss.messages import Delta
@@ -24,12 +23,6 @@ REQUEST = (
     f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(CONTENT)}\r\n\r\n".encode()
     + CONTENT
 )
-
-
-@pytest.fixture(params=[HttpToolsProtocol, H11Protocol], ids=["httptools", "h11"])
-def protocol(request, monkeypatch):
-    """Either of the parsers that may be installed."""
-    monkeypatch.setattr("dashscope_oss.gateway.http.slow_clients._quickest", lambda: request.param)
 
 
 @contextmanager
@@ -59,7 +52,7 @@ def answer(connection):
         return status, json.loads(read.read(int(headers["content-length"])))
 
 
-def test_a_head_that_does_not_come_ends_the_connection(protocol):
+def test_a_head_that_does_not_come_ends_the_connection():
     """Not one byte, or some and no more."""
     with impatient() as connect:
         for sent in (b"", b"POST / HTTP/1.1\r\nhost: localhost\r\nx-slow: "):
@@ -68,7 +61,7 @@ def test_a_head_that_does_not_come_ends_the_connection(protocol):
                 assert connection.recv(1) == b""
 
 
-def test_a_second_head_that_does_not_come_ends_the_connection(protocol):
+def test_a_second_head_that_does_not_come_ends_the_connection():
     """Keeping a connection open is no way around."""
     with impatient() as connect, connect() as connection:
         connection.sendall(REQUEST)
@@ -77,7 +70,7 @@ def test_a_second_head_that_does_not_come_ends_the_connection(protocol):
         assert connection.recv(1) == b""
 
 
-def test_a_body_that_does_not_come_is_refused_and_the_connection_ended(protocol):
+def test_a_body_that_does_not_come_is_refused_and_the_connection_ended():
     """With the service's words for it."""
     with impatient() as connect, connect() as connection:
         connection.sendall(REQUEST[:-5])
@@ -88,7 +81,7 @@ def test_a_body_that_does_not_come_is_refused_and_the_connection_ended(protocol)
         assert connection.recv(1) == b""
 
 
-def test_an_answer_that_takes_long_is_waited_for(protocol):
+def test_an_answer_that_takes_long_is_waited_for():
     """Only clients are hurried, not engines."""
     engine = ScriptedEngine([Answer(pieces=("o", "k"), pause=0.6)])
     with impatient(engine) as connect, connect() as connection:
@@ -114,7 +107,7 @@ class Flood(ScriptedEngine):
             raise
 
 
-def test_a_caller_who_does_not_read_on_stops_the_engine(protocol):
+def test_a_caller_who_does_not_read_on_stops_the_engine():
     """And the connection is given up."""
     engine = Flood()
     more = {**BODY, "parameters": {"incremental_output": True}}
@@ -125,7 +118,7 @@ def test_a_caller_who_does_not_read_on_stops_the_engine(protocol):
         assert engine.stopped.wait(10)
 
 
-def test_pipelined_requests_are_answered_in_turn(protocol):
+def test_pipelined_requests_are_answered_in_turn():
     """Two requests in one write, two answers."""
     script = [Answer("first"), Answer("second"), Answer("ok")]
     with impatient(ScriptedEngine(script), seconds=5) as connect, connect() as connection:
@@ -145,7 +138,7 @@ def pipelined(read):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_of_50_mb_is_refused_in_the_services_words(protocol, chunked):
+def test_a_body_of_50_mb_is_refused_in_the_services_words(chunked):
     """Before it has come, if its length is said."""
     part = b" " * 1_000_000
     with impatient(seconds=30) as connect, connect() as connection:
@@ -172,7 +165,7 @@ def test_a_body_of_50_mb_is_refused_in_the_services_words(protocol, chunked):
         + b" HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_a_client_that_vanishes_harms_nobody(protocol, sent):
+def test_a_client_that_vanishes_harms_nobody(sent):
     """Wherever it stops; the next one is answered."""
     with impatient(seconds=5) as connect:
         for _ in range(3):
@@ -180,43 +173,42 @@ def test_a_client_that_vanishes_harms_nobody(protocol, sent):
                 connection.sendall(sent)
 
 
-def test_a_caller_who_reads_on_in_time_gets_the_whole_answer(protocol, monkeypatch):
+class Transport(asyncio.Transport):
+    """A transport from nowhere that notes whether it was aborted."""
+
+    aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+
+async def test_a_caller_who_reads_on_in_time_keeps_its_connection():
     """Only one who does not is given up: no timer goes on from an earlier pause."""
-    paused, timers = threading.Event(), []
-    pause = slow_clients._Patient.pause_writing
 
-    def noted(self):
-        pause(self)
-        timers.append(self._reading)
-        paused.set()
+    async def app(scope, receive, send):
+        connection.pause_writing()
+        connection.resume_writing()
+        await asyncio.sleep(0.1)
+        assert not transport.aborted
+        connection.pause_writing()
+        await asyncio.sleep(0.1)
+        assert transport.aborted
 
-    monkeypatch.setattr(slow_clients._Patient, "pause_writing", noted)
-    content = json.dumps({**BODY, "parameters": {"incremental_output": True}}).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
-    with impatient(Flood(), seconds=20) as connect, connect() as connection:
-        connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
-        assert paused.wait(10)
-        with connection.makefile("rb") as read:
-            assert any(b'"finish_reason":"stop"' in line for line in read)
-        assert all(timer.cancelled() for timer in timers)
+    transport = Transport({"peername": ("10.0.0.1", 5000)})
+    guard = SlowClientGuard(app, seconds=0.02)
+    connection = guard.around(asyncio.Protocol)()
+    connection.connection_made(transport)
+    await guard({"type": "http", "client": ("10.0.0.1", 5000)}, None, None)
 
 
-@pytest.mark.parametrize(("found", "parser"), [(None, H11Protocol), (True, HttpToolsProtocol)])
-def test_the_quickest_parser_that_is_installed_is_taken(monkeypatch, found, parser):
-    """Without httptools, the one that uvicorn always has."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
-
-    assert slow_clients._quickest() is parser
-
-
-def test_a_head_without_end_is_refused(protocol):
+def test_a_head_without_end_is_refused():
     """It may not fill the memory for as long as slow clients are waited for."""
     with impatient(seconds=60) as connect, connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"a" * 70_000)
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_second_head_without_end_is_refused(protocol):
+def test_a_second_head_without_end_is_refused():
     """A kept connection is no way around."""
     with impatient(seconds=60) as connect, connect() as connection:
         connection.sendall(REQUEST)
@@ -225,17 +217,19 @@ def test_a_second_head_without_end_is_refused(protocol):
         assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_an_offer_of_http_2_is_left_unread(protocol, parts):
+@pytest.mark.parametrize("split_after", [b"\r\n\r\n", b"UPGR", b"h2c\r", b"Connection: Upg", None])
+def test_an_offer_of_http_2_is_left_unread(split_after):
     """Java's HTTP client makes it with its calls: they are answered, body and all, in HTTP/1.1."""
     offer = (
         b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUPGRADE: h2c\r\nHTTP2-Settings: AAA\r\n\r\n"
     )
-    head, _, body = REQUEST.partition(b"\r\n\r\n")
+    request = REQUEST.replace(b"\r\n\r\n", offer)
+    middle = request.index(split_after) + len(split_after) if split_after else len(request)
     with impatient(seconds=30) as connect, connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for sent in (head + offer + body,) if parts == 1 else (head + offer, body):
-            connection.sendall(sent)
+        connection.sendall(request[:middle])
+        time.sleep(0.05)
+        connection.sendall(request[middle:])
         assert answer(connection)[1]["output"]["text"] == "ok"
         connection.sendall(REQUEST)
         assert answer(connection)[0] == 200
