@@ -29,7 +29,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## the package's real work, over a local gateway and a small language model
-	@$(VENV)/bin/dashscope-oss demo
+	@$(PY) examples/demo.py
 
 # No test fetches anything: the file of the embedded model must be there before. That coverage
 # follows the workers and what tests start is set in pyproject.toml (patch).
@@ -152,12 +152,12 @@ clean: ## remove .venv and whatever else can be made again
 # share one environment, because the tests need all that the demo needs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what the demo needs into $(VENV) (some 460 MB; a few minutes) ..."
-	@$(PIP) --editable '.[demo]'
+	@$(PIP) --editable '.[all]' --group examples
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
-	@$(PIP) --editable '.[demo,aiohttp]' --group dev
+	@$(PIP) --editable '.[all,aiohttp]' --group dev
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -42,23 +41,22 @@ def main() -> None:
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
-    """Return the notebook with its outputs made anew, in a folder that is gone afterwards.
+    """Return the notebook with its outputs made anew, in its own folder, as Jupyter runs it.
 
     Raises:
         CellExecutionError: if a cell raised.
     """
     notebook = nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=CELL_SECONDS,
-            kernel_name="python3",
-            extra_arguments=["--log-level=ERROR"],  # else it warns that 127.0.0.1 is not encrypted
-            resources={"metadata": {"path": folder}},
-            coalesce_streams=True,  # also leaves only the last state of a progress bar
-            record_timing=False,
-        )
-        return client.execute()
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # else it warns that 127.0.0.1 is not encrypted
+        resources={"metadata": {"path": str(FOLDER)}},
+        coalesce_streams=True,  # also leaves only the last state of a progress bar
+        record_timing=False,
+    )
+    return client.execute()
 
 
 def portable(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -12,10 +12,6 @@ PACKAGES = (CORE, *ADAPTERS)
 
 # What is not yet done, as "rule: pattern of the place". It must be empty at the end.
 STILL = {
-    # the demo becomes a program in examples/
-    "*dashscope_oss.demo*",
-    "*dashscope_oss/demo*",
-    "entries: dashscope_oss holds 11",
     "*: dashscope_oss/cli/*",
     # the transport moves to httpx2
     "transport: *",

@@ -137,3 +137,12 @@ def test_importing_the_core_loads_no_framework_nor_what_only_the_gateway_needs()
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert not HEAVY.intersection(json.loads(run.stdout))
+
+
+def test_a_gateway_without_its_packages_names_the_extra():
+    code = "import sys; sys.modules['prometheus_client'] = None; import dashscope_oss.gateway"
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.stderr.splitlines()[-1] == (
+        'ImportError: the gateway needs prometheus_client: pip install "dashscope-oss[gateway]"'
+    )

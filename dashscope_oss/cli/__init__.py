@@ -1,4 +1,4 @@
-"""The command ``dashscope-oss``: models, ask, serve, key, demo."""
+"""The command ``dashscope-oss``: models, ask, serve, key, fetch."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_key(commands)
     _add_fetch(commands)
-    _add_demo(commands)
     return parser
 
 
@@ -177,11 +176,6 @@ def _add_key(commands: _Commands) -> None:
 def _add_fetch(commands: _Commands) -> None:
     parser = commands.add_parser("fetch", help="fetch the embedded model's file ahead (93 MB)")
     parser.set_defaults(run=_fetch)
-
-
-def _add_demo(commands: _Commands) -> None:
-    parser = commands.add_parser("demo", help="a chain and a RAG engine over several models")
-    parser.set_defaults(run=_demo)
 
 
 def _models(arguments: Arguments) -> None:
@@ -445,9 +439,3 @@ def _fetch(_: Arguments) -> None:
     from dashscope_oss.gateway.engines import weights  # noqa: PLC0415
 
     print(weights.fetch())
-
-
-def _demo(_: Arguments) -> None:
-    from dashscope_oss.demo import run_demo  # noqa: PLC0415 - only with the extra
-
-    run_demo()

@@ -1,4 +1,4 @@
-"""The command: what it prints, what it says of wrong use, and the demo from end to end."""
+"""The command: what it prints, and what it says of wrong use."""
 
 import json
 import os
@@ -266,25 +266,6 @@ def test_a_file_with_upstreams_leaves_no_choice_of_an_engine(capsys, tmp_path):
     assert "leave --engine out" in complaint
 
 
-def test_the_demo_does_the_packages_real_work(small_model):
-    """A chain and a RAG engine, at least five seed models, with the callbacks' usage."""
-    done = subprocess.run(
-        [*COMMAND, "demo"], capture_output=True, text=True, timeout=300, check=False
-    )
-
-    assert done.returncode == 0, done.stderr
-    answers = re.findall(r"\[([\w.-]+)\] .+\n  (\S.*)", done.stdout)
-    assert len({model for model, _ in answers} & set(SEED_IDS)) >= 5
-    counted = re.findall(
-        r"^([\w.-]+) +(LangChain \w+|LlamaIndex RAG) +([1-9]\d*) +([1-9]\d*) +smollm2-135m",
-        done.stdout,
-        flags=re.MULTILINE,
-    )
-    assert len({model for model, *_ in counted} & set(SEED_IDS)) >= 5
-    assert {framework.split()[0] for _, framework, *_ in counted} == {"LangChain", "LlamaIndex"}
-    assert "Error" not in done.stderr + done.stdout
-
-
 @pytest.mark.parametrize(
     "script",
     [
@@ -322,21 +303,3 @@ def test_a_key_for_the_upstream_that_cannot_be_sent_is_refused_unseen(capsys, mo
     assert status == 2
     assert "DASHSCOPE_OSS_UPSTREAM_KEY holds a space, a line break" in complaint
     assert "sk-ab" not in complaint
-
-
-def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway, monkeypatch, capsys):
-    """With DASHSCOPE_API_KEY set a hosted model answers at the address of the environment."""
-    from llama_index.core import Settings
-
-    engine = gateway(Answer("Hosted words.", usage=Usage(input_tokens=5, output_tokens=2)))
-    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-hosted")
-    monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", engine.base_url)
-    monkeypatch.setattr(Settings, "_callback_manager", None)
-
-    assert main(["demo"]) == 0
-
-    shown = capsys.readouterr().out
-    assert "the hosted service answers" in shown
-    assert shown.count("Hosted words.") == 2
-    assert {request.body["model"] for request in engine.requests} == {"deepseek-v4-flash"}
-    assert "sk-hosted" not in shown

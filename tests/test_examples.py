@@ -1,0 +1,62 @@
+"""The programs in examples/ work as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from dashscope_oss.gateway import Answer
+from dashscope_oss.messages import Usage
+from dashscope_oss.registry.catalog import SEED_IDS
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run_demo(**environment):
+    return subprocess.run(
+        [sys.executable, str(FOLDER / "demo.py")],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_demo_does_the_packages_real_work(small_model):
+    """A chain and a RAG engine, at least five seed models, with the callbacks' usage."""
+    done = run_demo()
+
+    assert done.returncode == 0, done.stderr
+    answers = re.findall(r"\[([\w.-]+)\] .+\n  (\S.*)", done.stdout)
+    assert len({model for model, _ in answers} & set(SEED_IDS)) >= 5
+    counted = re.findall(
+        r"^([\w.-]+) +(LangChain \w+|LlamaIndex RAG) +([1-9]\d*) +([1-9]\d*) +smollm2-135m",
+        done.stdout,
+        flags=re.MULTILINE,
+    )
+    assert len({model for model, *_ in counted} & set(SEED_IDS)) >= 5
+    assert {framework.split()[0] for _, framework, *_ in counted} == {"LangChain", "LlamaIndex"}
+    assert "Error" not in done.stderr + done.stdout
+
+
+def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway):
+    """With DASHSCOPE_API_KEY set a hosted model answers at the address of the environment."""
+    engine = gateway(Answer("Hosted words.", usage=Usage(input_tokens=5, output_tokens=2)))
+
+    done = run_demo(DASHSCOPE_API_KEY="sk-hosted", DASHSCOPE_HTTP_BASE_URL=engine.base_url)
+
+    assert done.returncode == 0, done.stderr
+    assert "the hosted service answers" in done.stdout
+    assert done.stdout.count("Hosted words.") == 2
+    assert {request.body["model"] for request in engine.requests} == {"deepseek-v4-flash"}
+    assert "sk-hosted" not in done.stdout + done.stderr
+
+
+async def test_the_sentence_encoder_gives_the_same_async(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    encoder = import_module("sentence_encoder").SentenceEncoder()
+
+    assert await encoder.aget_query_embedding("Hi") == encoder.get_query_embedding("Hi")
