@@ -22,7 +22,7 @@ from dataclasses import dataclass
 # A line on stdin is answered by CPU seconds and peak memory in MB.
 SERVER = """
 import resource, sys, threading, time
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, run
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve
 from dashscope_oss.messages import Usage
 
 unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -53,7 +53,7 @@ def answer(job):
 
 kind = Bare if sys.argv[1].startswith("bare") else Gateway
 threading.Thread(target=say, daemon=True).start()
-run(kind(ScriptedEngine([answer])), host="127.0.0.1", port=0,
+serve(kind(ScriptedEngine([answer])), host="127.0.0.1", port=0,
     on_ready=lambda url: print(url, flush=True))
 """
 BODY = json.dumps(

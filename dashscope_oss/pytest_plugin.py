@@ -62,12 +62,12 @@ def started_gateways(leaving: list[threading.Thread]) -> Iterator[Start]:
 
     def start(*script: ScriptEntry | Mapping[str, object]) -> ScriptedEngine:
         # Here, for it needs the extra, and takes time that other tests would pay.
-        from dashscope_oss.gateway import Gateway, ScriptedEngine, serving  # noqa: PLC0415
+        from dashscope_oss.gateway import Gateway, ScriptedEngine, serve_in_thread  # noqa: PLC0415
         from dashscope_oss.gateway.engines.script import to_script_entry  # noqa: PLC0415
 
         engine = ScriptedEngine([to_script_entry(entry) for entry in script])
         app = Gateway(engine, on_request=engine.requests.append)
-        engine.base_url = running.enter_context(serving(app))
+        engine.base_url = running.enter_context(serve_in_thread(app))
         return engine
 
     try:

@@ -30,7 +30,7 @@ from llama_index.core.callbacks import (
 from sentence_encoder import SentenceEncoder
 
 from dashscope_oss import find_model
-from dashscope_oss.gateway import EmbeddedEngine, Gateway, serving
+from dashscope_oss.gateway import EmbeddedEngine, Gateway, serve_in_thread
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
@@ -81,7 +81,7 @@ def local_gateway() -> Iterator[str]:
     print("DASHSCOPE_API_KEY is not set: a gateway on this machine answers, with a small model.")
     print("That model is a stand-in of 135M parameters for weights that need a large machine;")
     print("expect fluent English, not wisdom.", flush=True)
-    with serving(Gateway(EmbeddedEngine())) as base_url:
+    with serve_in_thread(Gateway(EmbeddedEngine())) as base_url:
         print(f"The gateway listens on {base_url}")
         yield base_url
 

@@ -295,7 +295,7 @@ def _serve(arguments: Arguments) -> None:
         Gateway,
         GatewayConfig,
         load_config,
-        run,
+        serve,
     )
     from dashscope_oss.gateway.security.access import key_in  # noqa: PLC0415
 
@@ -309,7 +309,7 @@ def _serve(arguments: Arguments) -> None:
         access=settings,
         modern=arguments.modern or settings.server.modern,
     )
-    run(
+    serve(
         app,
         host=_first(arguments.host, settings.server.host, _HOST),
         port=_first(arguments.port, settings.server.port, _PORT),

@@ -23,7 +23,7 @@ from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import HealthCheck, Upstream
 from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptedEngine
-from dashscope_oss.gateway.server import bound, run, serving
+from dashscope_oss.gateway.server import serve, serve_in_thread
 
 __all__ = [
     "APIError",
@@ -41,10 +41,9 @@ __all__ = [
     "RecordedRequest",
     "ScriptedEngine",
     "Upstream",
-    "bound",
     "build_load_balancer",
     "load_config",
     "load_script",
-    "run",
-    "serving",
+    "serve",
+    "serve_in_thread",
 ]

@@ -24,7 +24,7 @@ _MAX_HEAD_BYTES = 65_536
 _KEEP_ALIVE = 75
 
 
-def run(
+def serve(
     app: Gateway,
     *,
     host: str,
@@ -47,7 +47,7 @@ def run(
         ConfigurationError: if the address cannot be had, or the engine did not start.
         KeyboardInterrupt: at the end, if SIGINT asked for it.
     """
-    with bound(host, port) as listener:
+    with bind_socket(host, port) as listener:
         config = _config(app, grace=grace)
         server = _Server(config, on_ready=lambda: on_ready(_url(listener)))
         _run(server, listener)
@@ -58,13 +58,13 @@ def run(
 
 
 @contextmanager
-def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_thread(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve ``app`` in a thread; the context's value is its base URL.
 
     Raises:
         ConfigurationError: if the address cannot be had, or the engine did not start.
     """
-    with bound(host, port) as listener:
+    with bind_socket(host, port) as listener:
         # What the server itself would complain of is told by the callers' errors.
         server = uvicorn.Server(_config(app, log_level="critical"))
         thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
@@ -78,7 +78,7 @@ def serving(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
+def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
     """Bind a listening socket, or say why it cannot be had."""
     if not 0 <= port <= _LAST_PORT:
         raise ConfigurationError(f"cannot listen on port {port}: ports go from 0 to {_LAST_PORT}")

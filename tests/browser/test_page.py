@@ -13,7 +13,7 @@ from dashscope_oss.gateway import (
     Gateway,
     ScriptedEngine,
     build_load_balancer,
-    serving,
+    serve_in_thread,
 )
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Delta, Usage
@@ -159,7 +159,7 @@ def test_upstreams_are_shown_with_what_is_wrong(page):
     """Names and errors of upstreams are text as well."""
     down = Server(failed(500, {}), healthy=500)
     tables = f'[upstreams.gpu1]\nurl = "{down.url}"\n[models."{MODEL}"]\nname = "{"<b>x</b>"}"\n'
-    with serving(Gateway(build_load_balancer(parse_config(tables, "test")))) as url:
+    with serve_in_thread(Gateway(build_load_balancer(parse_config(tables, "test")))) as url:
         page.goto(url.removesuffix("/api/v1"))
         expect(page.get_by_role("status")).to_have_text("not ready: no upstream is healthy")
         expect(page.locator("#upstreams tbody td").nth(0)).to_have_text("gpu1")
@@ -171,7 +171,7 @@ def test_upstreams_are_shown_with_what_is_wrong(page):
 def test_it_asks_for_a_key_and_keeps_it_in_memory_only(page):
     """A wrong one is told; the right one opens the page and its playground, until a reload."""
     gateway = Gateway(ScriptedEngine([Answer("for you")]), api_keys=("sk-right",))
-    with serving(gateway) as url:
+    with serve_in_thread(gateway) as url:
         page.goto(url.removesuffix("/api/v1"))
         for key in ("sk-wrong", "sk-right"):
             expect(page.get_by_label("API key")).to_be_visible()
@@ -207,7 +207,7 @@ class Endless(ScriptedEngine):
 def test_stop_stops_the_engine(page):
     """What was said stays, and another question can be asked."""
     engine = Endless()
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         page.goto(url.removesuffix("/api/v1"))
         ask(page, "hi")
         expect(page.locator("#answer")).to_have_text("so far")

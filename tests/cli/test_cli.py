@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from dashscope_oss.cli import main
-from dashscope_oss.gateway import Answer, bound
+from dashscope_oss.gateway import Answer
 from dashscope_oss.messages import Usage
 from dashscope_oss.registry.catalog import SEED_IDS
 from dashscope_oss.registry.lookup import all_models
@@ -161,7 +162,7 @@ def test_wrong_use_is_told_with_the_way_out(capsys, monkeypatch, arguments, stat
 
 def test_serve_says_that_the_port_is_in_use(capsys):
     """The port and the way out are named."""
-    with bound("127.0.0.1", 0) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         status, _, complaint = run(capsys, "serve", "--engine", "scripted", "--port", port)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.messages import ToolCall, Usage
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ def answer(job):
 
 @pytest.fixture(scope="module")
 def url():
-    with serving(Gateway(ScriptedEngine([answer]), api_keys=("sk-right",))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([answer]), api_keys=("sk-right",))) as url:
         yield url
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 
 import httpx
@@ -17,7 +18,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, bound, serving
+from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.http.http_io import Exchange
 from dashscope_oss.protocol.response import joined
 
@@ -99,9 +100,9 @@ def test_stops_the_engine_when_the_caller_leaves(gateway):
 
 def test_a_port_in_use_is_said_so():
     """The error names the port and the way out."""
-    with bound("127.0.0.1", 0) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        taken = serving(Gateway(ScriptedEngine()), port=port)
+        taken = serve_in_thread(Gateway(ScriptedEngine()), port=port)
         with pytest.raises(ConfigurationError, match=f"port {port} .* --port 0"), taken:
             pass
 

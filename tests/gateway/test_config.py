@@ -14,7 +14,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
-from dashscope_oss.gateway import Gateway, build_load_balancer, load_config, serving
+from dashscope_oss.gateway import Gateway, build_load_balancer, load_config, serve_in_thread
 from dashscope_oss.gateway.config import TEMPLATES, parse_config
 from dashscope_oss.messages import Message
 from dashscope_oss.prompts.templates import ZIYA
@@ -149,7 +149,7 @@ def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
         ''',
         "x.toml",
     )
-    gateway = serving(Gateway(build_load_balancer(settings, {})))
+    gateway = serve_in_thread(Gateway(build_load_balancer(settings, {})))
     with gateway as url, Client(Endpoint.resolve(base_url=url)) as client:
         for id in ("llama3-8b-instruct", "llama3-8b-instruct", "llama2-7b-chat-v2"):
             client.send(chat_request(find_model(id), [Message("user", "hi")]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss import cli, find_model
-from dashscope_oss.gateway import Gateway, build_load_balancer, serving
+from dashscope_oss.gateway import Gateway, build_load_balancer, serve_in_thread
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.registry.catalog import SEED_IDS
 from tests.gateway.fake_upstream import Server, streamed
@@ -64,7 +64,7 @@ def test_the_walk_through_ends_with_an_answer():
         streamed({"choices": [{"index": 0, "text": "西安", "finish_reason": None}]}, end)
     )
     text = blocks("toml")[0].replace("http://127.0.0.1:9000/v1", server.url)
-    gateway = serving(Gateway(build_load_balancer(parse_config(text, "SERVING.md"), {})))
+    gateway = serve_in_thread(Gateway(build_load_balancer(parse_config(text, "SERVING.md"), {})))
     code = blocks("python")[0]
 
     with gateway as url:

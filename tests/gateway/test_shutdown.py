@@ -24,8 +24,8 @@ from dashscope_oss.gateway import (
     ScriptedEngine,
     Upstream,
     build_load_balancer,
-    run,
-    serving,
+    serve,
+    serve_in_thread,
 )
 from dashscope_oss.gateway.config import parse_config
 from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said, streamed
@@ -39,7 +39,7 @@ STREAM = {"X-DashScope-SSE": "enable"}
 # never ends.
 CHILD = """
 import asyncio, signal, sys, threading
-from dashscope_oss.gateway import Gateway, ScriptedEngine, run
+from dashscope_oss.gateway import Gateway, ScriptedEngine, serve
 from dashscope_oss.messages import Delta
 
 class Slow(ScriptedEngine):
@@ -57,7 +57,7 @@ class Slow(ScriptedEngine):
     async def aclose(self):
         print("closed", flush=True)
 
-run(Gateway(Slow()), host="127.0.0.1", port=0, grace=int(sys.argv[1]),
+serve(Gateway(Slow()), host="127.0.0.1", port=0, grace=int(sys.argv[1]),
     on_ready=lambda url: print(url, flush=True))
 """
 
@@ -170,7 +170,7 @@ def test_a_caller_who_leaves_ends_the_work_of_the_upstream(engine_of, stream):
     """The connection to the upstream is closed, so that it stops to generate."""
     upstream = Server((200, SSE, events(chunk(content="one "), done=False), threading.Event()))
     try:
-        with serving(Gateway(engine_of(upstream.url))) as url:
+        with serve_in_thread(Gateway(engine_of(upstream.url))) as url:
             if stream:
                 with begun(url):
                     pass
@@ -250,6 +250,6 @@ def test_an_engine_that_does_not_start_is_told_and_nothing_is_announced(startup,
     announced = []
 
     with pytest.raises(ConfigurationError, match="did not start: no weights here"):
-        run(Gateway(Unable()), host="127.0.0.1", port=0, on_ready=announced.append)
+        serve(Gateway(Unable()), host="127.0.0.1", port=0, on_ready=announced.append)
 
     assert announced == []

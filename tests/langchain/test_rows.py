@@ -54,7 +54,7 @@ from dashscope_oss import (
     find_model,
     register_model,
 )
-from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.catalog import SEED_IDS
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
@@ -437,7 +437,7 @@ class Crowd(ScriptedEngine):
 async def test_forty_calls_are_open_at_once(cls, path):
     """Row 14: no pool of threads stands between: the 40th is there while the first waits."""
     engine = Crowd(40)
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         llm = cls(model="llama3-8b-instruct", base_url=url, max_retries=0)
         answers = await asyncio.gather(*(answered(llm, path) for _ in range(40)))
         await llm.aclose()
@@ -465,7 +465,7 @@ class Endless(ScriptedEngine):
 async def test_a_cancelled_call_leaves_the_server(path):
     """Row 14: the connection is closed, so the engine stops working."""
     engine = Endless()
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         llm = ChatDashScopeOSS(model="llama3-8b-instruct", base_url=url)
         call = asyncio.create_task(answered(llm, path))
         assert await asyncio.to_thread(engine.asked.wait, 20)
@@ -552,7 +552,7 @@ class Counting(ScriptedEngine):
 async def test_no_more_calls_at_once_than_connections(cls):
     """Row 32: max_connections is a cap; who is over it waits and is answered."""
     engine = Counting([HELLO])
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         llm = cls(model="llama3-8b-instruct", base_url=url, max_connections=2)
         answers = await asyncio.gather(*(answered(llm, "ainvoke") for _ in range(8)))
         await llm.aclose()
@@ -758,7 +758,7 @@ async def test_an_agent_asks_for_structure_as_the_profile_says(agents, chat, abl
 
 def test_a_gateway_in_a_users_own_tests():
     """Row 37: no key, no account, no network: an address to point a model at."""
-    with serving(Gateway(ScriptedEngine([Answer("from your script")]))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("from your script")]))) as url:
         for cls in (ChatDashScopeOSS, DashScopeOSSLLM):
             with_no_key = cls(model="ziya-llama-13b-v1", base_url=url)
             assert text_of(with_no_key.invoke("Hi")) == "from your script"

@@ -17,7 +17,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from dashscope_oss import find_model
-from dashscope_oss.gateway import Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Gateway, ScriptedEngine, serve_in_thread
 from langchain_dashscope_oss import ChatDashScopeOSS
 from tests.wire import cassette
 
@@ -157,7 +157,7 @@ class TestBelleUnit(Belle, Unit):
 @pytest.fixture(scope="module")
 def address():
     """A gateway for all suites: they make their model objects without fixtures."""
-    with serving(Gateway(ScriptedEngine([reply]))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([reply]))) as url:
         yield url
 
 

@@ -27,7 +27,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
-from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serving
+from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serve_in_thread
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.protocol.response import joined
 from dashscope_oss.registry import lookup
@@ -59,7 +59,7 @@ def through():
     def send(server, request, **upstream):
         upstream = {"default": "my-weights", **upstream}
         engine = OpenAIEngine(Upstream(url=server.url, **upstream))
-        with serving(Gateway(engine)) as base:
+        with serve_in_thread(Gateway(engine)) as base:
             client = Client(Endpoint.resolve(base_url=base), max_retries=0)
             with client:
                 if request.stream:
@@ -220,7 +220,7 @@ def test_a_server_that_breaks_off_is_an_error_never_a_short_answer(through, obje
 def test_a_server_that_is_down_is_503_with_the_vendors_body():
     """The gateway stays up and says that the model is not available."""
     engine = OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1", default="x"))
-    with serving(Gateway(engine)) as base:
+    with serve_in_thread(Gateway(engine)) as base:
         reply = httpx.post(
             f"{base}/services/aigc/text-generation/generation",
             json=question("llama3-8b-instruct").body,
@@ -245,7 +245,7 @@ def test_serves_the_ids_of_its_map_only(through):
 @pytest.fixture(scope="module")
 def embedded(small_model):
     """A gateway with the embedded model."""
-    with serving(Gateway(EmbeddedEngine())) as url:
+    with serve_in_thread(Gateway(EmbeddedEngine())) as url:
         yield url
 
 
@@ -356,7 +356,7 @@ def test_a_model_file_that_is_cut_off_is_refused(tmp_path, small_model):
     half = tmp_path / "half.gguf"
     half.write_bytes(weights.fetch().read_bytes()[:1_000_000])
 
-    gateway = serving(Gateway(EmbeddedEngine(half)))
+    gateway = serve_in_thread(Gateway(EmbeddedEngine(half)))
     with pytest.raises(ConfigurationError, match=r"cannot load .*half\.gguf.*cut off"), gateway:
         pass
 
@@ -365,7 +365,7 @@ def test_a_model_file_of_ones_own_is_served_under_its_name(small_model):
     """--gguf PATH: the whole file works, and replies name it."""
     engine = EmbeddedEngine(weights.fetch())
     request = question("llama3-8b-instruct", Options(max_tokens=2))
-    with serving(Gateway(engine)) as url, Client(Endpoint.resolve(base_url=url)) as client:
+    with serve_in_thread(Gateway(engine)) as url, Client(Endpoint.resolve(base_url=url)) as client:
         assert client.send(request).served_by.startswith("SmolLM2-135M-Instruct.Q4_1 (stand-in")
 
 
@@ -386,7 +386,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch, small_mode
     """Without xllamacpp the gateway does not start and says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
 
-    gateway = serving(Gateway(EmbeddedEngine()))
+    gateway = serve_in_thread(Gateway(EmbeddedEngine()))
     with pytest.raises(ConfigurationError, match=r"dashscope-oss\[local\]"), gateway:
         pass
 

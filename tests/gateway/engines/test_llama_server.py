@@ -19,7 +19,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
-from dashscope_oss.gateway import Gateway, build_load_balancer, serving
+from dashscope_oss.gateway import Gateway, build_load_balancer, serve_in_thread
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.protocol.response import joined
@@ -68,7 +68,7 @@ def llama(small_model):
 def client(llama):
     """A client of a gateway in front of it, set up by a settings file."""
     settings = parse_config(FILE.format(url=llama), "test.toml")
-    gateway = serving(Gateway(build_load_balancer(settings, {"UP_KEY": "up-key"})))
+    gateway = serve_in_thread(Gateway(build_load_balancer(settings, {"UP_KEY": "up-key"})))
     with gateway as url, Client(Endpoint.resolve(base_url=url), max_retries=0) as client:
         yield client
 
@@ -155,7 +155,7 @@ def test_too_long_an_input_is_told_in_the_vendors_words(client):
 def test_a_wrong_key_is_not_the_callers_fault(llama):
     """The server's 401 is no 401 of ours: the caller's key is fine."""
     settings = parse_config(FILE.format(url=llama), "test.toml")
-    with serving(Gateway(build_load_balancer(settings, {"UP_KEY": "wrong"}))) as url:
+    with serve_in_thread(Gateway(build_load_balancer(settings, {"UP_KEY": "wrong"}))) as url:
         client = Client(Endpoint.resolve(base_url=url), max_retries=0)
         with client, pytest.raises(ServerError) as caught:
             client.send(ask("llama3-8b-instruct", Options(max_tokens=1)))

@@ -17,7 +17,7 @@ from dashscope_oss.gateway import (
     HealthCheck,
     LoadBalancer,
     Upstream,
-    serving,
+    serve_in_thread,
 )
 from tests.gateway.fake_upstream import HTML, SSE, Server, chunk, events, failed, said, streamed
 
@@ -222,7 +222,7 @@ def test_through_the_gateway_a_caller_sees_the_answer_of_who_is_left():
     good = answering("good")
     fleet = LoadBalancer([RECORD], [member("gone", down(), weight=9.0), member("good", good)])
     request = chat_request(RECORD, [Message("user", "hi")])
-    with serving(Gateway(fleet)) as url, Client(Endpoint.resolve(base_url=url)) as client:
+    with serve_in_thread(Gateway(fleet)) as url, Client(Endpoint.resolve(base_url=url)) as client:
         assert client.send(request).text == "good"
         good.close()
         other = Client(Endpoint.resolve(base_url=url), max_retries=0)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from dashscope_oss import Client, Endpoint, completion_request, find_model
-from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.api_error import APIError
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.served_models import modernize
@@ -324,7 +324,7 @@ class Modern(ScriptedEngine):
 def test_modern_models_report_usage_and_do_not_repeat_the_prompt(model, all_of_them):
     """An engine's record switches both off for one model, the gateway for all."""
     engine = (ScriptedEngine if all_of_them else Modern)([Answer("ok", usage=USAGE)])
-    with serving(Gateway(engine, modern=all_of_them)) as engine.base_url:
+    with serve_in_thread(Gateway(engine, modern=all_of_them)) as engine.base_url:
         data = post(engine, prompt(model)).json()
 
     assert data["output"]["text"] == "ok"

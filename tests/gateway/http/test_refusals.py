@@ -11,7 +11,7 @@ import pytest
 
 from dashscope_oss import AsyncClient, Client, Endpoint, Message, Options, chat_request, find_model
 from dashscope_oss.errors import RateLimitError
-from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 
 TEXT = "/services/aigc/text-generation/generation"
 MULTIMODAL = TEXT.replace("text-", "multimodal-")
@@ -236,7 +236,7 @@ PLAYED = {
 
 @pytest.fixture(scope="module")
 def url():
-    with serving(Gateway(ScriptedEngine([Answer("an answer")]))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("an answer")]))) as url:
         yield url
 
 
@@ -356,7 +356,7 @@ def front_call(url, case):
 )
 def test_the_front_answers_with_the_true_status_even_for_a_stream(case, status, code, text):
     """Who calls, where and how much is judged before anybody looks for a stream."""
-    with serving(Gateway(ScriptedEngine(), api_keys=("sk-right",))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-right",))) as url:
         reply = front_call(url, case)
 
     assert (reply.status_code, reply.json()["code"]) == (status, code)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
 from dashscope_oss.gateway.security.access import AccessSettings
 from dashscope_oss.gateway.server import _config
@@ -29,7 +29,7 @@ REQUEST = (
 def impatient(engine=None, seconds=0.4):
     """A gateway that waits for slow clients so long; the value is a function that connects."""
     settings = AccessSettings.model_validate({"limits": {"slow_client_seconds": seconds}})
-    with serving(Gateway(engine or ScriptedEngine([Answer("ok")]), access=settings)) as url:
+    with serve_in_thread(Gateway(engine or ScriptedEngine([Answer("ok")]), access=settings)) as url:
         place = httpx.URL(url)
 
         def connect():

@@ -17,7 +17,7 @@ from dashscope_oss.gateway import (
     ScriptedEngine,
     Upstream,
     build_load_balancer,
-    serving,
+    serve_in_thread,
 )
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.observability.metrics import OTHER
@@ -54,7 +54,7 @@ def number(found, name, **labels):
 def test_calls_are_counted_by_model_status_and_stream():
     """The true status, also of a stream that HTTP calls 200."""
     engine = ScriptedEngine([COUNTED, COUNTED, Fault(500, "InternalError", "x")])
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         post(url)
         post(url, headers=STREAM)
         assert post(url, headers=STREAM).status_code == 200
@@ -75,7 +75,7 @@ def test_calls_are_counted_by_model_status_and_stream():
 
 def test_tokens_of_models_that_report_none_to_callers_are_counted_too():
     """The operator sees what the engine counts, also for Ziya."""
-    with serving(Gateway(ScriptedEngine([COUNTED]))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([COUNTED]))) as url:
         body = {"model": "ziya-llama-13b-v1", "input": {"prompt": "hi"}}
         reply = httpx.post(url + PATH, json=body)
         found = numbers(url)
@@ -88,7 +88,7 @@ def test_a_call_under_way_is_seen():
     """From when the engine has it to its end."""
     hold = threading.Event()
     with (
-        serving(Gateway(ScriptedEngine([Answer(pieces=("a", "b"), hold=hold)]))) as url,
+        serve_in_thread(Gateway(ScriptedEngine([Answer(pieces=("a", "b"), hold=hold)]))) as url,
         httpx.stream(
             "POST",
             url + PATH,
@@ -112,7 +112,7 @@ def test_callers_cannot_make_up_series_without_end(monkeypatch):
     monkeypatch.setattr("dashscope_oss.gateway.observability.metrics._MOST_MODELS", 3)
     upstream = Server((200, "application/json", b"{}"))
     engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
-    with serving(Gateway(engine)) as url:
+    with serve_in_thread(Gateway(engine)) as url:
         for letter in "abcdef":
             post(url, model=f"made-up-{letter}")
         found = numbers(url)
@@ -129,7 +129,7 @@ def test_what_limits_refuse_is_counted_by_key():
         {"keys": {"anna": {"hash": hashed("sk-a"), "requests_per_minute": 1}}}
     )
     key = {"authorization": "Bearer sk-a"}
-    with serving(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url:
         post(url, headers=key)
         post(url, headers=key)
         found = numbers(url, headers=key)
@@ -159,7 +159,7 @@ def test_the_health_of_upstreams_is_told(caplog):
     good, bad = Server(streamed(*said("fine"))), Server(failed(500, {"error": "x"}), healthy=500)
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),
-        serving(Gateway(two_upstreams(good, bad))) as url,
+        serve_in_thread(Gateway(two_upstreams(good, bad))) as url,
     ):
         reply = post(url)
         found = numbers(url)
@@ -185,7 +185,7 @@ def test_a_line_for_each_call_says_who_asked_what_and_how_it_went(caplog, stream
     headers = {"authorization": "Bearer sk-secret", **(STREAM if stream else {})}
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),
-        serving(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url,
+        serve_in_thread(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url,
     ):
         reply = post(url, text="a private question", headers=headers)
 
@@ -209,7 +209,7 @@ def test_a_line_for_each_call_says_who_asked_what_and_how_it_went(caplog, stream
 def test_the_log_holds_neither_prompts_nor_keys(caplog):
     """Not those of refused calls either, wherever they put them."""
     gateway = Gateway(ScriptedEngine([Answer("a private answer")]), api_keys=("sk-secret",))
-    with caplog.at_level(logging.DEBUG), serving(gateway) as url:
+    with caplog.at_level(logging.DEBUG), serve_in_thread(gateway) as url:
         post(url, text="a private question", headers={"authorization": "Bearer sk-secret"})
         post(url, text="a private question", headers={"authorization": "Bearer sk-stolen"})
         httpx.post(url + PATH + "?key=sk-secret", content=b"a private question")
@@ -231,7 +231,7 @@ def test_a_caller_who_left_is_told_apart(caplog):
     """Status 499, as web servers call it."""
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),
-        serving(Gateway(Endless())) as url,
+        serve_in_thread(Gateway(Endless())) as url,
         httpx.stream("POST", url + PATH, headers=STREAM, json=body()) as reply,
     ):
         next(reply.iter_lines())
@@ -248,7 +248,7 @@ def test_a_logger_that_is_off_costs_nothing_and_says_nothing(caplog, monkeypatch
     monkeypatch.setattr("dashscope_oss.gateway.observability.access_log.line", lambda entry: 1 / 0)
     with (
         caplog.at_level(logging.WARNING, "dashscope_oss.access"),
-        serving(Gateway(ScriptedEngine([COUNTED]))) as url,
+        serve_in_thread(Gateway(ScriptedEngine([COUNTED]))) as url,
     ):
         assert post(url).status_code == 200
 
@@ -259,7 +259,10 @@ def test_an_id_that_no_model_has_is_not_kept(caplog):
     """Where any id is served, a megabyte of one gets into neither numbers nor log."""
     upstream = Server(streamed(*said("hi")))
     engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
-    with caplog.at_level(logging.INFO, "dashscope_oss.access"), serving(Gateway(engine)) as url:
+    with (
+        caplog.at_level(logging.INFO, "dashscope_oss.access"),
+        serve_in_thread(Gateway(engine)) as url,
+    ):
         reply = post(url, model="x" * 1_000_000)
         size = len(httpx.get(url.removesuffix("/api/v1") + "/metrics").content)
     upstream.close()
@@ -280,7 +283,7 @@ class Early(ScriptedEngine):
 @pytest.mark.parametrize("headers", [{}, STREAM])
 def test_counts_that_come_early_count(headers):
     """Also if the pieces behind them bring none."""
-    with serving(Gateway(Early())) as url:
+    with serve_in_thread(Gateway(Early())) as url:
         post(url, headers=headers)
         found = numbers(url)
 

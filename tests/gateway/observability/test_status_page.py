@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from dashscope_oss.gateway import Answer, Fault, Gateway, build_load_balancer, serving
+from dashscope_oss.gateway import Answer, Fault, Gateway, build_load_balancer, serve_in_thread
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Usage
 from tests.gateway.fake_upstream import Server, failed
@@ -51,7 +51,7 @@ def fleet(*servers):
 def test_a_gateway_without_a_healthy_upstream_is_not_ready(healthy, status):
     """One is enough; who is down is told, where it is not."""
     servers = [Server(failed(500, {}), healthy=code) for code in healthy]
-    with serving(Gateway(fleet(*servers))) as url:
+    with serve_in_thread(Gateway(fleet(*servers))) as url:
         reply = httpx.get(url.removesuffix("/api/v1") + "/healthz")
     for server in servers:
         server.close()

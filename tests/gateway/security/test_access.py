@@ -15,7 +15,7 @@ from dashscope_oss import (
     chat_request,
     find_model,
 )
-from dashscope_oss.gateway import Answer, APIError, Fault, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, APIError, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.security.access import Access, AccessSettings, hashed, new_key
 from dashscope_oss.messages import Usage
 
@@ -191,7 +191,7 @@ def post(url, body=BODY, **more):
 def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
     """The service's status, code and text, for a plain call and for a stream."""
     settings = AccessSettings.model_validate({"limits": {"requests_per_minute": 1}})
-    with serving(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         assert post(url).status_code == 200
         reply = post(url)
         with Client(Endpoint.resolve(base_url=url), max_retries=0) as client:
@@ -209,7 +209,7 @@ def test_the_engines_own_count_is_charged(stream):
     settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 1000}})
     answer = Answer("ok", usage=Usage(input_tokens=600, output_tokens=500))
     headers = {"X-DashScope-SSE": "enable"} if stream else {}
-    with serving(Gateway(ScriptedEngine([answer]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([answer]), access=settings)) as url:
         assert post(url, headers=headers).status_code == 200
         reply = post(url)
 
@@ -229,7 +229,7 @@ def test_an_engine_that_does_not_count_is_charged_an_estimate(asked, said):
     """Of the question and of the answer: leaving counts out is no way around a limit."""
     settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 1000}})
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": asked}]}}
-    with serving(Gateway(Silent([Answer(said)]), access=settings)) as url:
+    with serve_in_thread(Gateway(Silent([Answer(said)]), access=settings)) as url:
         assert post(url, body).status_code == 200
         reply = post(url)
 
@@ -241,7 +241,7 @@ def test_a_call_that_fails_costs_no_tokens():
     settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 10}})
     engine = ScriptedEngine([Fault(500, "InternalError", "x"), Answer("ok")])
     long = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "word " * 500}]}}
-    with serving(Gateway(engine, access=settings)) as url:
+    with serve_in_thread(Gateway(engine, access=settings)) as url:
         assert post(url, long).status_code == 500
         assert post(url).status_code == 200
 
@@ -250,7 +250,7 @@ def test_input_longer_than_the_gateway_takes_is_refused_in_the_vendors_words():
     """The text names the gateway's limit."""
     settings = AccessSettings.model_validate({"limits": {"max_input_tokens": 5}})
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "a b c d e f"}]}}
-    with serving(Gateway(ScriptedEngine(), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
         reply = post(url, body)
 
     assert reply.json()["message"] == "Range of input length should be [1, 5]"
@@ -261,7 +261,7 @@ def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
     """By its length if that is said, else by what came."""
     settings = AccessSettings.model_validate({"limits": {"max_body_bytes": 1000}})
     content = b"{" + b" " * 2000
-    with serving(Gateway(ScriptedEngine(), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
         reply = httpx.post(url + PATH, content=iter([content]) if chunked else content)
         alive = post(url)
 
@@ -272,7 +272,7 @@ def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
 def test_what_needs_a_key_and_what_does_not():
     """Health and the empty page are for everybody; models, numbers and calls are not."""
     settings = AccessSettings.model_validate({"keys": {"anna": {"hash": hashed("sk-a")}}})
-    with serving(Gateway(ScriptedEngine(), api_keys=("sk-plain",), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-plain",), access=settings)) as url:
         root = url.removesuffix("/api/v1")
         for open_path in ("/", "/healthz", "/health", "/api/v1"):
             assert httpx.get(root + open_path).status_code == 200

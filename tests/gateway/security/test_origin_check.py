@@ -5,7 +5,7 @@ import socket
 import httpx
 import pytest
 
-from dashscope_oss.gateway import Answer, APIError, Gateway, ScriptedEngine, serving
+from dashscope_oss.gateway import Answer, APIError, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.config import GatewayConfig
 from dashscope_oss.gateway.security.access import hashed
 from dashscope_oss.gateway.security.origin_check import Names
@@ -17,7 +17,7 @@ LAN = "192.168.1.5"
 
 @pytest.fixture(scope="module")
 def root():
-    with serving(Gateway(ScriptedEngine([Answer("ok")]))) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]))) as url:
         yield url.removesuffix("/api/v1")
 
 
@@ -57,7 +57,7 @@ def test_a_name_that_is_made_to_point_at_this_machine_is_refused(root, host, pat
 def test_the_settings_file_may_name_more():
     """For programs that know this machine by another name."""
     settings = GatewayConfig.model_validate({"server": {"hosts": ["Tools.lan"]}})
-    with serving(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         root = url.removesuffix("/api/v1")
 
         assert post(root, host="tools.LAN:8000").status_code == 200
@@ -75,7 +75,7 @@ def test_a_page_behind_a_proxy_is_told_what_to_set():
 def test_with_keys_any_name_will_do():
     """No page of another site has one."""
     settings = GatewayConfig.model_validate({"keys": {"anna": {"hash": hashed("sk-a")}}})
-    with serving(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         root = url.removesuffix("/api/v1")
 
         assert post(root, host="gateway.lan", authorization="Bearer sk-a").status_code == 200
