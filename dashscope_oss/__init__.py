@@ -29,8 +29,10 @@ from dashscope_oss.errors import (
 from dashscope_oss.messages import Delta, Message, Options, Reply, ToolCall, Usage
 from dashscope_oss.protocol.request import chat_request, completion_request
 from dashscope_oss.registry.lookup import ModelInfo, all_models, find_model, register_model
-from dashscope_oss.transport.client import AsyncClient, Client
+from dashscope_oss.transport.async_client import AsyncClient
+from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.options import ClientOptions
 
 __all__ = [
     "APIConnectionError",
@@ -38,6 +40,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "Client",
+    "ClientOptions",
     "ConfigurationError",
     "ContentBlockedError",
     "ContextLengthError",

@@ -35,7 +35,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 _MESSAGE_LIMIT = 2000
 _FACTS_LIMIT = 500
@@ -56,7 +56,7 @@ class DashScopeError(Exception):
         retry_after: seconds the service asked to wait.
         partial_text: text of a stream that had arrived before it broke.
         model: the id of the model asked.
-        response: the answer with status, headers and body, an ``httpx.Response`` without its
+        response: the answer with status, headers and body, an ``httpx2.Response`` without its
             request; ``None`` if there was none.
     """
 
@@ -83,7 +83,7 @@ class DashScopeError(Exception):
         self.retry_after = retry_after
         self.partial_text = partial_text
         self.model = model
-        self.response: httpx.Response | None = None
+        self.response: httpx2.Response | None = None
         self.hint = hint
 
     def __str__(self) -> str:

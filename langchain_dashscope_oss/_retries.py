@@ -20,7 +20,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from tenacity import RetryAction, RetryCallState, Retrying
 
 from dashscope_oss.errors import DashScopeError
-from dashscope_oss.transport.client import OnRetry
+from dashscope_oss.transport.options import OnRetry
 from langchain_dashscope_oss._errors import as_twin
 
 if TYPE_CHECKING:

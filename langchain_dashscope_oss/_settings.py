@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Self
 
-import httpx
+import httpx2
 from langchain_core.load.serializable import Serializable
 from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     InstanceOf,
     SecretStr,
+    SkipValidation,
     field_serializer,
 )
 
@@ -26,15 +27,15 @@ from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.registry.lookup import ModelInfo, find_model
 from dashscope_oss.tokens import estimates
-from dashscope_oss.transport.client import (
-    DEFAULT_CONNECTIONS,
-    DEFAULT_RETRIES,
-    AsyncClient,
-    Client,
-    limits_of,
-    plain_timeout,
-)
+from dashscope_oss.transport.async_client import AsyncClient
+from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import KEY_VARIABLE, Endpoint
+from dashscope_oss.transport.options import (
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_RETRIES,
+    ClientOptions,
+    storable_timeout,
+)
 from langchain_dashscope_oss._convert import to_messages
 from langchain_dashscope_oss._errors import translated
 
@@ -81,15 +82,15 @@ class Settings(Serializable):
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
-            limits of httpx, as its ``Timeout`` or a tuple: connect, read, write, pool.
+            limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
         total_timeout: seconds for a whole answer, retries included, or for the next piece of a
             stream, however its bytes trickle in; four times ``timeout`` if ``None``.
         max_retries: tries after the first, for errors that waiting can cure.
         max_connections: most connections at once.
         default_headers: sent with every call. They may hold secrets, so they are neither shown
             nor serialised.
-        http_client: an httpx client of yours for sync calls; never closed here.
-        http_async_client: the same for async calls.
+        http_client: an ``httpx2.Client`` of yours for sync calls; never closed here.
+        http_async_client: an ``httpx2.AsyncClient`` for async calls.
         model_kwargs: further parameters, sent as they are; ``extra_body`` is another name.
         model_info: a record to use for ``model`` instead of the registry's.
         streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
@@ -120,14 +121,16 @@ class Settings(Serializable):
     thinking_budget: int | None = None
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
-        BeforeValidator(plain_timeout),
+        BeforeValidator(storable_timeout),
     ] = None
     total_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_retries: int = Field(default=DEFAULT_RETRIES, ge=0)
-    max_connections: int = Field(default=DEFAULT_CONNECTIONS, ge=1)
+    max_retries: int = Field(default=DEFAULT_MAX_RETRIES, ge=0)
+    max_connections: int = Field(default=DEFAULT_MAX_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    http_client: InstanceOf[httpx.Client] | None = Field(default=None, exclude=True, repr=False)
-    http_async_client: InstanceOf[httpx.AsyncClient] | None = Field(
+    http_client: SkipValidation[httpx2.Client] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    http_async_client: SkipValidation[httpx2.AsyncClient] | None = Field(
         default=None, exclude=True, repr=False
     )
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -151,7 +154,7 @@ class Settings(Serializable):
         with translated():
             super().__init__(**_by_name(type(self), given))
             self._record()
-            limits_of(self.timeout)
+            ClientOptions.of(self)
             _ = self._endpoint
 
     @classmethod
@@ -229,30 +232,15 @@ class Settings(Serializable):
             region=self.region,
             api_key=self.api_key,
             workspace=self.workspace,
-            headers=self.default_headers,
         )
 
     @cached_property
     def _client(self) -> Client:
-        return Client(
-            self._endpoint,
-            timeout=self.timeout,
-            total_timeout=self.total_timeout,
-            max_retries=self.max_retries,
-            max_connections=self.max_connections,
-            http_client=self.http_client,
-        )
+        return Client(self._endpoint, ClientOptions.of(self))
 
     @cached_property
     def _async_client(self) -> AsyncClient:
-        return AsyncClient(
-            self._endpoint,
-            timeout=self.timeout,
-            total_timeout=self.total_timeout,
-            max_retries=self.max_retries,
-            max_connections=self.max_connections,
-            http_async_client=self.http_async_client,
-        )
+        return AsyncClient(self._endpoint, ClientOptions.of(self))
 
     @property
     def _defaults(self) -> Options:
@@ -399,8 +387,8 @@ def _by_name(cls: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
 
 _STRANGERS = {
     "client": "the SDK is not used; leave it out",
-    "proxy": "pass http_client=httpx.Client(proxy=...) and http_async_client for async calls",
-    "proxies": "pass http_client=httpx.Client(mounts=...) and http_async_client for async calls",
+    "proxy": "pass http_client=httpx2.Client(proxy=...) and http_async_client for async calls",
+    "proxies": "pass http_client=httpx2.Client(mounts=...) and http_async_client for async calls",
     "stream": "call stream(), or say streaming=True",
     "prefix_messages": "put the messages before those of the call",
 }

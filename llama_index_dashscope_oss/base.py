@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import httpx
+import httpx2
 from llama_index.core.base.llms.generic_utils import (
     messages_to_prompt as generic_messages_to_prompt,
 )
@@ -34,6 +34,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    SkipValidation,
     TypeAdapter,
     field_serializer,
 )
@@ -54,7 +55,12 @@ from dashscope_oss import (
 )
 from dashscope_oss.protocol import tools as tools_form
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.transport.client import DEFAULT_CONNECTIONS, DEFAULT_RETRIES, plain_timeout
+from dashscope_oss.transport.options import (
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_RETRIES,
+    ClientOptions,
+    storable_timeout,
+)
 from llama_index_dashscope_oss import (
     _call_guard,
     _context_window,
@@ -123,14 +129,14 @@ class DashScopeOSS(_react.ReActLLM):
         thinking_budget: most tokens the model may think.
         additional_kwargs: merged into ``parameters`` as it is.
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
-            limits of httpx, as its ``Timeout`` or a tuple: connect, read, write, pool.
+            limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
         total_timeout: seconds for a whole answer, retries included, or for the next piece of a
             stream, however its bytes trickle in; four times ``timeout`` if ``None``.
         max_retries: tries after the first.
         max_connections: most connections at once.
         default_headers: sent with every call.
-        http_client: an httpx client of yours for the blocking methods.
-        http_async_client: the same for the async methods.
+        http_client: an ``httpx2.Client`` of yours for the blocking methods.
+        http_async_client: an ``httpx2.AsyncClient`` for the async methods.
         model_info: the model's record in place of the registry's.
         estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
             off); responses then say ``usage_estimated``.
@@ -175,14 +181,16 @@ class DashScopeOSS(_react.ReActLLM):
     check_length: bool = True
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
-        BeforeValidator(plain_timeout),
+        BeforeValidator(storable_timeout),
     ] = None
     total_timeout: float | None = Field(None, gt=0)
-    max_retries: int = Field(DEFAULT_RETRIES, ge=0)
-    max_connections: int = Field(DEFAULT_CONNECTIONS, ge=1)
+    max_retries: int = Field(DEFAULT_MAX_RETRIES, ge=0)
+    max_connections: int = Field(DEFAULT_MAX_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)
-    http_client: httpx.Client | None = Field(None, exclude=True, repr=False)
-    http_async_client: httpx.AsyncClient | None = Field(None, exclude=True, repr=False)
+    http_client: SkipValidation[httpx2.Client] | None = Field(None, exclude=True, repr=False)
+    http_async_client: SkipValidation[httpx2.AsyncClient] | None = Field(
+        None, exclude=True, repr=False
+    )
     model_info: ModelInfo | None = None
     context_window: int | None = Field(None, ge=1)
     is_chat_model: bool | None = None
@@ -512,24 +520,10 @@ class DashScopeOSS(_react.ReActLLM):
             region=self.region,
             api_key=self.api_key,
             workspace=self.workspace,
-            headers=self.default_headers,
         )
-        self._client = Client(
-            endpoint,
-            timeout=self.timeout,
-            total_timeout=self.total_timeout,
-            max_retries=self.max_retries,
-            max_connections=self.max_connections,
-            http_client=self.http_client,
-        )
-        self._async_client = AsyncClient(
-            endpoint,
-            timeout=self.timeout,
-            total_timeout=self.total_timeout,
-            max_retries=self.max_retries,
-            max_connections=self.max_connections,
-            http_async_client=self.http_async_client,
-        )
+        options = ClientOptions.of(self)
+        self._client = Client(endpoint, options)
+        self._async_client = AsyncClient(endpoint, options)
 
     def _take_template(self) -> None:
         model_info = self._record()
@@ -576,7 +570,7 @@ class DashScopeOSS(_react.ReActLLM):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        # httpx clients of the caller's cannot be copied; the copy goes on with the same ones.
+        # HTTP clients of the caller's cannot be copied; the copy goes on with the same ones.
         settings = {
             name: value if name in _SHARED else deepcopy(value, memo)
             for name, value in self.__dict__.items()

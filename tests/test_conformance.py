@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import pytest
 
 from tests.conformance import candidates, conftest, server
@@ -115,7 +115,7 @@ def checks(test):
 def asked(say, path="/chat/completions", **body):
     with server.service(say) as running:
         url = f"{running.openai}{path}"
-        return httpx.post(url, json={"model": "m", "messages": [], **body})
+        return httpx2.post(url, json={"model": "m", "messages": [], **body})
 
 
 def events(answer):
@@ -129,7 +129,7 @@ def test_without_incremental_output_each_event_holds_all_so_far():
     with server.service(Say(call="add", arguments=("{", "}"))) as running:
         url = f"{running.dashscope}/services/aigc/text-generation/generation"
         body = {"input": {"messages": []}, "parameters": {}}
-        told = events(httpx.post(url, json=body, headers={"X-DashScope-SSE": "enable"}))
+        told = events(httpx2.post(url, json=body, headers={"X-DashScope-SSE": "enable"}))
     messages = [one["output"]["choices"][0]["message"] for one in told]
     called = [message["tool_calls"][0]["function"] for message in messages]
     assert called == [{"name": "add", "arguments": "{"}, {"name": "add", "arguments": "{}"}]

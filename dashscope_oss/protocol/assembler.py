@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-import httpx
+import httpx2
 
 from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
 from dashscope_oss.messages import Delta, Json, Reply, ToolCall
@@ -224,7 +224,7 @@ class Assembler:
         if event.failed or reports_error(data):
             status = event.status if event.failed else None
             error = error_in(data, status_code=status, model=model)
-            error.response = httpx.Response(event.status or 200, content=event.data)
+            error.response = httpx2.Response(event.status or 200, content=event.data)
             raise error
         return data
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import httpx
+import httpx2
 
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 
@@ -61,7 +61,6 @@ class Endpoint:
     base_url: str
     api_key: Callable[[], str] | None = field(default=None, repr=False)
     workspace: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def resolve(
@@ -71,7 +70,6 @@ class Endpoint:
         region: str | None = None,
         api_key: ApiKey | None = None,
         workspace: str | None = None,
-        headers: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """Return the endpoint for these settings; what is ``None`` comes from the environment.
 
@@ -84,7 +82,6 @@ class Endpoint:
                 server on this machine needs none.
             workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``. A key of a sub-account
                 needs one.
-            headers: sent with every call.
 
         Raises:
             ConfigurationError: if the address or the key cannot be used, or the key is missing.
@@ -95,7 +92,6 @@ class Endpoint:
             base_url=_url_of_environment() if url is None else checked_url(url),
             api_key=_kept(api_key),
             workspace=workspace,
-            headers=_checked_headers(headers or {}),
         )
         _warn_if_open(endpoint.base_url)
         if api_key is None or not callable(api_key):
@@ -120,7 +116,7 @@ class Endpoint:
         found = self.api_key() if self.api_key is not None else _key_of_environment()
         if found is not None:
             return checked_key(found)
-        if _is_local(httpx.URL(self.base_url).host):
+        if _is_local(httpx2.URL(self.base_url).host):
             return None
         named = os.environ.get(KEY_FILE_VARIABLE)
         file = f" There is none in the file {named!r:.200} of {KEY_FILE_VARIABLE}." if named else ""
@@ -153,7 +149,7 @@ def _no_key() -> None:
 
 def is_vendor(url: str) -> bool:
     """Whether ``url`` is on one of the vendor's own hosts."""
-    return httpx.URL(url).host.endswith(_VENDOR)
+    return httpx2.URL(url).host.endswith(_VENDOR)
 
 
 def _url_of_environment() -> str:
@@ -207,17 +203,6 @@ def _checked_workspace(workspace: str | None) -> str | None:
     return found or None
 
 
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ConfigurationError(f"{name!r:.100} is no name of a header")
-        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
-            raise ConfigurationError(
-                f"the value of the header {name!r} is no plain ASCII text, or holds a line break"
-            )
-    return dict(headers)
-
-
 def _region_url(region: str | None, workspace: str | None) -> str | None:
     if region is None:
         return None
@@ -246,8 +231,8 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
         return ConfigurationError(f"bad {name} {_shown(text)!r}: {why}. It looks like {like}")
 
     try:
-        url = httpx.URL(text.strip())
-    except (httpx.InvalidURL, TypeError, AttributeError) as error:
+        url = httpx2.URL(text.strip())
+    except (httpx2.InvalidURL, TypeError, AttributeError) as error:
         raise refusal(str(error)) from None
     if url.scheme not in ("http", "https") or not url.host:
         raise refusal("it needs http:// or https:// and a host")
@@ -264,7 +249,7 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
 
 
 def _warn_if_open(url: str) -> None:
-    parsed = httpx.URL(url)
+    parsed = httpx2.URL(url)
     if parsed.scheme == "http" and not _is_local(parsed.host):
         warn(
             f"key and prompts go to {parsed.host} unencrypted; use https",

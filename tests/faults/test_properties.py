@@ -13,7 +13,7 @@ from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.response import joined
-from dashscope_oss.transport.failures import refused
+from dashscope_oss.transport.http_errors import error_of_response
 
 from .server import SSE, as_bytes, error_frame, message_frame, message_reply, sse, text_reply
 
@@ -137,7 +137,7 @@ def test_any_json_gives_an_answer_or_an_error_of_this_package(body, kind):
 def test_any_refusal_is_one(body, status):
     written = body if isinstance(body, bytes) else json.dumps(body).encode()
     for data in (written, sse(written, "error", 400)):
-        error = refused(httpx.Response(status), data, "deepseek-v4-flash")
+        error = error_of_response(httpx.Response(status), data, "deepseek-v4-flash")
         assert isinstance(error, DashScopeError)
         assert len(str(error)) < 4000
 

@@ -29,7 +29,7 @@ from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.response import joined
 from dashscope_oss.protocol.streaming.sse import Decoder, Event
 from dashscope_oss.registry.lookup import known_model
-from dashscope_oss.transport.failures import refused
+from dashscope_oss.transport.http_errors import error_of_response
 
 HEAD = 4
 LONGEST_MESSAGE = 4000
@@ -118,7 +118,7 @@ def reply(data: bytes) -> None:
     except DashScopeError as error:
         _check_error(error)
     head = httpx.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
-    _check_error(refused(head, body, request.model_info.id))
+    _check_error(error_of_response(head, body, request.model_info.id))
 
 
 def _check_reply(found: Reply) -> None:

@@ -7,7 +7,7 @@ import pickle
 from functools import reduce
 from operator import add
 
-import httpx
+import httpx2
 import pytest
 from langchain_core import exceptions as lc
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
@@ -260,8 +260,8 @@ async def test_one_chunk_with_everything(version):
         b'data: {"output":{"choices":[{"message":{"role":"assistant","content":""},'
         b'"finish_reason":"tool_calls"}]},"request_id":"r"}\n\n'
     )
-    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=event)
-    with httpx.Client(transport=httpx.MockTransport(lambda _: answer)) as http:
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=event)
+    with httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)) as http:
         llm = ChatDashScopeOSS(
             model=THINKER,
             base_url="http://127.0.0.1:1/api/v1",
@@ -322,8 +322,8 @@ def test_a_retired_model_at_the_vendor(cls, monkeypatch):
     """Row 33: a warning with date, successors and the gateway; the refusal says it again."""
     monkeypatch.setattr(failures, "_announced", set())
     body = {"code": "ModelNotFound", "message": "Model not exist.", "request_id": "r"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(404, json=body))
-    with httpx.Client(transport=transport) as http:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(404, json=body))
+    with httpx2.Client(transport=transport) as http:
         llm = cls(model="llama2-7b-chat-v2", api_key="sk-x", http_client=http)
         with (
             pytest.warns(RetiredModelWarning, match="2025-07-02.*dashscope-oss serve"),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import reduce
 from operator import add
 
-import httpx
+import httpx2
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
@@ -266,7 +266,7 @@ async def test_headers_and_workspace_are_sent(chat):
 
 async def test_own_httpx_clients_are_used_and_left_open(gateway):
     """Injected clients carry the calls; close() leaves them alone."""
-    sync, own = httpx.Client(headers={"x-mine": "s"}), httpx.AsyncClient(headers={"x-mine": "a"})
+    sync, own = httpx2.Client(headers={"x-mine": "s"}), httpx2.AsyncClient(headers={"x-mine": "a"})
     engine = gateway(HELLO)
     llm = ChatDashScopeOSS(
         model="llama3-8b-instruct",

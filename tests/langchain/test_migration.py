@@ -122,7 +122,7 @@ def test_incremental_output_may_be_said(moved, flag):
     [
         ({"client": object()}, "the SDK is not used"),
         ({"stream": True}, "streaming=True"),
-        ({"proxy": "http://p"}, "http_client=httpx.Client"),
+        ({"proxy": "http://p"}, "http_client=httpx2.Client"),
         ({"prefix_messages": [("system", "x")]}, "before those of the call"),
     ],
 )

@@ -12,7 +12,7 @@ import sys
 from functools import reduce
 from operator import add
 
-import httpx
+import httpx2
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -229,7 +229,7 @@ async def _run_path(llm, path, config, more):
 @CLASSES
 def test_a_pickle_has_neither_headers_nor_clients(cls):
     """4: headers may hold secrets; connections belong to a process."""
-    clients = {"http_client": httpx.Client(), "http_async_client": httpx.AsyncClient()}
+    clients = {"http_client": httpx2.Client(), "http_async_client": httpx2.AsyncClient()}
     llm = local(cls, default_headers={"X-Key": "hidden"}, **clients)
     packed = pickle.dumps(llm)
     assert b"hidden" not in packed
@@ -241,7 +241,7 @@ def test_a_pickle_has_neither_headers_nor_clients(cls):
 @CLASSES
 def test_a_deep_copy_shares_the_callers_clients(cls, gateway):
     """4: and nothing else."""
-    with httpx.Client() as client:
+    with httpx2.Client() as client:
         llm = cls(model=TOOLS, base_url=gateway().base_url, http_client=client, model_kwargs={})
         llm.invoke("Hi")
         copied = copy.deepcopy(llm)
@@ -263,7 +263,7 @@ def test_another_tools_broken_call_is_not_the_objects(chat):
 @CLASSES
 def test_log_probabilities_of_all_pieces_add_up(cls):
     """6: they came with the last piece only."""
-    with httpx.Client(transport=httpx.MockTransport(_logged)) as client:
+    with httpx2.Client(transport=httpx2.MockTransport(_logged)) as client:
         llm = local(cls, http_client=client, model_kwargs={"logprobs": True}, streaming=True)
         info = llm.generate(["Hi"] if cls is DashScopeOSSLLM else [[HumanMessage("Hi")]])
     found = info.generations[0][0].generation_info["logprobs"]
@@ -273,7 +273,7 @@ def test_log_probabilities_of_all_pieces_add_up(cls):
 def _logged(_):
     events = [("a", "null"), ("b", "null"), ("c", "stop")]
     text = "".join(f"data:{json.dumps(_frame(*event))}\n\n" for event in events)
-    return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+    return httpx2.Response(200, headers={"content-type": "text/event-stream"}, text=text)
 
 
 def _frame(token, finish):
@@ -317,8 +317,8 @@ def test_summed_usage_says_that_it_is_estimated(reported, said):
         {**_frame("a", "stop"), **usages[0]},
         {**_frame("b", "stop"), **usages[not reported]},
     ]
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answers.pop()))
-    with httpx.Client(transport=transport) as client:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=answers.pop()))
+    with httpx2.Client(transport=transport) as client:
         llm = local(DashScopeOSSLLM, http_client=client, estimate_usage=True)
         assert llm._generate(["Hi", "Ho"]).llm_output.get("usage_estimated") is said
 
@@ -344,7 +344,7 @@ def test_a_run_that_is_over_is_forgotten(chat):
     llm, _ = chat(Answer("Hi"))
     llm.invoke("Hi", {"callbacks": [Seen()]})
     assert _retries._run.get() is None
-    asyncio.run(_forgets(local(http_async_client=httpx.AsyncClient(transport=_mock()))))
+    asyncio.run(_forgets(local(http_async_client=httpx2.AsyncClient(transport=_mock()))))
 
 
 async def _forgets(llm):
@@ -353,7 +353,7 @@ async def _forgets(llm):
 
 
 def _mock():
-    return httpx.MockTransport(lambda _: httpx.Response(200, json=_frame("a", "stop")))
+    return httpx2.MockTransport(lambda _: httpx2.Response(200, json=_frame("a", "stop")))
 
 
 def test_a_handler_that_is_given_twice_is_told_once(chat):
@@ -399,7 +399,7 @@ async def test_a_text_model_streams_without_anybody_to_tell(text):
 
 def test_a_fault_of_another_package_is_not_taken_for_a_missing_langchain():
     """Only langchain-core is told to be installed where it is langchain-core that lacks."""
-    code = "import sys; sys.modules['httpx'] = None; import langchain_dashscope_oss"
+    code = "import sys; sys.modules['httpx2'] = None; import langchain_dashscope_oss"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "ModuleNotFoundError: import of httpx halted" in run.stderr
+    assert "ModuleNotFoundError: import of httpx2 halted" in run.stderr
     assert "pip install" not in run.stderr

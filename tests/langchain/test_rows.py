@@ -20,7 +20,7 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
-import httpx
+import httpx2
 import langchain_core
 import pytest
 from langchain_core import exceptions as lc
@@ -94,7 +94,7 @@ CALL = ToolCall("c1", "weather", '{"city": "Hangzhou"}', 0)
 class Server:
     """Canned bytes in place of a service, for shapes that no gateway of ours sends."""
 
-    def __init__(self, respond: Callable[[httpx.Request], httpx.Response]):
+    def __init__(self, respond: Callable[[httpx2.Request], httpx2.Response]):
         self.requests = []
         self._respond = respond
 
@@ -108,8 +108,8 @@ class Server:
     def model(self, cls=ChatDashScopeOSS, model="llama3-8b-instruct", **settings):
         return cls(
             model=model,
-            http_client=httpx.Client(transport=httpx.MockTransport(self._answer)),
-            http_async_client=httpx.AsyncClient(transport=httpx.MockTransport(self._aanswer)),
+            http_client=httpx2.Client(transport=httpx2.MockTransport(self._answer)),
+            http_async_client=httpx2.AsyncClient(transport=httpx2.MockTransport(self._aanswer)),
             **{"base_url": NOWHERE, **settings},
         )
 
@@ -123,7 +123,7 @@ def events(*outputs):
     text = "".join(
         f"id:{n}\nevent:result\n:HTTP_STATUS/200\ndata:{item}\n\n" for n, item in enumerate(data)
     )
-    return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+    return httpx2.Response(200, text=text, headers={"content-type": "text/event-stream"})
 
 
 def as_text(text, reason):
@@ -145,7 +145,7 @@ SHAPES = pytest.mark.parametrize("shape", [as_text, as_choice])
 def test_body_of_every_model_on_a_card(model):
     """Row 2: messages or the family's prompt, result_format only where it means something."""
     model_info = find_model(model)
-    server = Server(lambda _: httpx.Response(200, json={"output": as_text("x", "stop")}))
+    server = Server(lambda _: httpx2.Response(200, json={"output": as_text("x", "stop")}))
     server.model(model=model).invoke([SystemMessage("Be brief."), HumanMessage("Hi")])
     if model_info.takes_messages:
         given = {
@@ -233,7 +233,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_each_sampling_setting_is_sent_alone(cls, name):
     """Row 18: under its own name, and no other with it."""
-    server = Server(lambda _: httpx.Response(200, json={"output": as_choice("y", "stop")}))
+    server = Server(lambda _: httpx2.Response(200, json={"output": as_choice("y", "stop")}))
     server.model(cls, **{name: SETTINGS[name]}).invoke("Hi")
     parameters = server.body()["parameters"]
     assert parameters == {"result_format": "message", name: SETTINGS[name]}
@@ -242,7 +242,7 @@ def test_each_sampling_setting_is_sent_alone(cls, name):
 @CLASSES
 async def test_where_and_how_a_call_goes(cls, monkeypatch):
     """Row 18: region, workspace, headers, key and clients are settings."""
-    server = Server(lambda _: httpx.Response(200, json={"output": as_choice("y", "stop")}))
+    server = Server(lambda _: httpx2.Response(200, json={"output": as_choice("y", "stop")}))
     llm = server.model(
         cls,
         model=TOOLS,
@@ -266,7 +266,7 @@ async def test_where_and_how_a_call_goes(cls, monkeypatch):
 
 def test_switches_of_hosted_models_are_sent():
     """Row 27: an answer to go on from, web search, several answers, log probabilities."""
-    server = Server(lambda _: httpx.Response(200, json={"output": as_choice("y", "stop")}))
+    server = Server(lambda _: httpx2.Response(200, json={"output": as_choice("y", "stop")}))
     llm = server.model(model=TOOLS, model_kwargs={"enable_search": True})
     begun = AIMessage("Once upon", additional_kwargs={"partial": True})
     llm.invoke([HumanMessage("A story."), begun], logprobs=True, top_logprobs=2, n=1)
@@ -290,7 +290,7 @@ async def test_both_services_are_called(chat):
         assert request.path.endswith("/aigc/multimodal-generation/generation")
         assert request.body["input"]["messages"][0]["content"] == [{"text": "Hi"}]
     text = replace(find_model("qwen3.5-27b"), endpoint="text-generation")
-    server = Server(lambda _: httpx.Response(200, json={"output": as_choice("y", "stop")}))
+    server = Server(lambda _: httpx2.Response(200, json={"output": as_choice("y", "stop")}))
     server.model(model="qwen3.5-27b", model_info=text, enable_thinking=False).invoke("Hi")
     assert server.requests[-1].url.path.endswith("/aigc/text-generation/generation")
     assert server.body()["input"]["messages"][0]["content"] == "Hi"
@@ -310,7 +310,7 @@ async def test_either_shape_is_read(cls, shape, path, model):
         lambda request: (
             events(*streamed)
             if "x-dashscope-sse" in request.headers
-            else httpx.Response(200, json={"output": shape("Hello", "stop"), "request_id": "r"})
+            else httpx2.Response(200, json={"output": shape("Hello", "stop"), "request_id": "r"})
         )
     )
     assert text_of(await answered(server.model(cls, model=model), path)) == "Hello"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+import httpx2
 import pytest
 from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
@@ -210,7 +210,7 @@ async def test_leaving_a_stream_closes_it_at_once():
     assert closed
 
 
-class Watched(httpx.AsyncByteStream):
+class Watched(httpx2.AsyncByteStream):
     """The body of an answer that never ends by itself."""
 
     closed = False
@@ -227,8 +227,8 @@ async def test_leaving_a_stream_closes_its_connection():
     """Row 41 of LlamaIndex."""
     body = Watched()
     headers = {"content-type": "text/event-stream"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=headers, stream=body))
-    async with httpx.AsyncClient(transport=transport) as client:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, stream=body))
+    async with httpx2.AsyncClient(transport=transport) as client:
         llm = DashScopeOSS(
             model="deepseek-v4-pro", base_url="http://127.0.0.1/api/v1", http_async_client=client
         )

@@ -9,7 +9,7 @@ import threading
 from dataclasses import replace
 from itertools import accumulate
 
-import httpx
+import httpx2
 import pytest
 from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import (
@@ -177,8 +177,8 @@ def test_noughts_that_the_vendor_fills_in_are_no_report():
     usage = {"input_tokens": 0, "output_tokens": 0}
     reply = {"output": {"text": "hello"}, "usage": usage, "request_id": "r"}
     counter = counting()
-    with httpx.Client(
-        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=reply))
+    with httpx2.Client(
+        transport=httpx2.MockTransport(lambda _: httpx2.Response(200, json=reply))
     ) as c:
         llm = DashScopeOSS(
             model="ziya-llama-13b-v1",
@@ -301,14 +301,14 @@ def test_an_unknown_model_warns_once_and_has_small_limits():
     """Row 22 of LlamaIndex: once for every look-up, call and object; its limits can be set."""
     name = "no-such-llama-of-llamaindex"
     reply = {"output": {"text": "hello"}, "request_id": "r"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=reply))
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=reply))
 
     def used(client):
         llm = DashScopeOSS(model=name, base_url=LOCAL, http_client=client)
         other = DashScopeOSS(model=name, base_url=LOCAL, context_window=8000)
         return llm.metadata, llm.complete("hi").text, other.metadata.context_window
 
-    client = httpx.Client(transport=transport)
+    client = httpx2.Client(transport=transport)
     with pytest.warns(UnknownModelWarning, match=name) as warned:
         metadata, said, window = used(client)
     client.close()
@@ -424,7 +424,7 @@ def test_a_stored_object_comes_back_and_calls(make, model, way):
 
 
 def test_a_client_of_the_callers_is_shared_by_copies_and_left_out_of_pickles():
-    with httpx.Client() as client:
+    with httpx2.Client() as client:
         llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL, http_client=client)
         assert copy.deepcopy(llm).http_client is client
         assert pickle.loads(pickle.dumps(llm)).http_client is None

@@ -12,7 +12,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from llama_index.core import Document, MockEmbedding, SummaryIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
@@ -52,7 +52,7 @@ SILENT = "ziya-llama-13b-v1"
 STREAMS = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
 
 
-class Bytes(httpx.SyncByteStream, httpx.AsyncByteStream):
+class Bytes(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """A body that comes a few bytes at a time."""
 
     def __init__(self, body: bytes, size: int) -> None:
@@ -68,10 +68,10 @@ class Bytes(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 def wired(handle, model="llama3-8b-instruct", **settings) -> DashScopeOSS:
     """A model whose requests ``handle`` answers, blocking or not."""
-    transport = httpx.MockTransport(handle)
+    transport = httpx2.MockTransport(handle)
     clients = {
-        "http_client": httpx.Client(transport=transport),
-        "http_async_client": httpx.AsyncClient(transport=transport),
+        "http_client": httpx2.Client(transport=transport),
+        "http_async_client": httpx2.AsyncClient(transport=transport),
     }
     return DashScopeOSS(**{"model": model, "base_url": LOCAL, **clients, **settings})
 
@@ -84,7 +84,7 @@ def events(*outputs, line="\n", size=10_000):
         lines += [f"id:{number}", "event:result", ":HTTP_STATUS/200", f"data:{body}", "", ": beat"]
     stream = line.join([*lines, "", ""]).encode()
     headers = {"content-type": "text/event-stream"}
-    return lambda _: httpx.Response(200, headers=headers, stream=Bytes(stream, size))
+    return lambda _: httpx2.Response(200, headers=headers, stream=Bytes(stream, size))
 
 
 def choice(content, finish="null"):
@@ -118,7 +118,7 @@ def test_a_stream_may_be_cut_anywhere(ask, size, line):
 def test_both_shapes_of_answers_are_read(model, output):
     """Row 6 of LlamaIndex: ``output.text`` and ``output.choices``."""
     body = {"output": output, "request_id": "r"}
-    llm = wired(lambda _: httpx.Response(200, json=body), model)
+    llm = wired(lambda _: httpx2.Response(200, json=body), model)
     assert llm.complete("hi").text == "hello"
     assert llm.chat([ChatMessage("hi")]).message.content == "hello"
 
@@ -159,11 +159,11 @@ def test_a_stream_that_ends_in_order_but_too_soon_raises(ask):
     assert len(asked) == 1
 
 
-def answered(request: httpx.Request) -> httpx.Response:
+def answered(request: httpx2.Request) -> httpx2.Response:
     """A good answer, streamed if a stream is asked for."""
     if request.headers.get("x-dashscope-sse") == "enable":
         return events(choice("at "), choice("last", "stop"))(request)
-    return httpx.Response(200, json={"output": choice("at last", "stop"), "request_id": "r"})
+    return httpx2.Response(200, json={"output": choice("at last", "stop"), "request_id": "r"})
 
 
 def failing(*failures: int | Exception):
@@ -177,7 +177,7 @@ def failing(*failures: int | Exception):
             return answered(request)
         if isinstance(failure, Exception):
             raise failure
-        return httpx.Response(failure, headers={"retry-after": "3"}, json={"message": "No."})
+        return httpx2.Response(failure, headers={"retry-after": "3"}, json={"message": "No."})
 
     return handle, asked
 
@@ -196,7 +196,7 @@ def test_a_status_that_waiting_may_cure_is_tried_again(ask, waits, status):
 
 def test_a_service_that_cannot_be_reached_is_tried_again(ask, waits):
     """Row 10 of LlamaIndex: after up to half a second, then up to a whole one."""
-    gone = httpx.ConnectError("refused")
+    gone = httpx2.ConnectError("refused")
     handle, asked = failing(gone, gone)
     llm = wired(handle)
     waited = waits(llm)
@@ -525,7 +525,7 @@ PARALLEL = {
 def test_two_calls_at_once_are_the_same_streamed_or_not(ask, pieces):
     """Row 32 of LlamaIndex: whatever pieces say of place, id and name."""
     body = {"output": calling(*BOTH, finish="tool_calls"), "request_id": "r"}
-    whole = wired(lambda _: httpx.Response(200, json=body)).chat([ChatMessage("hi")])
+    whole = wired(lambda _: httpx2.Response(200, json=body)).chat([ChatMessage("hi")])
     llm = wired(events(*pieces, calling(finish="tool_calls")), "deepseek-v4-pro")
     last = ask(llm, "hi").last
     assert last.message == whole.message
@@ -603,11 +603,11 @@ def test_a_tool_without_parameters_and_one_with_nested_ones_keep_their_schemas(m
     assert sent[1]["function"]["parameters"]["required"] == ["place"]
 
 
-def thinking(request: httpx.Request) -> httpx.Response:
+def thinking(request: httpx2.Request) -> httpx2.Response:
     """An answer with thoughts, which the service gives to streams only."""
     if request.headers.get("x-dashscope-sse") != "enable":
         said = "parameter.enable_thinking must be set to false for non-streaming calls"
-        return httpx.Response(400, json={"code": "InvalidParameter", "message": said})
+        return httpx2.Response(400, json={"code": "InvalidParameter", "message": said})
     assert json.loads(request.content)["parameters"]["incremental_output"] is True
     thought = choice("")
     thought["choices"][0]["message"]["reasoning_content"] = "Let me think."
@@ -684,7 +684,7 @@ def test_no_prompt_and_no_key_are_logged(make, ask, caplog):
 def test_leaving_a_blocking_stream_closes_its_connection():
     """Row 41 of LlamaIndex."""
 
-    class Endless(httpx.SyncByteStream):
+    class Endless(httpx2.SyncByteStream):
         closed = False
 
         def __iter__(self):
@@ -696,7 +696,7 @@ def test_leaving_a_blocking_stream_closes_its_connection():
 
     body = Endless()
     headers = {"content-type": "text/event-stream"}
-    llm = wired(lambda _: httpx.Response(200, headers=headers, stream=body), "deepseek-v4-pro")
+    llm = wired(lambda _: httpx2.Response(200, headers=headers, stream=body), "deepseek-v4-pro")
     stream = llm.stream_chat([ChatMessage("hi")])
     assert next(stream).delta
     stream.close()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import httpx
+import httpx2
 import pytest
 
 from dashscope_oss import (
@@ -25,6 +25,7 @@ from dashscope_oss import (
     AsyncClient,
     AuthenticationError,
     Client,
+    ClientOptions,
     ContentBlockedError,
     DashScopeError,
     Delta,
@@ -43,9 +44,9 @@ from dashscope_oss import (
     chat_request,
     find_model,
 )
+from dashscope_oss.protocol import response
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming import sse
-from dashscope_oss.transport import client, failures
 from tests.faults.server import (
     SSE_END,
     SSE_HEAD,
@@ -108,13 +109,13 @@ class Caller:
         request = request or asked()
         if self.is_async:
             return asyncio.run(self._later(place, request, more))
-        with Client(place, sleep=self.waits.sync, **more) as caller:
+        with Client(place, ClientOptions(**more), sleep=self.waits.sync) as caller:
             if not self.streams:
                 return caller.send(request)
             return self._joined([self._noted(delta) for delta in caller.stream(request)])
 
     async def _later(self, place: Endpoint, request: Request, more: dict) -> Reply:
-        async with AsyncClient(place, sleep=self.waits.later, **more) as caller:
+        async with AsyncClient(place, ClientOptions(**more), sleep=self.waits.later) as caller:
             if not self.streams:
                 return await caller.send(request)
             return self._joined([self._noted(delta) async for delta in caller.stream(request)])
@@ -125,7 +126,7 @@ class Caller:
 
     @staticmethod
     def _joined(parts: list[Delta]) -> Reply:
-        return client.replies.joined(parts)
+        return response.joined(parts)
 
     def good(self) -> bytes | list:
         return GOOD_STREAM if self.streams else GOOD
@@ -663,10 +664,10 @@ def test_a_redirect_is_not_followed_by_a_client_that_would():
         away = answer(b"", "307 Temporary", headers=[("Location", f"{other.base_url}/elsewhere")])
         with (
             RawServer(away) as server,
-            httpx.Client(follow_redirects=True) as http,
+            httpx2.Client(follow_redirects=True) as http,
             pytest.raises(ProtocolError, match="not followed"),
         ):
-            Client(endpoint(server), http_client=http).send(asked())
+            Client(endpoint(server), ClientOptions(http_client=http)).send(asked())
     assert other.requests == []
 
 
@@ -807,10 +808,10 @@ def test_the_key_is_in_no_text_form_of_a_client():
 
 def _vendor(status: int = 200, body: dict | None = None) -> Callable[[Request], Reply]:
     body = body or text_reply("hello")
-    http = httpx.Client(
-        transport=httpx.MockTransport(lambda request: httpx.Response(status, json=body))
+    http = httpx2.Client(
+        transport=httpx2.MockTransport(lambda request: httpx2.Response(status, json=body))
     )
-    return Client(Endpoint.resolve(api_key=KEY), http_client=http).send
+    return Client(Endpoint.resolve(api_key=KEY), ClientOptions(http_client=http)).send
 
 
 @pytest.fixture
@@ -1046,7 +1047,7 @@ def test_the_child_of_a_fork_closes_no_connection_of_its_parent(monkeypatch):
 
 @pytest.mark.parametrize("copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy])
 def test_a_used_client_can_be_pickled_and_used_again(copied):
-    with RawServer(GOOD) as server, Client(endpoint(server), max_retries=7) as caller:
+    with RawServer(GOOD) as server, Client(endpoint(server), ClientOptions(max_retries=7)) as caller:
         caller.send(asked())
         with copied(caller) as again:
             assert again.send(asked()).text == "hello"
@@ -1092,8 +1093,8 @@ async def test_an_async_client_that_nobody_holds_closes_its_connections():
 
 
 def test_a_given_httpx_client_is_used_as_it_is_and_not_closed():
-    with RawServer(GOOD) as server, httpx.Client(headers={"X-Own": "mine"}) as http:
-        with Client(endpoint(server), http_client=http) as caller:
+    with RawServer(GOOD) as server, httpx2.Client(headers={"X-Own": "mine"}) as http:
+        with Client(endpoint(server), ClientOptions(http_client=http)) as caller:
             caller.send(asked())
         assert not http.is_closed
     assert server.requests[0].headers["x-own"] == "mine"
@@ -1101,7 +1102,7 @@ def test_a_given_httpx_client_is_used_as_it_is_and_not_closed():
 
 async def test_a_given_async_httpx_client_is_used_as_it_is_and_not_closed():
     with RawServer(GOOD) as server:
-        async with httpx.AsyncClient(headers={"X-Own": "mine"}) as http:
+        async with httpx2.AsyncClient(headers={"X-Own": "mine"}) as http:
             async with AsyncClient(endpoint(server), http_async_client=http) as caller:
                 await caller.send(asked())
             assert not http.is_closed
@@ -1126,11 +1127,11 @@ def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
 
     def note(request):
         seen.append(request.extensions["timeout"]["read"])
-        return httpx.Response(200, json={"output": {"text": "hi"}})
+        return httpx2.Response(200, json={"output": {"text": "hi"}})
 
-    with httpx.Client(transport=httpx.MockTransport(note), timeout=5) as http:
+    with httpx2.Client(transport=httpx2.MockTransport(note), timeout=5) as http:
         for timeout in (7, None):
-            found = Client(Endpoint.resolve(api_key="k"), http_client=http, timeout=timeout)
+            found = Client(Endpoint.resolve(api_key="k"), ClientOptions(http_client=http, timeout=timeout))
             found.send(chat_request(find_model("llama3.1-8b-instruct"), [Message("user", "hi")]))
 
     assert seen == [7, 5]
@@ -1139,13 +1140,13 @@ def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
 def test_the_log_names_the_call_and_never_its_words(caplog):
     """Row 48 of LlamaIndex: attempt, status and request id at level debug; no prompt, no key."""
     body = {"output": {"text": "an answer"}}
-    reply = httpx.Response(200, json=body, headers={"x-request-id": "id-1"})
-    transport = httpx.MockTransport(lambda _: reply)
+    reply = httpx2.Response(200, json=body, headers={"x-request-id": "id-1"})
+    transport = httpx2.MockTransport(lambda _: reply)
     caplog.set_level("DEBUG")
 
-    with httpx.Client(transport=transport) as http:
+    with httpx2.Client(transport=transport) as http:
         base_url = "http://127.0.0.1:9/api/v1"
-        caller = Client(Endpoint.resolve(base_url=base_url, api_key=KEY), http_client=http)
+        caller = Client(Endpoint.resolve(base_url=base_url, api_key=KEY), ClientOptions(http_client=http))
         caller.send(
             chat_request(find_model("llama3-8b-instruct"), [Message("user", "a secret question")])
         )

@@ -13,16 +13,16 @@ from contextlib import suppress
 from typing import Any
 
 import httpcore
-import httpx
+import httpx2
 import pytest
 import trustme
+from dashscope_oss.transport.async_pool import AsyncPooledClient
+from dashscope_oss.transport.pool import PooledClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashscope_oss.transport import async_network, async_pool, pool
-from dashscope_oss.transport.async_pool import AsyncPooledClient
 from dashscope_oss.transport.deadlines import Deadline, Within
-from dashscope_oss.transport.pool import PooledClient
 from tests.faults.server import (
     SSE_END,
     SSE_HEAD,
@@ -103,7 +103,7 @@ class Caller:
         AUTHORITY.configure_trust(tls)
         self.sync = kind == "sync"
         self.http = PooledClient(tls, size) if self.sync else AsyncPooledClient(tls, size)
-        self.http.timeout = httpx.Timeout(WAIT)
+        self.http.timeout = httpx2.Timeout(WAIT)
         self.pool = self.http._transport._pool
 
     async def _do(self, function, *args, **more):
@@ -111,10 +111,10 @@ class Caller:
             return await asyncio.to_thread(function, *args, **more)
         return await function(*args, **more)
 
-    async def ask(self, server: RawServer, **more) -> httpx.Response:
+    async def ask(self, server: RawServer, **more) -> httpx2.Response:
         return await self._do(self.http.post, server.base_url, json={}, **more)
 
-    async def begin(self, server: RawServer) -> httpx.Response:
+    async def begin(self, server: RawServer) -> httpx2.Response:
         """Return an answer whose body is not read yet."""
         request = self.http.build_request("POST", server.base_url, json={})
         return await self._do(self.http.send, request, stream=True)
@@ -122,7 +122,7 @@ class Caller:
     async def end(self, response: Any) -> None:
         await self._do(response.close if self.sync else response.aclose)
 
-    async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
         pieces = response.iter_raw() if self.sync else response.aiter_raw()
         while piece := await (
             asyncio.to_thread(next, pieces, b"") if self.sync else anext(pieces, b"")
@@ -195,7 +195,7 @@ BAD = {
 async def test_a_failed_call_gives_its_place_back(make, steps):
     with RawServer(steps, GOOD) as server:
         caller = make(1)
-        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
             await caller.ask(server)
         assert caller.all_free()
         assert (await caller.ask(server)).is_success
@@ -204,8 +204,8 @@ async def test_a_failed_call_gives_its_place_back(make, steps):
 async def test_a_timeout_gives_its_place_back_and_closes_its_connection(make):
     with RawServer([UntilGone()], GOOD) as server:
         caller = make(1)
-        with pytest.raises(httpx.ReadTimeout):
-            await caller.ask(server, timeout=httpx.Timeout(WAIT, read=0.05))
+        with pytest.raises(httpx2.ReadTimeout):
+            await caller.ask(server, timeout=httpx2.Timeout(WAIT, read=0.05))
         assert await asyncio.to_thread(server.gone.wait, WAIT)
         assert (await caller.ask(server)).is_success
 
@@ -227,7 +227,7 @@ async def test_closing_an_answer_twice_gives_its_place_back_once(make):
         response = await caller.begin(server)
         await caller.end(response)
         await caller.end(response)
-        await caller.end(response.stream)  # whom httpx's own guard does not protect
+        await caller.end(response.stream)  # whom httpx2's own guard does not protect
         assert caller.pool._free == 1
 
 
@@ -235,7 +235,7 @@ async def test_nobody_listening_gives_the_place_back(make):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         caller = make(1)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await caller._do(caller.http.post, f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert caller.all_free()
 
@@ -244,8 +244,8 @@ async def test_who_waits_too_long_is_told_how_many_are_in_use_and_leaves_the_lin
     with RawServer([SSE_HEAD, UntilGone()], GOOD) as server:
         caller = make(1)
         held = await caller.begin(server)
-        with pytest.raises(httpx.PoolTimeout, match="all 1 connections are in use"):
-            await caller.ask(server, timeout=httpx.Timeout(WAIT, pool=0.02))
+        with pytest.raises(httpx2.PoolTimeout, match="all 1 connections are in use"):
+            await caller.ask(server, timeout=httpx2.Timeout(WAIT, pool=0.02))
         assert not caller.pool._queue
         await caller.end(held)
         assert (await caller.ask(server)).is_success
@@ -330,7 +330,7 @@ async def test_what_a_server_may_have_answered_is_not_asked_again(make, before):
         caller = make(1)
         for _ in before:
             await caller.ask(server)
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             await caller.ask(server)
     assert len(server.requests) == len(before) + 1
 
@@ -338,7 +338,7 @@ async def test_what_a_server_may_have_answered_is_not_asked_again(make, before):
 async def test_a_new_connection_that_closes_is_an_error(make):
     with RawServer([Close()], GOOD) as server:
         caller = make(1)
-        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
             await caller.ask(server)
     assert len(server.requests) == 1
 
@@ -349,7 +349,7 @@ async def test_a_late_end_of_a_kept_connection_is_an_error(make, monkeypatch):
     with RawServer(GOOD, [Close()], GOOD) as server:
         caller = make(1)
         await caller.ask(server)
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             await caller.ask(server)
 
 
@@ -381,7 +381,7 @@ async def test_closing_ends_idle_connections_and_answers_under_way(make):
         pieces = caller.pieces(busy)
         await anext(pieces)
         await caller.close()
-        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
             await anext(pieces)
         await caller.end(busy)
         assert await asyncio.to_thread(server.gone.wait, WAIT)
@@ -445,7 +445,7 @@ async def test_who_may_wait_for_ever_gets_a_place(make):
     with RawServer([SSE_HEAD, SSE_END], GOOD) as server:
         caller = make(1)
         held = await caller.begin(server)
-        task = asyncio.create_task(caller.ask(server, timeout=httpx.Timeout(None)))
+        task = asyncio.create_task(caller.ask(server, timeout=httpx2.Timeout(None)))
         await caller.queued(1)
         await caller.end(held)
         assert (await task).is_success
@@ -531,7 +531,7 @@ async def test_a_place_goes_to_the_next_if_the_first_in_line_has_just_given_up(t
         closed = held.stream._httpcore_stream
         tasks.pool._late(next(iter(tasks.pool._queue)))
         tasks.pool.put(closed._line)  # nothing runs between this and that
-        with pytest.raises(httpx.PoolTimeout):
+        with pytest.raises(httpx2.PoolTimeout):
             await first
         assert (await second).is_success
         closed._pool = None
@@ -596,7 +596,7 @@ async def test_a_certificate_of_another_is_refused(make, host):
     with SecureServer(GOOD) as server:
         caller = make(1)
         caller.pool._tls = tls
-        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await caller._do(caller.http.post, server.base_url.replace("127.0.0.1", host))
     assert not server.requests
 
@@ -605,14 +605,14 @@ async def test_a_server_that_does_not_answer_the_tls_greeting_is_a_connect_timeo
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}"
         caller = make(1)
-        with pytest.raises(httpx.ConnectTimeout):
-            await caller._do(caller.http.post, url, timeout=httpx.Timeout(WAIT, connect=0.1))
+        with pytest.raises(httpx2.ConnectTimeout):
+            await caller._do(caller.http.post, url, timeout=httpx2.Timeout(WAIT, connect=0.1))
 
 
 async def test_a_server_that_speaks_no_tls_is_a_connect_error(make):
     with RawServer(Unread([answer("no", "400 Bad Request"), Close()])) as server:
         caller = make(1)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await caller._do(caller.http.post, server.base_url.replace("http:", "https:"))
 
 
@@ -621,8 +621,8 @@ async def test_a_server_that_does_not_read_is_a_write_timeout(make, scheme):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"{scheme}://127.0.0.1:{mute.getsockname()[1]}"
         caller = make(1)
-        limit = httpx.Timeout(WAIT, write=0.1)
-        with pytest.raises(httpx.WriteTimeout):
+        limit = httpx2.Timeout(WAIT, write=0.1)
+        with pytest.raises(httpx2.WriteTimeout):
             await caller._do(caller.http.post, url, content=b"x" * 30_000_000, timeout=limit)
 
 
@@ -634,7 +634,7 @@ async def test_bytes_that_are_no_tls_are_an_error(make):
 
     with Garbled(GOOD) as server:
         caller = make(1)
-        with pytest.raises(httpx.ReadError, match="SSL"):
+        with pytest.raises(httpx2.ReadError, match="SSL"):
             await caller.ask(server)
 
 
@@ -668,7 +668,7 @@ async def test_what_arrives_before_a_part_that_is_no_http_is_handed_on_before_th
         response = await caller.begin(server)
         pieces = caller.pieces(response)
         assert await anext(pieces) == b"good"
-        with pytest.raises(httpx.RemoteProtocolError, match="illegal chunk header"):
+        with pytest.raises(httpx2.RemoteProtocolError, match="illegal chunk header"):
             await anext(pieces)
         await caller.end(response)
 
@@ -678,7 +678,11 @@ async def test_a_header_of_the_callers_own_is_sent_once(make, name):
     with RawServer(GOOD) as server:
         http = make(1).http
         request = http.build_request(
-            "POST", server.base_url, content=b"", headers={name: "own"}, timeout=httpx.Timeout(WAIT)
+            "POST",
+            server.base_url,
+            content=b"",
+            headers={name: "own"},
+            timeout=httpx2.Timeout(WAIT),
         )
     assert request.headers.get_list(name) == ["own"]
     assert len(request.headers.get_list("accept-encoding")) == 1
@@ -754,7 +758,7 @@ async def test_a_server_that_goes_while_a_long_question_is_sent_is_an_error(make
 
     with Rude(leave) as server:
         caller = make(1)
-        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        with pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)):
             await caller._do(caller.http.post, server.origin, content=b"x" * 30_000_000)
         assert caller.all_free()
 
@@ -848,29 +852,29 @@ async def test_a_tunnel_through_a_proxy_ends_in_time(make, monkeypatch):
         caller = make(1)
         for transport in filter(None, caller.http._mounts.values()):
             transport._pool._ssl_context = caller.pool._tls
-        limit = httpx.Timeout(WAIT, read=Within(WAIT, Deadline(0.2)))
-        with pytest.raises(httpx.ReadTimeout):
+        limit = httpx2.Timeout(WAIT, read=Within(WAIT, Deadline(0.2)))
+        with pytest.raises(httpx2.ReadTimeout):
             await caller.ask(server, timeout=limit)
         assert await asyncio.to_thread(proxy.asked.wait, WAIT)
 
 
 async def test_the_places_where_the_pools_stand_are_those_of_httpx_and_httpcore(make):
-    """httpx asks its transport's pool, vcrpy replaces the transport's method: neither is public."""
+    """httpx2 asks its transport's pool, vcrpy replaces the transport's method: neither is public."""
     caller = make(1)
-    transport = type(caller.http._transport_for_url(httpx.URL("http://127.0.0.1")))
+    transport = type(caller.http._transport_for_url(httpx2.URL("http://127.0.0.1")))
     assert isinstance(caller.pool, pool.Pool | async_pool.AsyncPool)
     if caller.sync:
-        assert transport.handle_request is httpx.HTTPTransport.handle_request
+        assert transport.handle_request is httpx2.HTTPTransport.handle_request
     else:
-        assert transport.handle_async_request is httpx.AsyncHTTPTransport.handle_async_request
+        assert transport.handle_async_request is httpx2.AsyncHTTPTransport.handle_async_request
     plain = httpcore.AsyncHTTP11Connection(httpcore.URL("http://a").origin, None)
     assert hasattr(plain, "_state_lock")
 
 
-# The short way through httpx
+# The short way through httpx2
 
 
-def _sent(caller: Caller, server: RawServer, **headers: str) -> httpx.Request:
+def _sent(caller: Caller, server: RawServer, **headers: str) -> httpx2.Request:
     return caller.http.build_request(
         "POST",
         server.base_url,
@@ -881,7 +885,7 @@ def _sent(caller: Caller, server: RawServer, **headers: str) -> httpx.Request:
             "User-Agent": "me",
             **headers,
         },
-        timeout=httpx.Timeout(WAIT, connect=1.0),
+        timeout=httpx2.Timeout(WAIT, connect=1.0),
     )
 
 
@@ -890,12 +894,12 @@ async def test_a_request_made_the_short_way_is_that_of_httpx(make, headers):
     with RawServer(GOOD) as server:
         caller = make(1)
         short = _sent(caller, server, **headers)
-        plain = httpx.Client().build_request(
+        plain = httpx2.Client().build_request(
             "POST",
             server.base_url,
             content=short.read(),
             headers={**short.headers},
-            timeout=httpx.Timeout(WAIT, connect=1.0),
+            timeout=httpx2.Timeout(WAIT, connect=1.0),
         )
         response = await caller._do(caller.http.send, short, stream=True)
         await caller.end(response)
@@ -904,7 +908,7 @@ async def test_a_request_made_the_short_way_is_that_of_httpx(make, headers):
     received = server.requests[0]
     assert received.headers["host"] == server.origin.removeprefix("http://")
     assert received.headers["accept-encoding"] == headers.get(
-        "accept-encoding", httpx.Client().headers["accept-encoding"]
+        "accept-encoding", httpx2.Client().headers["accept-encoding"]
     )
     assert received.body == {"x": "é"}
 
@@ -912,7 +916,7 @@ async def test_a_request_made_the_short_way_is_that_of_httpx(make, headers):
 async def test_an_error_of_the_short_way_knows_its_request(make):
     with RawServer([Close()]) as server:
         caller = make(1)
-        with pytest.raises(httpx.RemoteProtocolError) as caught:
+        with pytest.raises(httpx2.RemoteProtocolError) as caught:
             await caller._do(caller.http.send, _sent(caller, server), stream=True)
     assert caught.value.request.url == server.base_url
 

@@ -11,6 +11,7 @@ import pytest
 
 from dashscope_oss import (
     Client,
+    ClientOptions,
     ConfigurationError,
     ContentBlockedError,
     ContextLengthError,

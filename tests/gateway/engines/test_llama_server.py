@@ -10,6 +10,7 @@ import pytest
 
 from dashscope_oss import (
     Client,
+    ClientOptions,
     ContextLengthError,
     Endpoint,
     Message,

@@ -8,7 +8,15 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from dashscope_oss import Client, Endpoint, Message, ServerError, chat_request, find_model
+from dashscope_oss import (
+    Client,
+    ClientOptions,
+    Endpoint,
+    Message,
+    ServerError,
+    chat_request,
+    find_model,
+)
 from dashscope_oss.gateway import (
     APIError,
     Backend,
@@ -225,7 +233,7 @@ def test_through_the_gateway_a_caller_sees_the_answer_of_who_is_left():
     with serve_in_thread(Gateway(fleet)) as url, Client(Endpoint.resolve(base_url=url)) as client:
         assert client.send(request).text == "good"
         good.close()
-        other = Client(Endpoint.resolve(base_url=url), max_retries=0)
+        other = Client(Endpoint.resolve(base_url=url), ClientOptions(max_retries=0))
         with other, pytest.raises(ServerError) as caught:
             other.send(request)
         assert httpx.get(f"{url}/models").json()["output"]["models"][0]["model"] == RECORD.id

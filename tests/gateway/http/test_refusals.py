@@ -9,7 +9,16 @@ import json
 import httpx
 import pytest
 
-from dashscope_oss import AsyncClient, Client, Endpoint, Message, Options, chat_request, find_model
+from dashscope_oss import (
+    AsyncClient,
+    Client,
+    ClientOptions,
+    Endpoint,
+    Message,
+    Options,
+    chat_request,
+    find_model,
+)
 from dashscope_oss.errors import RateLimitError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 
@@ -397,7 +406,7 @@ def test_our_own_client_reads_a_refused_stream(gateway):
     request = chat_request(find_model("llama3-8b-instruct"), [Message("user", "hi")], stream=True)
 
     with (
-        Client(Endpoint.resolve(base_url=engine.base_url), max_retries=0) as client,
+        Client(Endpoint.resolve(base_url=engine.base_url), ClientOptions(max_retries=0)) as client,
         pytest.raises(RateLimitError, match=r"Throttling\.RateQuota") as caught,
     ):
         list(client.stream(request))

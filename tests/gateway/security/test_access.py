@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from dashscope_oss import (
     Client,
+    ClientOptions,
     Endpoint,
     Message,
     Options,
@@ -194,7 +195,7 @@ def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
     with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         assert post(url).status_code == 200
         reply = post(url)
-        with Client(Endpoint.resolve(base_url=url), max_retries=0) as client:
+        with Client(Endpoint.resolve(base_url=url), ClientOptions(max_retries=0)) as client:
             call = chat_request(find_model(MODEL), [Message("user", "hi")], Options(), stream=True)
             with pytest.raises(RateLimitError) as found:
                 list(client.stream(call))

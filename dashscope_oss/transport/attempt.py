@@ -1,0 +1,295 @@
+"""One try of a call: what is sent, how long it may take, what its end is called. Does no I/O."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx2
+
+from dashscope_oss._version import __version__
+from dashscope_oss.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    DashScopeError,
+    ProtocolError,
+)
+from dashscope_oss.messages import Reply
+from dashscope_oss.protocol.assembler import Assembler, reply_in
+from dashscope_oss.protocol.redaction import redact, secrets_in
+from dashscope_oss.protocol.request import Request, headers
+from dashscope_oss.protocol.response import INCREMENTAL_HEADER, SERVED_BY_HEADER
+from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.transport import retry
+from dashscope_oss.transport.deadlines import Deadline, ReadLimit
+from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
+from dashscope_oss.transport.options import ClientOptions
+from dashscope_oss.transport.retirement import add_advice
+
+MAX_ERROR_BODY_BYTES = 20_000_000
+"""What is read of an answer that is an error; a longer one costs its connection."""
+END_OF_BODY_SECONDS = 0.2
+"""How long the end of a stream's body may take after its last event; then the connection is closed.
+Almost always both arrive at once, and the connection serves the next call."""
+
+_log = logging.getLogger("dashscope_oss")
+_MAX_ID_LENGTH = 200
+_EXPLOSIVE_ENCODINGS = ("br", "zstd")
+_USER_AGENT = f"dashscope-oss/{__version__}"
+
+
+@dataclass(repr=False, eq=False)
+class Attempt:
+    """One try of a call."""
+
+    request: Request
+    number: int
+    deadline: Deadline
+    endpoint: Endpoint
+    options: ClientOptions
+    http_headers: dict[str, str]
+    status: int | None = None
+    request_id: str | None = None
+    response_headers: Mapping[str, str] | None = None
+    started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def model(self) -> str:
+        """The id of the model asked."""
+        return self.request.model_info.id
+
+    @property
+    def url(self) -> str:
+        """The address that is called."""
+        return self.endpoint.url(self.request.path)
+
+    def timeouts(self) -> httpx2.Timeout:
+        """Return the limits of this try's steps; none lasts beyond the deadline of the call."""
+        limits = self.options.timeouts
+        return httpx2.Timeout(
+            connect=self.deadline.cap(limits.connect),
+            read=ReadLimit(limits.read, self.deadline),
+            write=ReadLimit(limits.write, self.deadline),
+            pool=self.deadline.cap(limits.pool),
+        )
+
+    def note_head(self, response: httpx2.Response) -> None:
+        """Keep what the head of an answer says: status and id are what the vendor's support asks."""
+        self.status = response.status_code
+        self.request_id = response.headers.get("x-request-id")
+        self.response_headers = response.headers
+
+    def begin_stream(self, assembler: Assembler, response: httpx2.Response) -> bool:
+        """Tell ``assembler`` what the head says; return whether an answer follows."""
+        self.note_head(response)
+        assembler.begin(*_stated(response))
+        return response.is_success
+
+    def reply(self, response: httpx2.Response, body: bytes) -> Reply:
+        """Return the reply in a whole body.
+
+        Raises:
+            DashScopeError: if it holds an error, or nothing that can be read.
+        """
+        if not response.is_success:
+            raise error_of_response(response, body, self.model)
+        reply = reply_in(self.request, body, *_stated(response))
+        self.request_id = reply.request_id or self.request_id
+        return reply
+
+    def is_over(self, assembler: Assembler) -> bool:
+        """Whether a stop text made the rest of a stream useless; else check the deadline."""
+        if assembler.finished:
+            self.deadline.shorten(END_OF_BODY_SECONDS)  # only the end of the body is to come
+        self.deadline.check()
+        return assembler.cut
+
+    @contextmanager
+    def errors(self, assembler: Assembler | None = None) -> Iterator[None]:
+        """Turn what fails inside into this package's errors, complete and without secrets."""
+        outcome = "stopped"
+        try:
+            yield
+            outcome = ""
+        except (httpx2.HTTPError, TimeoutError) as failure:
+            if assembler and assembler.finished:
+                outcome = ""
+                return  # the answer was whole; that its connection then broke harms nobody
+            error = self._error_of(failure, assembler.so_far() if assembler else "")
+            outcome = type(error).__name__
+            raise self._finished(error) from failure
+        except DashScopeError as error:
+            outcome = type(error).__name__
+            self._finished(error)
+            raise
+        finally:
+            self._log(outcome)
+
+    def _error_of(self, failure: httpx2.HTTPError | TimeoutError, text: str) -> DashScopeError:
+        if isinstance(failure, httpx2.HTTPError):
+            error = self._http_error(failure, text)
+            # Without the headers, which hold the key.
+            failure.request = httpx2.Request(failure.request.method, failure.request.url)
+        else:
+            error = self.deadline.error()
+            error.partial_text = text or None
+        error.__cause__ = failure
+        return error
+
+    def _http_error(self, failure: httpx2.HTTPError, text: str) -> DashScopeError:
+        limit = self.options.timeouts.read or 0.0
+        began = self.status is not None
+        error = error_of_exception(failure, self.model, limit, text, began=began)
+        if isinstance(failure, httpx2.PoolTimeout):
+            error.retryable = False
+            connections = self.options.max_connections
+            error.hint = f"All {connections} are busy: raise max_connections or timeout."
+        elif isinstance(error, APITimeoutError) and not self.deadline.left():
+            of_total = self.deadline.error()
+            error.message, error.hint = of_total.message, of_total.hint
+        elif _is_untrusted_certificate(failure):
+            error.retryable = False
+            error.hint = _CERTIFICATE_ADVICE
+        return error
+
+    def _finished(self, error: DashScopeError) -> DashScopeError:
+        """Add to an error what is known of the call, and take out what it must not show."""
+        error.model = error.model or self.model
+        error.status_code = error.status_code or self.status
+        is_of_service = error.retryable and not isinstance(error, APIConnectionError)
+        if error.retry_after is None and is_of_service and self.response_headers is not None:
+            # An error inside an answer of status 200.
+            error.retry_after = retry.retry_after(self.response_headers, time.time())
+        self.request_id = error.request_id = error.request_id or self.request_id
+        redact(error, secrets_in(self.http_headers))
+        add_advice(error, self.request.model_info, self.url)
+        return error
+
+    def _log(self, outcome: str) -> None:
+        """Log how the try ended; never what was asked or answered."""
+        if not _log.isEnabledFor(logging.DEBUG):
+            return
+        _log.debug(
+            "model %s: attempt %d, status %s, request id %s, %.3f s%s",
+            self.model,
+            self.number,
+            self.status,
+            self._shown_request_id(),
+            time.monotonic() - self.started_at,
+            outcome and f", {outcome}",
+        )
+
+    def _shown_request_id(self) -> str:
+        # It comes from outside and may repeat the key.
+        key = self.http_headers.get("Authorization", "").removeprefix("Bearer ")
+        text = str(self.request_id)
+        return ascii((text.replace(key, "[key]") if key else text)[:_MAX_ID_LENGTH])[1:-1]
+
+
+def request_headers(
+    request: Request, endpoint: Endpoint, options: ClientOptions, *, stream: bool
+) -> dict[str, str]:
+    """Return the headers of a call, the key among them.
+
+    Raises:
+        ConfigurationError: if there is no key that can be sent.
+    """
+    try:
+        key = endpoint.key()
+    except ConfigurationError as error:
+        error.model = request.model_info.id
+        raise
+    return headers(
+        stream=stream,
+        key=key,
+        workspace=endpoint.workspace,
+        extra=options.default_headers or {},
+        agent=_USER_AGENT,
+    )
+
+
+class BodyReader:
+    """Collects the body of an answer, up to the limit of its kind."""
+
+    def __init__(self, response: httpx2.Response, deadline: Deadline) -> None:
+        self._is_success = response.is_success
+        self._deadline = deadline
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def body(self) -> bytes:
+        """What has been collected."""
+        return b"".join(self._parts)
+
+    def add(self, chunk: bytes) -> bool:
+        """Take the next bytes; return whether more are wanted.
+
+        Raises:
+            ProtocolError: if an answer is longer than any may be.
+            TimeoutError: if the deadline has passed.
+        """
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        if not self._is_success and self._size > MAX_ERROR_BODY_BYTES:
+            return False
+        if self._is_success and self._size > sse.MAX_REPLY_BYTES:
+            raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
+        self._deadline.check()
+        return True
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Ignore failures inside if the answer is an error: that it is one matters more."""
+        try:
+            yield
+        except httpx2.HTTPError:
+            if self._is_success:
+                raise
+
+
+def refuse_explosive_encoding(response: httpx2.Response) -> None:
+    """Raise for a body that a few bytes could blow up before anybody can count it.
+
+    Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
+    encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it does not know
+    it leaves as it is.
+
+    Raises:
+        httpx2.DecodingError: for an encoding that was not asked for.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
+        raise httpx2.DecodingError(
+            "its Content-Encoding is not one of those asked for", request=response.request
+        )
+
+
+def _stated(response: httpx2.Response) -> tuple[str | None, str | None, str]:
+    """What the head of an answer says: who answers, what events hold, the content type."""
+    stated = response.headers
+    return (
+        stated.get(SERVED_BY_HEADER),
+        stated.get(INCREMENTAL_HEADER),
+        stated.get("content-type", ""),
+    )
+
+
+_CERTIFICATE_ADVICE = (
+    "The server's certificate is not trusted. If it is your own, set the environment variable "
+    "SSL_CERT_FILE to the file of its authority, or pass a client of your own."
+)
+
+
+def _is_untrusted_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

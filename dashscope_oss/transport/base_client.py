@@ -1,0 +1,108 @@
+"""What the blocking and the asyncio client share: every step of a call that is not I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import ClassVar
+
+import httpx2
+
+from dashscope_oss.errors import APIConnectionError, ConfigurationError, DashScopeError
+from dashscope_oss.messages import Delta
+from dashscope_oss.protocol.assembler import Assembler
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.transport import retry
+from dashscope_oss.transport.attempt import Attempt, request_headers
+from dashscope_oss.transport.deadlines import Deadline
+from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.options import ClientOptions, OnRetry
+from dashscope_oss.transport.retirement import warn_if_retired
+
+_log = logging.getLogger("dashscope_oss")
+
+
+class BaseClient:
+    """Settings of a client, and what is decided before and after each try."""
+
+    _unshared: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a copy or a pickle does not get: connections and locks."""
+
+    def __init__(self, endpoint: Endpoint, options: ClientOptions | None = None) -> None:
+        self.endpoint = endpoint
+        self.options = options or ClientOptions()
+        self._total_seconds = self.options.total_seconds
+
+    @property
+    def _own_http(self) -> httpx2.Client | httpx2.AsyncClient | None:
+        """The HTTP client that the caller passed, if any."""
+        raise NotImplementedError
+
+    def _deadline(self, *, whole: bool = True) -> Deadline:
+        return Deadline(self._total_seconds, whole=whole)
+
+    def _attempt(
+        self, request: Request, number: int, deadline: Deadline, *, stream: bool = False
+    ) -> Attempt:
+        warn_if_retired(request.model_info, self.endpoint)
+        return Attempt(
+            request,
+            number,
+            deadline,
+            self.endpoint,
+            self.options,
+            request_headers(request, self.endpoint, self.options, stream=stream),
+        )
+
+    def _http_request(
+        self, attempt: Attempt, http: httpx2.Client | httpx2.AsyncClient
+    ) -> httpx2.Request:
+        """Return the HTTP request of a try. Limits that were set go over those of ``http``."""
+        has_own_limits = self._own_http is not None and self.options.timeout is None
+        return http.build_request(
+            "POST",
+            attempt.url,
+            content=attempt.request.content,
+            headers=attempt.http_headers,
+            timeout=http.timeout if has_own_limits else attempt.timeouts(),
+        )
+
+    def _unusable(self, error: RuntimeError) -> DashScopeError:
+        """Return the error for what httpx2 and asyncio say of a closed client or event loop."""
+        if self._own_http is None:
+            return APIConnectionError(f"the model was closed while it was called: {error}")
+        return ConfigurationError(
+            f"the HTTP client that was passed cannot be used: {error}",
+            hint="Pass one that is open; an async one serves one event loop only.",
+        )
+
+    def _wait_before_retry(
+        self,
+        attempt: Attempt,
+        error: DashScopeError,
+        on_retry: OnRetry | None,
+        assembler: Assembler | None = None,
+        unseen: list[Delta] | None = None,
+    ) -> float:
+        """Return the seconds to wait before another try, or raise ``error``.
+
+        It is raised at once if the caller has seen some of the answer; ``unseen`` is forgotten.
+        """
+        if assembler and assembler.handed_on and unseen is None:
+            raise error
+        wait = retry.delay(attempt.number, error, max_retries=self.options.max_retries)
+        if wait is None or wait >= attempt.deadline.left():
+            raise retry.given_up(error, attempt.number, wait)
+        reason = (type(error).__name__, error.status_code, ascii(error.code or "")[1:-1])
+        _log.debug(
+            "model %s: again in %.3f s after %s, status %s, code %s", attempt.model, wait, *reason
+        )
+        for callback in (self.options.on_retry, on_retry):
+            if callback is not None:
+                callback(attempt.number, error, wait)
+        if unseen:
+            unseen.clear()
+        return wait
+
+    def __getstate__(self) -> Mapping[str, object]:
+        return {name: v for name, v in self.__dict__.items() if name not in self._unshared}

@@ -1,0 +1,93 @@
+"""Opening the HTTP clients of both kinds: whom they trust, which proxy leads out, how many sockets.
+
+Importing it loads urllib; the clients themselves load httpcore2 when the first one is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from dashscope_oss.errors import ConfigurationError
+
+
+def open_client(url: str, max_connections: int) -> httpx2.Client:
+    """Return a client for blocking calls to ``url``, whose reads keep the deadline of their call.
+
+    Raises:
+        ConfigurationError: if the environment names authorities or a proxy that cannot be used.
+    """
+    from dashscope_oss.transport.deadline_transport import DeadlineTransport  # noqa: PLC0415
+
+    with _usable_proxy():
+        transport = DeadlineTransport(trusted_tls(), max_connections, proxy_for(url))
+        return httpx2.Client(transport=transport, cookies=no_cookies())
+
+
+def open_async_client(url: str, max_connections: int) -> httpx2.AsyncClient:
+    """Return a client for asyncio calls to ``url``; see :func:`open_client`."""
+    limits = httpx2.Limits(
+        max_connections=max_connections, max_keepalive_connections=max_connections
+    )
+    with _usable_proxy():
+        transport = httpx2.AsyncHTTPTransport(
+            verify=trusted_tls(), limits=limits, proxy=proxy_for(url)
+        )
+        return httpx2.AsyncClient(transport=transport, cookies=no_cookies())
+
+
+def proxy_for(url: str) -> httpx2.Proxy | None:
+    """Return the proxy that the environment names for ``url``, if it names one.
+
+    Raises:
+        ValueError, httpx2.InvalidURL: if it is no address of a proxy.
+    """
+    scheme, host = httpx2.URL(url).scheme, httpx2.URL(url).host
+    proxies = getproxies()
+    address = proxies.get(scheme) or proxies.get("all")
+    if not address or proxy_bypass(host):
+        return None
+    return httpx2.Proxy(address if "://" in address else f"http://{address}")
+
+
+def no_cookies() -> CookieJar:
+    """Return a jar that keeps no cookie: calls of different users share a client."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
+def trusted_tls() -> ssl.SSLContext:
+    """Return what decides whom to trust: httpx2's authorities, or those of the environment.
+
+    Raises:
+        ConfigurationError: if those that the environment names cannot be read.
+    """
+    return _load_tls(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+@lru_cache(maxsize=4)
+def _load_tls(*_authorities: str | None) -> ssl.SSLContext:
+    # Loading the authorities takes tens of milliseconds; once a process is enough.
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
+        ) from error
+
+
+@contextmanager
+def _usable_proxy() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, RuntimeError, ValueError, httpx2.InvalidURL) as error:
+        raise ConfigurationError(
+            f"the proxy that the environment names cannot be used: {error} Correct HTTP_PROXY, "
+            "HTTPS_PROXY or ALL_PROXY, or pass a client of your own."
+        ) from error

@@ -1,0 +1,175 @@
+"""The transport of blocking calls: httpcore2's pool, whose reads and writes keep a deadline.
+
+It stands on httpcore2's documented ``NetworkBackend``. Import it late: httpcore2 takes long to load.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import httpcore2
+import httpx2
+
+from dashscope_oss.transport.deadlines import seconds_left
+
+KEEPALIVE_SECONDS = 5.0
+"""How long an idle connection is kept; httpx2's own choice."""
+_WRITE_SIZE = 65_536
+"""Bytes written at once; the time that is left is looked at before each write."""
+
+
+class DeadlineTransport(httpx2.MockTransport):
+    """Sends requests through a pool of httpcore2 and ends them by their deadline.
+
+    A ``MockTransport`` hands requests to a function. Being one keeps it visible to tools that
+    replace httpx2's transports, such as vcrpy.
+
+    Args:
+        tls: what decides whom to trust.
+        max_connections: connections open at once.
+        proxy: the proxy that leads to the service, if there is one.
+    """
+
+    def __init__(
+        self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
+    ) -> None:
+        super().__init__(self._send)
+        self._pool = _pool(tls, max_connections, proxy)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def _send(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url
+        with _httpx2_errors():
+            response = self._pool.handle_request(
+                httpcore2.Request(
+                    method=request.method,
+                    url=httpcore2.URL(
+                        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                    ),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx2.Response(
+            status_code=response.status,
+            headers=response.headers,
+            stream=_ResponseBody(response),
+            extensions=response.extensions,
+        )
+
+
+class _ResponseBody(httpx2.SyncByteStream):
+    def __init__(self, response: httpcore2.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _httpx2_errors():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _DeadlineBackend(httpcore2.NetworkBackend):
+    """Opens connections whose reads and writes keep the deadline of their call."""
+
+    def __init__(self) -> None:
+        self._sockets = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        return _DeadlineStream(
+            self._sockets.connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+class _DeadlineStream(httpcore2.NetworkStream):
+    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+        self._stream = stream
+        self.close = stream.close  # type: ignore[method-assign]  # the same, one call less
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITE_SIZE):
+            limit = seconds_left(timeout, httpcore2.WriteTimeout)
+            self._stream.write(buffer[start : start + _WRITE_SIZE], limit)
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+
+def _pool(
+    tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None
+) -> httpcore2.ConnectionPool:
+    backend = _DeadlineBackend()
+    if proxy is None:
+        return httpcore2.ConnectionPool(
+            ssl_context=tls,
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+    address = httpcore2.URL(
+        scheme=proxy.url.raw_scheme,
+        host=proxy.url.raw_host,
+        port=proxy.url.port,
+        target=proxy.url.raw_path,
+    )
+    if proxy.url.scheme.startswith("socks"):
+        return httpcore2.SOCKSProxy(
+            proxy_url=address,
+            proxy_auth=proxy.raw_auth,
+            ssl_context=tls,
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+    return httpcore2.HTTPProxy(
+        proxy_url=address,
+        proxy_auth=proxy.raw_auth,
+        proxy_headers=proxy.headers.raw,
+        ssl_context=tls,
+        proxy_ssl_context=proxy.ssl_context,
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+        network_backend=backend,
+    )
+
+
+@contextmanager
+def _httpx2_errors() -> Iterator[None]:
+    """Turn httpcore2's errors into those of httpx2, which have the same names."""
+    try:
+        yield
+    except (
+        httpcore2.TimeoutException,
+        httpcore2.NetworkError,
+        httpcore2.ProtocolError,
+        httpcore2.ProxyError,
+        httpcore2.UnsupportedProtocol,
+    ) as error:
+        kind: type[httpx2.RequestError] = getattr(httpx2, type(error).__name__)
+        raise kind(str(error)) from error

@@ -1,0 +1,143 @@
+"""How calls are made: time limits, retries, connections. One value, from any adapter down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeAlias
+
+import httpx2
+
+from dashscope_oss.errors import ConfigurationError, DashScopeError
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds between two pieces of an answer; the service itself gives up after 300."""
+DEFAULT_CONNECT_TIMEOUT = 10.0
+DEFAULT_TOTAL_FACTOR = 4
+"""Times ``timeout``: the default of ``total_timeout``."""
+DEFAULT_MAX_RETRIES = 2
+DEFAULT_MAX_CONNECTIONS = 100
+
+Timeout: TypeAlias = float | tuple[float | None, ...] | httpx2.Timeout
+"""Seconds between two pieces of an answer; or the limits of connecting, reading, writing and waiting
+for a connection one by one, ``None`` for no limit, as httpx2 has them."""
+
+OnRetry: TypeAlias = Callable[[int, DashScopeError, float], None]
+"""Called before each retry: number of the failed try, its error, seconds until the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How :class:`Client` and :class:`AsyncClient` make their calls.
+
+    Attributes:
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Connecting may
+            take 10 of them at most. Or all four limits, as an ``httpx2.Timeout`` or a tuple:
+            connect, read, write, pool.
+        total_timeout: seconds for a whole answer, with its retries and the waits between them; for
+            a stream, seconds until its next piece, however slowly the bytes arrive. Four times
+            ``timeout`` if ``None``. A stream that keeps flowing is never cut.
+        max_retries: tries after the first, for errors that waiting can cure. With 0 the service
+            never receives a call twice.
+        max_connections: connections open at once; further calls wait for a free one.
+        default_headers: sent with every call. They may hold secrets and are never shown.
+        on_retry: called before every retry.
+        http_client: an ``httpx2.Client`` of yours for blocking calls. It is used as it is and never
+            closed here; ``total_timeout`` is then checked between its reads only.
+        http_async_client: an ``httpx2.AsyncClient`` of yours; one serves one event loop only.
+
+    Raises:
+        ConfigurationError: if a value cannot be used.
+    """
+
+    timeout: Timeout | None = None
+    total_timeout: float | None = None
+    max_retries: int = DEFAULT_MAX_RETRIES
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
+    default_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    on_retry: OnRetry | None = None
+    http_client: httpx2.Client | None = None
+    http_async_client: httpx2.AsyncClient | None = None
+
+    def __post_init__(self) -> None:
+        checked_timeouts(self.timeout)
+        _check_seconds("total_timeout", self.total_timeout)
+        _check_headers(self.default_headers or {})
+        _check_http_client("http_client", self.http_client, httpx2.Client)
+        _check_http_client("http_async_client", self.http_async_client, httpx2.AsyncClient)
+
+    @classmethod
+    def of(cls, settings: object) -> ClientOptions:
+        """Return the options that a model object holds in its attributes of the same names."""
+        attributes = vars(settings)
+        values = {f.name: attributes.get(f.name) for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if value is not None})
+
+    @property
+    def timeouts(self) -> httpx2.Timeout:
+        """The four limits that ``timeout`` stands for."""
+        return checked_timeouts(self.timeout)
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Seconds for a whole answer, ``None`` if there is no limit."""
+        if self.total_timeout is not None:
+            return self.total_timeout
+        read_limit = self.timeouts.read
+        return None if read_limit is None else DEFAULT_TOTAL_FACTOR * read_limit
+
+
+def checked_timeouts(timeout: Timeout | None) -> httpx2.Timeout:
+    """Return all four limits that ``timeout`` stands for.
+
+    Raises:
+        ConfigurationError: if one of them is not a number above 0.
+    """
+    if timeout is None:
+        timeout = DEFAULT_TIMEOUT
+    if isinstance(timeout, int | float):
+        timeouts = httpx2.Timeout(timeout, connect=min(timeout, DEFAULT_CONNECT_TIMEOUT))
+    elif isinstance(timeout, httpx2.Timeout) or (
+        isinstance(timeout, tuple) and 2 <= len(timeout) <= 4
+    ):
+        timeouts = httpx2.Timeout(timeout)  # type: ignore[arg-type]  # two and three are taken too
+    else:
+        raise ConfigurationError(
+            f"bad timeout {timeout!r:.100}: pass seconds, a tuple of two to four limits, or an "
+            "httpx2.Timeout"
+        )
+    for name, seconds in timeouts.as_dict().items():
+        _check_seconds(f"timeout for {name}", seconds)
+    return timeouts
+
+
+def storable_timeout(timeout: object) -> object:
+    """Return an ``httpx2.Timeout`` as the tuple of its limits, which can be stored as JSON."""
+    return tuple(timeout.as_dict().values()) if isinstance(timeout, httpx2.Timeout) else timeout
+
+
+def _check_seconds(name: str, seconds: float | None) -> None:
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"bad {name} {seconds}: a number of seconds above 0, or None")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise ConfigurationError(f"{name!r:.100} cannot be the name of an HTTP header")
+        if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
+            raise ConfigurationError(
+                f"the value of the header {name!r} is not plain ASCII text, or holds a line break"
+            )
+
+
+def _check_http_client(name: str, client: object, kind: type) -> None:
+    if client is None or isinstance(client, kind):
+        return
+    given = type(client)
+    package = given.__module__.partition(".")[0]
+    reason = " of httpx, which this package no longer uses" if package == "httpx" else ""
+    raise ConfigurationError(
+        f"{name} is a {package}.{given.__name__}{reason}; pass an httpx2.{kind.__name__}"
+    )
