@@ -4,6 +4,8 @@ This package knows DashScope and no framework. The model classes are in
 ``langchain_dashscope_oss`` and ``llama_index_dashscope_oss``.
 """
 
+from typing import TYPE_CHECKING
+
 from dashscope_oss._version import __version__
 from dashscope_oss.errors import (
     APIConnectionError,
@@ -34,6 +36,9 @@ from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.options import ClientOptions
 
+if TYPE_CHECKING:
+    from dashscope_oss.transport.aiohttp_client import DefaultAioHttpClient
+
 __all__ = [
     "APIConnectionError",
     "APITimeoutError",
@@ -46,6 +51,7 @@ __all__ = [
     "ContextLengthError",
     "DashScopeError",
     "DashScopeWarning",
+    "DefaultAioHttpClient",
     "Delta",
     "Endpoint",
     "InvalidRequestError",
@@ -72,3 +78,12 @@ __all__ = [
     "find_model",
     "register_model",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # aiohttp is an extra and takes long to import.
+    if name == "DefaultAioHttpClient":
+        from dashscope_oss.transport.aiohttp_client import DefaultAioHttpClient  # noqa: PLC0415
+
+        return DefaultAioHttpClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

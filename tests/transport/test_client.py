@@ -47,6 +47,7 @@ from dashscope_oss import (
 from dashscope_oss.protocol import response
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.transport import client, connections, retirement
 from tests.faults.server import (
     SSE_END,
     SSE_HEAD,
@@ -165,9 +166,8 @@ def test_a_call(call: Caller):
 def test_key_workspace_and_own_headers_are_sent(call: Caller):
     with RawServer(call.good()) as server:
         call(
-            Endpoint.resolve(
-                base_url=server.base_url, api_key=KEY, workspace="ws_1", headers={"X-Own": "mine"}
-            )
+            Endpoint.resolve(base_url=server.base_url, api_key=KEY, workspace="ws_1"),
+            default_headers={"X-Own": "mine"},
         )
     sent = server.requests[0].headers
     assert sent["authorization"] == f"Bearer {KEY}"
@@ -816,7 +816,7 @@ def _vendor(status: int = 200, body: dict | None = None) -> Callable[[Request], 
 
 @pytest.fixture
 def _nothing_announced(monkeypatch):
-    monkeypatch.setattr(failures, "_announced", set())
+    monkeypatch.setattr(retirement, "_warned", set())
 
 
 @pytest.mark.usefixtures("_nothing_announced")
@@ -987,14 +987,16 @@ def test_one_client_in_several_threads():
 def test_threads_whose_first_calls_come_at_once_open_one_set_of_connections(monkeypatch):
     """Both find none open; who comes second to the lock takes those of the first."""
     both, lock = threading.Barrier(2, timeout=WAIT), threading.Lock()
-    new, made = Client._new, []
+    open_client, made = connections.open_client, []
 
     def meet(caller: Client) -> threading.Lock:
         both.wait()
         return lock
 
     monkeypatch.setattr(Client, "_lock", meet)
-    monkeypatch.setattr(Client, "_new", lambda caller: made.append(new(caller)) or made[-1])
+    monkeypatch.setattr(
+        connections, "open_client", lambda *args: made.append(open_client(*args)) or made[-1]
+    )
     with RawServer(GOOD) as server, ThreadPoolExecutor(2) as pool:
         caller = Client(endpoint(server))
         texts = list(pool.map(lambda _: caller.send(asked()).text, range(2)))
@@ -1005,9 +1007,9 @@ def test_threads_whose_first_calls_come_at_once_open_one_set_of_connections(monk
 
 FORKING = """
 import os, sys
-from dashscope_oss import Client, Endpoint, Message, chat, find_model
+from dashscope_oss import Client, Endpoint, Message, chat_request, find_model
 caller = Client(Endpoint.resolve(base_url=sys.argv[1]))
-request = chat(find_model("glm-5"), [Message("user", "q")])
+request = chat_request(find_model("glm-5"), [Message("user", "q")])
 assert "".join(d.text for d in caller.stream(request)) == "hello"
 child = os.fork()
 for _ in range(2):
@@ -1047,11 +1049,14 @@ def test_the_child_of_a_fork_closes_no_connection_of_its_parent(monkeypatch):
 
 @pytest.mark.parametrize("copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy])
 def test_a_used_client_can_be_pickled_and_used_again(copied):
-    with RawServer(GOOD) as server, Client(endpoint(server), ClientOptions(max_retries=7)) as caller:
+    with (
+        RawServer(GOOD) as server,
+        Client(endpoint(server), ClientOptions(max_retries=7)) as caller,
+    ):
         caller.send(asked())
         with copied(caller) as again:
             assert again.send(asked()).text == "hello"
-            assert again.max_retries == 7
+            assert again.options.max_retries == 7
     assert server.connections == 2
 
 
@@ -1103,7 +1108,9 @@ def test_a_given_httpx_client_is_used_as_it_is_and_not_closed():
 async def test_a_given_async_httpx_client_is_used_as_it_is_and_not_closed():
     with RawServer(GOOD) as server:
         async with httpx2.AsyncClient(headers={"X-Own": "mine"}) as http:
-            async with AsyncClient(endpoint(server), http_async_client=http) as caller:
+            async with AsyncClient(
+                endpoint(server), ClientOptions(http_async_client=http)
+            ) as caller:
                 await caller.send(asked())
             assert not http.is_closed
     assert server.requests[0].headers["x-own"] == "mine"
@@ -1131,7 +1138,9 @@ def test_a_timeout_that_was_asked_for_counts_with_a_client_of_ones_own_too():
 
     with httpx2.Client(transport=httpx2.MockTransport(note), timeout=5) as http:
         for timeout in (7, None):
-            found = Client(Endpoint.resolve(api_key="k"), ClientOptions(http_client=http, timeout=timeout))
+            found = Client(
+                Endpoint.resolve(api_key="k"), ClientOptions(http_client=http, timeout=timeout)
+            )
             found.send(chat_request(find_model("llama3.1-8b-instruct"), [Message("user", "hi")]))
 
     assert seen == [7, 5]
@@ -1146,7 +1155,9 @@ def test_the_log_names_the_call_and_never_its_words(caplog):
 
     with httpx2.Client(transport=transport) as http:
         base_url = "http://127.0.0.1:9/api/v1"
-        caller = Client(Endpoint.resolve(base_url=base_url, api_key=KEY), ClientOptions(http_client=http))
+        caller = Client(
+            Endpoint.resolve(base_url=base_url, api_key=KEY), ClientOptions(http_client=http)
+        )
         caller.send(
             chat_request(find_model("llama3-8b-instruct"), [Message("user", "a secret question")])
         )
