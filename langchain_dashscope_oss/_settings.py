@@ -127,10 +127,10 @@ class Settings(Serializable):
     max_retries: int = Field(default=DEFAULT_MAX_RETRIES, ge=0)
     max_connections: int = Field(default=DEFAULT_MAX_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    http_client: SkipValidation[httpx2.Client] | None = Field(
+    http_client: SkipValidation[InstanceOf[httpx2.Client]] | None = Field(
         default=None, exclude=True, repr=False
     )
-    http_async_client: SkipValidation[httpx2.AsyncClient] | None = Field(
+    http_async_client: SkipValidation[InstanceOf[httpx2.AsyncClient]] | None = Field(
         default=None, exclude=True, repr=False
     )
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
