@@ -26,9 +26,10 @@ def open_client(url: str, max_connections: int) -> httpx2.Client:
     """
     from dashscope_oss.transport.deadline_transport import DeadlineTransport  # noqa: PLC0415
 
+    tls = trusted_tls()
     with _usable_proxy():
-        transport = DeadlineTransport(trusted_tls(), max_connections, proxy_for(url))
-        return httpx2.Client(transport=transport, cookies=no_cookies())
+        transport = DeadlineTransport(tls, max_connections, proxy_for(url))
+    return httpx2.Client(transport=transport, cookies=no_cookies())
 
 
 def open_async_client(url: str, max_connections: int) -> httpx2.AsyncClient:
@@ -36,11 +37,10 @@ def open_async_client(url: str, max_connections: int) -> httpx2.AsyncClient:
     limits = httpx2.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections
     )
+    tls = trusted_tls()
     with _usable_proxy():
-        transport = httpx2.AsyncHTTPTransport(
-            verify=trusted_tls(), limits=limits, proxy=proxy_for(url)
-        )
-        return httpx2.AsyncClient(transport=transport, cookies=no_cookies())
+        transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy_for(url))
+    return httpx2.AsyncClient(transport=transport, cookies=no_cookies())
 
 
 def proxy_for(url: str) -> httpx2.Proxy | None:

@@ -329,7 +329,7 @@ def watched(told: list[object], caplog) -> Iterator[dict[str, object]]:
         caplog.set_level(logging.DEBUG, name)
     printed = io.StringIO()
     with (
-        warnings.catch_warnings(model_info=True) as warned,
+        warnings.catch_warnings(record=True) as warned,
         redirect_stdout(printed),
         redirect_stderr(printed),
         instrumented(told),
