@@ -61,7 +61,7 @@ def through():
         upstream = {"default": "my-weights", **upstream}
         engine = OpenAIEngine(Upstream(url=server.url, **upstream))
         with serve_in_thread(Gateway(engine)) as base:
-            client = Client(Endpoint.resolve(base_url=base), max_retries=0)
+            client = Client(Endpoint.resolve(base_url=base), ClientOptions(max_retries=0))
             with client:
                 if request.stream:
                     return list(client.stream(request))

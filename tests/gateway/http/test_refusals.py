@@ -421,7 +421,9 @@ async def test_our_own_client_tries_a_refused_stream_again(gateway):
     model_info = find_model("llama3-8b-instruct")
     request = chat_request(model_info, [Message("user", "hi")], Options(), stream=True)
 
-    async with AsyncClient(Endpoint.resolve(base_url=engine.base_url), max_retries=1) as client:
+    async with AsyncClient(
+        Endpoint.resolve(base_url=engine.base_url), ClientOptions(max_retries=1)
+    ) as client:
         text = "".join([delta.text async for delta in client.stream(request)])
 
     assert text == "ok"

@@ -10,14 +10,13 @@ import asyncio
 import json
 import logging
 import ssl
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-import httpx
+import httpx2
 
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.api_error import NOT_JSON, UNAVAILABLE, APIError
@@ -37,15 +36,14 @@ from dashscope_oss.messages import Delta, Message
 from dashscope_oss.protocol.streaming.sse import Decoder
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.transport.async_pool import AsyncPool
+from dashscope_oss.transport.connections import trusted_tls
 from dashscope_oss.transport.endpoint import checked_url
-from dashscope_oss.transport.network import trusted
 
 _BROKEN = (500, "InternalError", "The engine broke off its answer.")
 _STALLED = (500, "RequestTimeOut", "Request timed out, try again later.")
 _BASE_HINT = " (is {} its base, which ends in /v1?)"
 # An invalid address is where a server sends us on to; nobody follows it.
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL)
+_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL)
 _CONNECT = 10.0
 _MOST_BYTES = 10_000_000
 _log = logging.getLogger("dashscope_oss.gateway")
@@ -62,7 +60,7 @@ class OpenAIEngine:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._http: httpx.AsyncClient | None = None
+        self._http: httpx2.AsyncClient | None = None
         self._watch: asyncio.Task[None] | None = None
         self._traffic = _Traffic()
         self._compared = False
@@ -148,7 +146,7 @@ class OpenAIEngine:
         return body
 
     @asynccontextmanager
-    async def _opened(self, path: str, content: bytes) -> AsyncGenerator[httpx.Response, None]:
+    async def _opened(self, path: str, content: bytes) -> AsyncGenerator[httpx2.Response, None]:
         """The server's answer; what goes wrong with it in the vendor's words."""
         try:
             response = await self._sent("POST", path, content)
@@ -166,14 +164,14 @@ class OpenAIEngine:
             await response.aclose()
 
     async def _sent(
-        self, method: str, url: str | httpx.URL, content: bytes | None = None
-    ) -> httpx.Response:
+        self, method: str, url: str | httpx2.URL, content: bytes | None = None
+    ) -> httpx2.Response:
         http = self._pool()
         headers = {} if content is None else {"Content-Type": "application/json"}
         request = http.build_request(method, url, content=content, headers=headers)
         return await http.send(request, stream=True)
 
-    def _pool(self) -> httpx.AsyncClient:
+    def _pool(self) -> httpx2.AsyncClient:
         if self._http is None:
             raise RuntimeError("start() was not called")
         return self._http
@@ -199,7 +197,7 @@ class OpenAIEngine:
 
     async def _wrong(self, path: str) -> str:
         """What the server says is wrong with it; "" if nothing."""
-        url = httpx.URL(self._upstream.url.rstrip("/") + "/").join(path)
+        url = httpx2.URL(self._upstream.url.rstrip("/") + "/").join(path)
         response = await self._sent("GET", url)
         try:
             said = await _body(response)
@@ -272,16 +270,15 @@ class _Traffic:
             self.under_way -= 1
 
 
-def _connections(upstream: Upstream) -> httpx.AsyncClient:
-    url = httpx.URL(checked_url(upstream.url, "--upstream", like="http://HOST:8000/v1"))
-    tls = trusted() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    transport = httpx.AsyncHTTPTransport(verify=tls)
-    # httpcore's own pool keeps for ever what belonged to callers who left in an unlucky moment.
-    transport._pool = AsyncPool(tls, sys.maxsize)  # type: ignore[assignment]  # noqa: SLF001
-    return httpx.AsyncClient(
+def _connections(upstream: Upstream) -> httpx2.AsyncClient:
+    url = httpx2.URL(checked_url(upstream.url, "--upstream", like="http://HOST:8000/v1"))
+    tls = trusted_tls() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits)
+    return httpx2.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {upstream.api_key}"} if upstream.api_key else {},
-        timeout=httpx.Timeout(upstream.timeout, connect=_CONNECT),
+        timeout=httpx2.Timeout(upstream.timeout, connect=_CONNECT),
         transport=transport,
         trust_env=False,
         # One caller's calls must not follow another's, nor cookies pile up.
@@ -290,7 +287,7 @@ def _connections(upstream: Upstream) -> httpx.AsyncClient:
 
 
 def _told(error: Exception, otherwise: tuple[int, str, str]) -> APIError:
-    stalled = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
+    stalled = isinstance(error, httpx2.ReadTimeout | httpx2.WriteTimeout)
     return APIError(*(_STALLED if stalled else otherwise), cause=_words(error))
 
 
@@ -315,7 +312,7 @@ def is_servers_fault(refusal: APIError) -> bool:
     return refusal.status != 400
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _body(response: httpx2.Response) -> bytes:
     """The body, or its beginning: a server that never ends must not fill the memory."""
     found = bytearray()
     async for chunk in response.aiter_bytes():
@@ -325,7 +322,7 @@ async def _body(response: httpx.Response) -> bytes:
     return bytes(found)
 
 
-async def _objects(response: httpx.Response, seconds: float) -> AsyncIterator[bytes]:
+async def _objects(response: httpx2.Response, seconds: float) -> AsyncIterator[bytes]:
     """The JSON texts of an answer: of its events, or the one of a server that did not stream.
 
     Comments that only keep a connection open are no pieces: so many seconds of them are too many.
@@ -337,7 +334,7 @@ async def _objects(response: httpx.Response, seconds: float) -> AsyncIterator[by
     decoder, last = Decoder(_MOST_BYTES), time.monotonic()
     async for chunk in response.aiter_bytes():
         if time.monotonic() - last > seconds:
-            raise httpx.ReadTimeout(f"no piece in {seconds:g} s")
+            raise httpx2.ReadTimeout(f"no piece in {seconds:g} s")
         for event in decoder.feed(chunk):
             if event.data == b"[DONE]":
                 return
