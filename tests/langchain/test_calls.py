@@ -22,7 +22,7 @@ from dashscope_oss import (
     UnsupportedInputError,
 )
 from dashscope_oss.gateway import Answer, Fault
-from dashscope_oss.transport import failures
+from dashscope_oss.transport import retirement
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
 THINKER = "deepseek-v4-pro"
@@ -320,7 +320,7 @@ async def test_blocked_content(either, path):
 @pytest.mark.parametrize("cls", [ChatDashScopeOSS, DashScopeOSSLLM])
 def test_a_retired_model_at_the_vendor(cls, monkeypatch):
     """Row 33: a warning with date, successors and the gateway; the refusal says it again."""
-    monkeypatch.setattr(failures, "_announced", set())
+    monkeypatch.setattr(retirement, "_warned", set())
     body = {"code": "ModelNotFound", "message": "Model not exist.", "request_id": "r"}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(404, json=body))
     with httpx2.Client(transport=transport) as http:
