@@ -12,7 +12,6 @@ PACKAGES = (CORE, *ADAPTERS)
 
 # What is not yet done, as "rule: pattern of the place". It must be empty at the end.
 STILL = {
-    "*: dashscope_oss/cli/*",
     # the transport moves to httpx2
     "transport: *",
     "old client: *",

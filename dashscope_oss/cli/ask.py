@@ -1,0 +1,44 @@
+"""``dashscope-oss ask``: one question to one model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from dashscope_oss.messages import Message, Options, Usage
+from dashscope_oss.protocol.request import chat_request
+from dashscope_oss.registry.lookup import find_model
+from dashscope_oss.transport.client import Client
+from dashscope_oss.transport.endpoint import REGIONS, Endpoint
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("model", help="a model's id")
+    parser.add_argument("question")
+    parser.add_argument("--system", help="a system message")
+    parser.add_argument("--base-url", help="ends in /api/v1; default: DASHSCOPE_HTTP_BASE_URL")
+    parser.add_argument("--region", choices=REGIONS)
+    parser.add_argument("--max-tokens", type=int)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the answer as it streams; on stderr, the token usage and the weights that answered."""
+    endpoint = Endpoint.resolve(base_url=arguments.base_url, region=arguments.region)
+    messages = [Message("user", arguments.question)]
+    if arguments.system:
+        messages.insert(0, Message("system", arguments.system))
+    options = Options(max_tokens=arguments.max_tokens)
+    request = chat_request(find_model(arguments.model), messages, options, stream=True)
+    with Client(endpoint) as client:
+        for delta in client.stream(request):
+            print(delta.text, end="", flush=True)
+    print()
+    served_by = f"; answered by {delta.served_by}" if delta.served_by else ""
+    print(f"[{_tokens(delta.usage)}{served_by}]", file=sys.stderr)
+
+
+def _tokens(usage: Usage | None) -> str:
+    if usage is None:
+        return "no usage reported"
+    return f"{usage.input_tokens} tokens in, {usage.output_tokens} out"

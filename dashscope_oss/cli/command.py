@@ -1,0 +1,63 @@
+"""Parses the command line, runs the command that it names and reports what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from dashscope_oss._version import __version__
+from dashscope_oss.errors import DashScopeError
+
+COMMANDS = {
+    "models": "list the known models, or show all that is known about one",
+    "ask": "ask a model one question; the answer streams",
+    "serve": "run the gateway",
+    "key": "make a key for callers of the gateway",
+    "fetch": "download the embedded model's file now (93 MB), not at the first start",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    0: success. 1: the service or the network failed. 2: wrong use, or a package is missing.
+    130: interrupted.
+    """
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()  # so that a closed pipe shows here, not when the interpreter ends
+    except BrokenPipeError:
+        # Whoever reads the output (`head`, say) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (DashScopeError, ImportError) as error:
+        print(f"dashscope-oss: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError | ImportError) else 1
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dashscope-oss", description="DashScope's open-weight language models."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, help in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help)
+        if name in argv[:1]:
+            module = import_module(f"dashscope_oss.cli.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser.parse_args(argv)
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"dashscope-oss: warning: {message}", file=sys.stderr)
