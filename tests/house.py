@@ -14,6 +14,7 @@ PACKAGES = (CORE, *ADAPTERS)
 STILL = {
     # the transport moves to httpx2
     "transport: *",
+    "entries: dashscope_oss/transport *",
     "old client: *",
     "lines: dashscope_oss/transport/*",
     "lines: tests/transport/*",
