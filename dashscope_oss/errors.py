@@ -1,4 +1,4 @@
-"""Every error of this package, and the one table that chooses among them.
+"""Every error and warning of this package.
 
 ::
 
@@ -21,10 +21,6 @@
     DashScopeWarning                 a UserWarning
       · RetiredModelWarning          the hosted service no longer has this model
       · UnknownModelWarning          no record of this model; conservative defaults apply
-
-The vendor's ``code`` decides first, the HTTP status second: the service sends errors inside
-answers with status 200, and one code contradicts its own name (``ServiceUnavailableError`` is a
-bad request). Codes: the vendor's pages "返回状态码说明" and its English error page.
 """
 
 from __future__ import annotations
@@ -42,7 +38,6 @@ _FACTS_LIMIT = 500
 _MODEL_LIMIT = 200
 # What a server says may end in a terminal or a log.
 _UNSHOWN = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-NO_REASON = "the service gave no reason"
 
 
 class DashScopeError(Exception):

@@ -40,7 +40,7 @@ from dashscope_oss import (
 from dashscope_oss.errors import shortened, warn
 from dashscope_oss.messages import Role
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.protocol.response import longer
+from dashscope_oss.protocol.streaming.deltas import extend_reply
 from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
 from dashscope_oss.protocol.tools import has_function, read_tool_call, write_tool_calls
 from llama_index_dashscope_oss import _context_window
@@ -148,7 +148,7 @@ class _Growing(Generic[Response]):
         if self._cast is not None and delta.is_plain:
             self._text += delta.text
             return self._like_the_last(self._cast, delta)
-        self._reply = longer(replace(self._reply, text=self._text), delta)
+        self._reply = extend_reply(replace(self._reply, text=self._text), delta)
         self._text = self._reply.text
         made: Response = self._convert(self._request, self._reply, delta)
         alike = delta.is_plain and not (self._reply.reasoning or self._reply.tool_calls)

@@ -20,9 +20,7 @@ STILL = {
     "lines: tests/transport/*",
     # folders of the gateway and of the protocol
     "circle of folders: dashscope_oss/gateway <-> *",
-    "circle of folders: dashscope_oss/protocol <-> *",
     "subfolder: dashscope_oss.gateway.*",
-    "subfolder: dashscope_oss.protocol.streaming.*",
     "private name: dashscope_oss.gateway.http.slow_clients*",
     # long files and functions
     "lines: llama_index_dashscope_oss/base.py*",

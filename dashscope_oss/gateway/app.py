@@ -22,8 +22,8 @@ from dashscope_oss.gateway.observability.metrics import CONTENT_TYPE, Metrics
 from dashscope_oss.gateway.observability.status_page import HTML, health, overview, page
 from dashscope_oss.gateway.security.access import Access, AccessSettings
 from dashscope_oss.gateway.security.origin_check import Names, check_site
+from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.request import SERVICE_PATH
-from dashscope_oss.protocol.response import decode
 from dashscope_oss.registry.model_info import Endpoint, ModelInfo
 
 BASE = "/api/v1"
@@ -244,6 +244,6 @@ def _check_method(method: str, *wanted: str) -> None:
 
 def _readable(body: bytes) -> dict[str, object]:
     try:
-        return decode(body)
+        return read_json_object(body)
     except ProtocolError:
         return {}

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 Echo: TypeAlias = Literal["none", "spaced", "line"]
 
 
-class AnswerFilter:
+class EchoFilter:
     """Takes an answer in pieces and hands on what the model added: no echo, no end mark.
 
     Two echoes are known. ``spaced`` (Ziya): ``<s>`` and the prompt, its white space changed by
@@ -44,7 +44,7 @@ class AnswerFilter:
                 return ""
             text = text[end:]
             self._echo = None
-        keep = open_end(text, self._ends)
+        keep = unfinished_mark(text, self._ends)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -115,7 +115,7 @@ def _echo_of(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
     return _LineEcho(prompt) if echo == "line" else _SpacedEcho(prompt)
 
 
-def open_end(text: str, marks: Sequence[str]) -> int:
+def unfinished_mark(text: str, marks: Sequence[str]) -> int:
     """Return the length of the tail of ``text`` that may yet become one of ``marks``."""
     longest = max(map(len, marks), default=0)
     for size in range(min(longest, len(text)), 0, -1):

@@ -1,111 +1,113 @@
-"""From the bytes of a stream to :class:`Delta`: what each event added, and every way to fail.
-
-Both kinds of stream are read: new pieces, or the whole text so far.
-"""
+"""From the bytes of an answer to deltas: what each event added, and how a stream can fail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-import httpx2
-
-from dashscope_oss.errors import NO_REASON, DashScopeError, ProtocolError
+from dashscope_oss.errors import DashScopeError, ProtocolError
 from dashscope_oss.messages import Delta, Json, Reply, ToolCall
+from dashscope_oss.protocol.error_mapping import error_in_event, reports_error
+from dashscope_oss.protocol.json_body import read_json_object, text_or_empty
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.response import (
-    NAMELESS,
-    Part,
-    answer_filter,
-    decode,
-    error_body,
-    error_in,
-    estimated,
-    joined,
-    parse,
-    read,
-    reports_error,
-    shown,
-    usage_in,
-    whole,
+    NAMELESS_CALL,
+    Output,
+    answer_text,
+    estimate_usage,
+    read_output,
+    read_reply,
+    read_usage,
 )
-from dashscope_oss.protocol.streaming.body import EVENT_STREAM, BodyReader, claims_events, is_stream
-from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime, regime_of
+from dashscope_oss.protocol.streaming.body import (
+    EVENT_STREAM,
+    EventReader,
+    is_event_stream,
+    is_stream,
+)
+from dashscope_oss.protocol.streaming.deltas import delta_of, join_deltas
+from dashscope_oss.protocol.streaming.incremental import StreamMode
 from dashscope_oss.protocol.streaming.sse import Event
-from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
-from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
-from dashscope_oss.protocol.tools import text_or_empty
+from dashscope_oss.protocol.streaming.tool_calls import ToolCallAssembler
 
-MAX_TEXT = 100_000_000
-"""Most characters of one answer, thoughts and tool calls included."""
+MAX_ANSWER_CHARACTERS = 100_000_000
+"""Most characters of one answer, thoughts and arguments of tool calls included."""
+
+_MODES: dict[str, StreamMode] = {
+    "yes": "incremental",
+    "forced": "incremental",
+    "no": "cumulative",
+    "unknown": "unknown",
+}
 
 
 def reply_in(
-    request: Request, body: bytes, served_by: str | None, incremental: str | None, kind: str
+    request: Request, body: bytes, served_by: str | None, incremental: str | None, content_type: str
 ) -> Reply:
-    """Return the reply in a whole body, JSON or a stream; the arguments are those of ``begin``.
+    """Return the reply in a whole body, JSON or a stream.
+
+    Args:
+        request: the call that is answered.
+        body: all of it.
+        served_by: as for :meth:`Assembler.begin`.
+        incremental: as for :meth:`Assembler.begin`.
+        content_type: as for :meth:`Assembler.begin`.
 
     Raises:
         DashScopeError: if it holds an error, or no whole answer.
     """
-    if not is_stream(body, kind):
-        return parse(request, decode(body, request.model_info.id), served_by)
-    deltas = Assembler(request)
-    deltas.begin(served_by, incremental, kind)
-    return joined([*deltas.feed(body), *deltas.close()])
+    if not is_stream(body, content_type):
+        return read_reply(request, read_json_object(body, request.model_info.id), served_by)
+    assembler = Assembler(request)
+    assembler.begin(served_by, incremental, content_type)
+    return join_deltas([*assembler.feed(body), *assembler.close()])
 
 
 class Assembler:
-    """Feed it an answer's bytes, take out what each event added; :meth:`close` it at the end.
+    """Feed it the bytes of an answer, take out what each event added; :meth:`close` it at the end.
 
     JSON in place of a stream becomes one delta.
 
     Attributes:
-        served_by: the weights that answer, if the gateway's header named them.
-        finished: whether the answer is whole.
         request: the call that is answered.
+        served_by: the weights that answer, if a gateway's header named them.
+        finished: whether the answer is whole.
         handed_on: whether anything has been yielded yet.
     """
 
     def __init__(self, request: Request) -> None:
+        self.request = request
         self.served_by: str | None = None
         self.finished = False
         self.handed_on = False
-        self.request = request
-        self._framing = BodyReader()
+        self._events = EventReader()
+        self._facts = _Facts(owes_finish_reason=request.model_info.reports_finish)
         self._size = 0
-        self._trim = answer_filter(request)
-        self._cut = StopSequenceFilter(request.own_stops)
-        self._split = ThinkTagSplitter() if request.split_think else None
-        self._read_as(regime_of(request))
-        self._pieces: list[str] = []
-        self._calls: dict[int, str] = {}
-        self._places: dict[tuple[int, str], int] = {}
-        self._moved: dict[int, int] = {}
-        self._call_id = ""
-        self._usage: object = None
-        self._request_id: str | None = None
-        self._raw: Mapping[str, object] = {}
-        self._owes_finish = request.model_info.reports_finish
-        self._began = False
+        self._expect(_expected_mode(request))
 
     def begin(
-        self, served_by: str | None, incremental: str | None, kind: str = EVENT_STREAM
+        self, served_by: str | None, incremental: str | None, content_type: str = EVENT_STREAM
     ) -> None:
-        """Take what the head of the answer says: who answers, what events hold, content type."""
+        """Take what the head of the answer says, before any of its bytes.
+
+        Args:
+            served_by: the weights that answer; ``None`` if no header says so.
+            incremental: ``"true"`` if events hold new text only; ``None`` if no header says so.
+            content_type: of the body.
+        """
         self.served_by = served_by
-        self._framing.kind = kind
+        self._events.content_type = content_type
         if incremental is not None:
-            self._read_as("pieces" if incremental == "true" else "snapshots")
+            self._expect("incremental" if incremental == "true" else "cumulative")
 
     @property
     def cut(self) -> bool:
         """Whether a stop text ended the answer before the service did."""
-        return self._cut.hit
+        return self._text.is_stopped
 
     def so_far(self) -> str:
         """Return the text of a stream that is over: what was handed on and what was held back."""
-        return "".join(self._pieces) + self._held()[0]
+        return self._text.all_text()
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """Take the next bytes; yield what each completed event added.
@@ -113,10 +115,11 @@ class Assembler:
         Raises:
             DashScopeError: if an event is an error; ``partial_text`` holds the text so far.
         """
-        for event in self._events(chunk):
-            if delta := self._push(event):
-                self.handed_on = True
-                yield delta
+        try:
+            events = self._events.feed(chunk)
+        except ProtocolError as error:
+            raise self._broken(error.message) from None
+        yield from self._deltas(events)
 
     def close(self) -> Iterator[Delta]:
         """Say that the body has ended; yield what was still held back.
@@ -124,203 +127,169 @@ class Assembler:
         Raises:
             ProtocolError: if it ended too soon; ``partial_text`` holds the text so far.
         """
-        if not self._framing.ends_as_stream():
-            yield self._all()
+        if not self._events.ends_as_stream():
+            yield self._whole_body()
             return
-        for event in self._framing.flush():
-            if delta := self._push(event):
-                self.handed_on = True
-                yield delta
+        yield from self._deltas(self._events.flush())
         if not self.finished:
             last = self._end()
             self.handed_on = True
             yield last
 
-    def _events(self, chunk: bytes) -> list[Event]:
-        try:
-            return self._framing.feed(chunk)
-        except ProtocolError as error:
-            raise self._broken(error.message) from None
+    def _expect(self, mode: StreamMode) -> None:
+        self._text = answer_text(self.request, mode)
+        self._tool_calls = ToolCallAssembler(is_cumulative=mode == "cumulative")
 
-    def _all(self) -> Delta:
+    def _deltas(self, events: list[Event]) -> Iterator[Delta]:
+        for event in events:
+            if delta := self._push(event):
+                self.handed_on = True
+                yield delta
+
+    def _whole_body(self) -> Delta:
         """What a body that is no stream holds."""
-        body = self._framing.body
-        if not body.strip() and claims_events(self._framing.kind):
+        body = self._events.body
+        if not body.strip() and is_event_stream(self._events.content_type):
             raise self._broken("the stream ended without an answer")
         try:
-            reply = parse(self.request, decode(body, self.request.model_info.id), self.served_by)
+            data = read_json_object(body, self.request.model_info.id)
+            reply = read_reply(self.request, data, self.served_by)
         except DashScopeError as error:
             error.partial_text = ""
             raise
         self.finished = self.handed_on = True
-        return whole(reply)
-
-    def _read_as(self, regime: Regime) -> None:
-        self._regime = regime
-        self._text = IncrementalText(regime)
-        self._reasoning = IncrementalText(regime)
-        self._arguments: dict[int, IncrementalText] = {}
-        self._passes = regime == "pieces" and not (
-            self._trim.may_hold or self.request.own_stops or self._split
-        )
+        return delta_of(reply)
 
     def _push(self, event: Event) -> Delta | None:
         if self.finished or event.is_sign_of_life:
             return None
         data = self._checked(event)
         try:
-            part = read(data)
-            if part is None:
+            output = read_output(data)
+            if output is None:
                 return None
-            if self._passes and part.is_plain:
-                return self._plain(data, part)
-            text, thought = self._told_apart(self._trim.push(self._text.push(part.text)))
-            reasoning = self._reasoning.push(part.reasoning) + thought
-            text = self._cut.push(text)
-            calls = tuple(map(self._piece, part.tool_calls))
+            if self._text.is_unfiltered and output.is_plain:
+                return self._push_plain(data, output)
+            return self._push_output(data, output)
         except ProtocolError as error:
             raise self._broken(error.message) from None
-        self._note(data, part)
-        delta = self._delta(text, reasoning, calls, part.logprobs)
-        if self._cut.hit:
+
+    def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
+        """The short way of most events: text that nothing is to be done to."""
+        text = self._text.push_unfiltered(output.text)
+        self._facts.note(data, output)
+        return self._delta(text) if text else None
+
+    def _push_output(self, data: Mapping[str, object], output: Output) -> Delta | None:
+        text, reasoning = self._text.push(output.text, output.reasoning)
+        tool_calls = tuple(map(self._tool_calls.push, output.tool_calls))
+        self._facts.note(data, output)
+        delta = self._delta(text, reasoning, tool_calls, output.logprobs)
+        if self._text.is_stopped:
             return self._last(delta, "stop")
-        if part.finish_reason is not None:
-            if not self._began:
-                raise self._broken("the stream finished without an answer")
-            return self._last(delta, part.finish_reason)
-        return delta if text or reasoning or part.tool_calls else None
-
-    def _plain(self, data: Mapping[str, object], part: Part) -> Delta | None:
-        """The short way of most events: a piece of text that nothing is to be done to."""
-        text = self._text.push(part.text)
-        self._note(data, part)
-        return self._delta(text, "", (), None) if text else None
-
-    def _note(self, data: Mapping[str, object], part: Part) -> None:
-        self._began = self._began or part.says_something
-        self._raw = data
-        self._owes_finish = self._owes_finish or part.says_finish
-        self._usage = data.get("usage") or self._usage
-        self._request_id = text_or_empty(data.get("request_id")) or self._request_id
-
-    def _end(self) -> Delta:
-        if not self._began:
-            raise self._broken("the stream ended without an answer")
-        if self._owes_finish:
-            raise self._broken("the stream broke off: it ended without a finish reason")
-        return self._last(self._delta("", "", (), None), None)
+        if output.finish_reason is not None:
+            if not self._facts.has_answer:
+                raise ProtocolError("the stream finished without an answer")
+            return self._last(delta, output.finish_reason)
+        return delta if text or reasoning or tool_calls else None
 
     def _checked(self, event: Event) -> dict[str, object]:
+        """Return the data of an event; raise the error that it reports."""
+        model = self.request.model_info.id
         try:
-            return self._read_event(event)
+            data = None if event.failed else read_json_object(event.data, model)
+            if data is None or reports_error(data):
+                raise error_in_event(event, model)
         except DashScopeError as error:
             error.partial_text = self.so_far()
-            error.request_id = error.request_id or self._request_id
+            error.request_id = error.request_id or self._facts.request_id
             raise
-
-    def _read_event(self, event: Event) -> dict[str, object]:
-        model = self.request.model_info.id
-        data = self._failure(event.data) if event.failed else decode(event.data, model)
-        if event.failed or reports_error(data):
-            status = event.status if event.failed else None
-            error = error_in(data, status_code=status, model=model)
-            error.response = httpx2.Response(event.status or 200, content=event.data)
-            raise error
         return data
-
-    @staticmethod
-    def _failure(body: bytes) -> dict[str, object]:
-        said = error_body(body)[0] if body else None
-        return said or {"message": f"{NO_REASON}: {shown(body)}" if body else NO_REASON}
-
-    def _piece(self, call: ToolCall) -> ToolCall:
-        """Give a piece of a call its place; take id and name off where they were said before.
-
-        Whoever joins pieces would double them. A piece without an index continues the call before
-        it, unless it has an id or a name of its own.
-        """
-        index = self._place(call)
-        first, named = index not in self._calls, self._calls.get(index)
-        self._calls[index] = named or call.name
-        self._call_id = call.id or self._call_id
-        arguments = self._new_arguments(index, call.arguments)
-        if first:
-            return replace(call, index=index, arguments=arguments)
-        return ToolCall(name="" if named else call.name, arguments=arguments, index=index)
-
-    def _place(self, call: ToolCall) -> int:
-        if call.index is None:
-            begins = call.id != self._call_id if call.id else bool(call.name)
-            begins = begins or not self._calls
-            return len(self._calls) if begins else next(reversed(self._calls))
-        place = (call.index, call.id)
-        if call.id and place in self._places:
-            return self._places[place]
-        index = self._moved.get(call.index, call.index)
-        if call.name and call.id and index in self._places.values():
-            # A second call under the index of the first; some engines count none.
-            index = self._moved[call.index] = max(self._calls) + 1
-        if call.id:
-            self._places[place] = index
-        return index
-
-    def _new_arguments(self, index: int, text: str) -> str:
-        if self._regime != "snapshots":
-            return text
-        return self._arguments.setdefault(index, IncrementalText("snapshots")).push(text)
 
     def _delta(
         self,
         text: str,
-        reasoning: str,
-        tool_calls: tuple[ToolCall, ...],
-        logprobs: Json | None,
+        reasoning: str = "",
+        tool_calls: tuple[ToolCall, ...] = (),
+        logprobs: Json | None = None,
     ) -> Delta:
-        if text:
-            self._pieces.append(text)
         self._size += len(text) + len(reasoning)
         if tool_calls:
             self._size += sum(len(call.arguments) for call in tool_calls)
-        if self._size > MAX_TEXT:
-            raise self._broken(f"the answer is longer than {MAX_TEXT} characters")
+        if self._size > MAX_ANSWER_CHARACTERS:
+            raise ProtocolError(f"the answer is longer than {MAX_ANSWER_CHARACTERS} characters")
         return Delta(
             text=text,
             reasoning=reasoning,
             tool_calls=tool_calls,
-            request_id=self._request_id,
+            request_id=self._facts.request_id,
             served_by=self.served_by,
             logprobs=logprobs,
-            raw=self._raw,
+            raw=self._facts.raw,
         )
+
+    def _end(self) -> Delta:
+        """The last delta of a stream that ended without a finish reason."""
+        if not self._facts.has_answer:
+            raise self._broken("the stream ended without an answer")
+        if self._facts.owes_finish_reason:
+            raise self._broken("the stream broke off: it ended without a finish reason")
+        try:
+            return self._last(self._delta(""), None)
+        except ProtocolError as error:
+            raise self._broken(error.message) from None
 
     def _last(self, delta: Delta, finish_reason: str | None) -> Delta:
-        if not all(self._calls.values()):
-            raise self._broken(NAMELESS)
+        if not self._tool_calls.are_named:
+            raise ProtocolError(NAMELESS_CALL)
         self.finished = True
-        held, thought = self._held()
-        if held:
-            self._pieces.append(held)
+        text, reasoning = self._text.end()
+        usage = read_usage(self._facts.usage)
         return replace(
             delta,
-            text=delta.text + held,
-            reasoning=delta.reasoning + self._reasoning.end() + thought,
+            text=delta.text + text,
+            reasoning=delta.reasoning + reasoning,
             finish_reason=finish_reason,
-            usage=usage_in(self._usage) or estimated(self.request, "".join(self._pieces)),
+            usage=usage or estimate_usage(self.request, self._text.all_text()),
             last=True,
         )
-
-    def _told_apart(self, text: str) -> tuple[str, str]:
-        return self._split.push(text) if self._split else (text, "")
-
-    def _held(self) -> tuple[str, str]:
-        text, thought = self._told_apart(self._trim.push(self._text.end()) + self._trim.end())
-        more, further = self._split.end() if self._split else ("", "")
-        return self._cut.push(text + more) + self._cut.end(), thought + further
 
     def _broken(self, text: str) -> ProtocolError:
         return ProtocolError(
             text,
             model=self.request.model_info.id,
-            request_id=self._request_id,
+            request_id=self._facts.request_id,
             partial_text=self.so_far(),
         )
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What the events so far say beside text.
+
+    Attributes:
+        owes_finish_reason: whether a stream that ends without a finish reason broke off.
+        has_answer: whether any event had a place for text, reasoning or tool calls.
+        usage: the newest counts.
+        request_id: the service's id of the call.
+        raw: the newest event.
+    """
+
+    owes_finish_reason: bool
+    has_answer: bool = False
+    usage: object = None
+    request_id: str | None = None
+    raw: Json = field(default_factory=dict)
+
+    def note(self, data: Mapping[str, object], output: Output) -> None:
+        self.has_answer = self.has_answer or output.is_answer
+        self.owes_finish_reason = self.owes_finish_reason or output.has_finish_reason
+        self.usage = data.get("usage") or self.usage
+        self.request_id = text_or_empty(data.get("request_id")) or self.request_id
+        self.raw = data
+
+
+def _expected_mode(request: Request) -> StreamMode:
+    if request.parameters.get("incremental_output") is False:
+        return "cumulative"
+    return _MODES[request.model_info.incremental]

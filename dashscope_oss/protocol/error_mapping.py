@@ -1,9 +1,19 @@
-"""Which error an answer of the service is: the one table, by code, then by status and words."""
+"""Which error an answer of the service is: by its code, then by status and words.
+
+The vendor's ``code`` decides first, the HTTP status second: the service sends errors inside
+answers with status 200, and one code contradicts its own name (``ServiceUnavailableError`` is a
+bad request). Codes: the vendor's pages "返回状态码说明" and its English error page.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+import httpx2
+from pydantic_core import from_json, to_json
+
 from dashscope_oss.errors import (
-    NO_REASON,
     APIConnectionError,
     AuthenticationError,
     ContentBlockedError,
@@ -17,6 +27,10 @@ from dashscope_oss.errors import (
     RateLimitError,
     ServerError,
 )
+from dashscope_oss.protocol.json_body import quoted, read_json_object, text_or_empty
+from dashscope_oss.protocol.streaming.sse import Decoder, Event
+
+NO_REASON = "the service gave no reason"
 
 _BY_CODE: dict[str, type[DashScopeError]] = {
     "invalidapikey": AuthenticationError,
@@ -102,7 +116,80 @@ _TEXT_HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
-def from_response(
+_SUCCESS_KEYS = frozenset({"output", "usage", "request_id"})
+_SUCCESS_CODES = ("", "200", "success", "ok")
+_MESSAGE_NAMES = ("message", "detail", "error", "msg")
+_LONE_SURROGATE = r"(?i)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\ud[89a-f][0-9a-f]{2}"
+
+
+def reports_error(data: Mapping[str, object]) -> bool:
+    """Whether a body that came with a good status is an error all the same.
+
+    A success carries no code, an empty one, or one that says success; whatever has another is an
+    error, text or no text.
+    """
+    if data.keys() <= _SUCCESS_KEYS:
+        return False
+    code = text_or_empty(_field(data, "code"))
+    if code.lower() not in _SUCCESS_CODES or data.get("error"):
+        return True
+    return any((_status_in(data.get(name)) or 0) >= 400 for name in ("status_code", "code"))
+
+
+def error_in_body(
+    data: Mapping[str, object], *, status_code: int | None, model: str | None = None
+) -> DashScopeError:
+    """Return the error that a body reports, in the native or the OpenAI-compatible form.
+
+    Args:
+        data: the body.
+        status_code: the HTTP status; ``None``: the one that the body states, if any.
+        model: the model asked.
+    """
+    inner = data.get("error")
+    body = inner if isinstance(inner, dict) else data
+    if status_code is None:
+        status_code = _status_in(data.get("status_code")) or _status_in(data.get("code"))
+    return service_error(
+        status_code=status_code,
+        code=text_or_empty(_field(body, "code")),
+        message=_message_in(body) or text_or_empty(inner),
+        request_id=text_or_empty(data.get("request_id"))
+        or text_or_empty(_field(data, "requestid"))
+        or None,
+        model=model,
+    )
+
+
+def error_in_event(event: Event, model: str) -> DashScopeError:
+    """Return the error that an event of a stream reports; its ``response`` is the event's data."""
+    data = read_error_body(event.data)[0] if event.data else None
+    if data is None:
+        data = {"message": f"{NO_REASON}: {quoted(event.data)}" if event.data else NO_REASON}
+    status = event.status if event.failed else None
+    error = error_in_body(data, status_code=status, model=model)
+    error.response = httpx2.Response(event.status or 200, content=event.data)
+    return error
+
+
+def read_error_body(body: bytes) -> tuple[dict[str, object] | None, int | None]:
+    """Return the JSON of an error's body, bare or in an event, and the status of that event.
+
+    JSON that was cut off is read as far as it came; ``None`` stands for what is no JSON.
+    """
+    decoder = Decoder()
+    events = () if body[:1] == b"{" else (*decoder.feed(body), *decoder.flush())
+    for data, status in ((body, None), *((event.data, event.status) for event in events)):
+        try:
+            # The code is ASCII, however the words beside it are written.
+            text = re.sub(_LONE_SURROGATE, _kept_pair, data.decode("utf-8", "replace"))
+            return read_json_object(text.encode()), status
+        except ProtocolError:
+            continue
+    return _partial_object(body), None
+
+
+def service_error(
     *,
     status_code: int | None,
     code: str | None = None,
@@ -112,7 +199,7 @@ def from_response(
     partial_text: str | None = None,
     model: str | None = None,
 ) -> DashScopeError:
-    """Return the error for what the service answered: by code, then by status."""
+    """Return the error for what the service answered: by code, then by status and words."""
     text = message or NO_REASON
     error = _class_of(status_code, code, text)(
         text,
@@ -130,11 +217,11 @@ def from_response(
 
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
-    found = _class_of_code(code) or _class_of_status(status)
+    error_class = _class_of_code(code) or _class_of_status(status)
     for general, part, special in _BY_TEXT:
-        if issubclass(found, general) and part in text.lower():
+        if issubclass(error_class, general) and part in text.lower():
             return special
-    return found
+    return error_class
 
 
 def _class_of_code(code: str | None) -> type[DashScopeError] | None:
@@ -150,3 +237,35 @@ def _class_of_status(status: int | None) -> type[DashScopeError]:
     if status is None or 200 <= status < 400:
         return ProtocolError
     return _BY_STATUS.get(status) or (InvalidRequestError if status < 500 else ServerError)
+
+
+def _kept_pair(surrogates: re.Match[str]) -> str:
+    return surrogates[1] or r"\ufffd"
+
+
+def _partial_object(body: bytes) -> dict[str, object] | None:
+    """Return what there is of a JSON object that was cut."""
+    try:
+        data = from_json(body, allow_partial="trailing-strings")
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) and data else None
+
+
+def _field(body: Mapping[str, object], name: str) -> object:
+    """Return a field of an error; the vendor's API gateway begins the names with a capital."""
+    return body.get(name) or next((body[key] for key in body if key.lower() == name), None)
+
+
+def _message_in(body: Mapping[str, object]) -> str:
+    """The words of an error: the vendor's ``message``, or what a proxy calls it."""
+    for name in _MESSAGE_NAMES:
+        if message := _field(body, name):
+            return message if isinstance(message, str) else quoted(to_json(message))
+    return ""
+
+
+def _status_in(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 100 <= value <= 999 else None

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.messages import Json, ToolCall
+from dashscope_oss.protocol.json_body import text_or_empty
 
 _ANY = ("any", "required", True)
 _FREE = ("auto", "none")
@@ -27,11 +28,6 @@ def write_tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
         }
         for call in calls
     ]
-
-
-def text_or_empty(value: object) -> str:
-    """Return ``value`` if it is text, else the empty text."""
-    return value if isinstance(value, str) else ""
 
 
 def read_tool_call(

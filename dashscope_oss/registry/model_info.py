@@ -39,7 +39,7 @@ class ModelInfo:
             client asks for one whenever it sends messages.
         reports_usage: whether replies carry token counts.
         reports_finish: whether replies carry a finish reason.
-        echo: how an answer to a prompt repeats the prompt, see ``templates.AnswerFilter``.
+        echo: how an answer to a prompt repeats the prompt, see ``templates.EchoFilter``.
         context_window: tokens of input and output together.
         max_input: most input tokens.
         max_output: most output tokens.

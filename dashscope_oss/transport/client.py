@@ -15,9 +15,9 @@ import httpx2
 
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Delta, Reply
-from dashscope_oss.protocol import response as responses
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.transport.attempt import Attempt, BodyReader, refuse_explosive_encoding
 from dashscope_oss.transport.base_client import BaseClient
 from dashscope_oss.transport.endpoint import Endpoint
@@ -69,7 +69,7 @@ class Client(BaseClient):
             pieces: list[Delta] = []
             for piece in self._pieces(request, on_retry, pieces):
                 pieces.append(piece)  # noqa: PERF402 - another try empties it
-            return responses.joined(pieces)
+            return join_deltas(pieces)
         deadline, number = self._deadline(), 1
         while True:
             attempt = self._attempt(request, number, deadline)

@@ -7,14 +7,14 @@ import time
 import httpx2
 
 from dashscope_oss.errors import (
-    NO_REASON,
     APIConnectionError,
     APITimeoutError,
     DashScopeError,
     ProtocolError,
 )
+from dashscope_oss.protocol.error_mapping import NO_REASON, error_in_body, read_error_body
+from dashscope_oss.protocol.json_body import quoted
 from dashscope_oss.protocol.redaction import plain_headers
-from dashscope_oss.protocol.response import error_body, error_in, shown
 from dashscope_oss.transport.endpoint import is_vendor
 from dashscope_oss.transport.retry import retry_after
 
@@ -121,16 +121,16 @@ def error_of_response(
         model: the model asked.
         now: seconds of the epoch, for a date to wait for; the clock's if ``None``.
     """
-    data, stated = error_body(body)
+    data, stated = read_error_body(body)
     said = data
     if data is None or response.has_redirect_location:
         said = {"message": _unreadable(response, body)}
     status = stated if stated and stated >= 400 else response.status_code
-    error = error_in(said or {}, status_code=status, model=model)
+    error = error_in_body(said or {}, status_code=status, model=model)
     if data is None and not error.retryable:
         error.advice = "" if response.has_redirect_location else _NOT_OURS
     if error.message == NO_REASON:
-        error.message += f": {shown(body)}"
+        error.message += f": {quoted(body)}"
     error.request_id = error.request_id or response.headers.get("x-request-id")
     error.retry_after = retry_after(response.headers, time.time() if now is None else now)
     # Without its request, whose headers hold the key.
@@ -152,4 +152,4 @@ def _unreadable(response: httpx2.Response, body: bytes) -> str:
         return f"redirected to {response.headers['location']}, which is not followed; set base_url"
     if not body.strip():
         return "an answer without a body"
-    return f"an answer that is not DashScope's: {shown(body.strip())}"
+    return f"an answer that is not DashScope's: {quoted(body.strip())}"

@@ -12,7 +12,7 @@ from dashscope_oss import Message, chat_request, find_model
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.assembler import Assembler, reply_in
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.transport.http_errors import error_of_response
 
 from .server import SSE, as_bytes, error_frame, message_frame, message_reply, sse, text_reply
@@ -113,7 +113,7 @@ def test_any_bytes_give_an_answer_or_an_error_of_this_package(body, places, kind
     pieces = cut(body, places)
     at_once, cut_up = read([body], kind), read(pieces, kind)
     if isinstance(at_once, list) and isinstance(cut_up, list):
-        assert joined(at_once) == joined(cut_up)
+        assert join_deltas(at_once) == join_deltas(cut_up)
     else:
         assert at_once == cut_up
 
@@ -157,4 +157,4 @@ def test_any_cut_of_a_good_stream_gives_its_text(texts, places, end, fails):
         assert found == ("ServerError", whole)
     else:
         assert isinstance(found, list)
-        assert joined(found).text == whole
+        assert join_deltas(found).text == whole

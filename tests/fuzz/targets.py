@@ -26,7 +26,7 @@ from dashscope_oss.gateway.http.parse_request import parse_request
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.protocol.streaming.sse import Decoder, Event
 from dashscope_oss.registry.lookup import known_model
 from dashscope_oss.transport.http_errors import error_of_response
@@ -100,9 +100,9 @@ def _streamed(request: Request, pieces: list[bytes], kind: str) -> Reply | tuple
         _check_error(error)
         _check_partial(error, found)
         return type(error), error.partial_text
-    _check_reply(joined(found))
+    _check_reply(join_deltas(found))
     assert [delta.last for delta in found] == [False] * (len(found) - 1) + [True]
-    return joined(found)
+    return join_deltas(found)
 
 
 def _check_partial(error: DashScopeError, found: list[Delta]) -> None:

@@ -42,5 +42,5 @@ BROKEN = {
 def test_a_target_notices_what_is_broken(target, monkeypatch):
     """Bytes lost at a cut, another text so far, a text that is none, a job without input."""
     monkeypatch.setattr(*BROKEN[target])
-    with pytest.raises((AssertionError, TypeError)):
+    with pytest.raises((AssertionError, TypeError, AttributeError)):
         list(map(TARGETS[target], SEEDS[target]))

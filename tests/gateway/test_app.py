@@ -20,7 +20,7 @@ from dashscope_oss import (
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.http.http_io import Exchange
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
@@ -117,7 +117,7 @@ def test_tool_calls_without_a_number_are_numbered_over_the_whole_stream(gateway)
 
     with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
         request = chat_request(model_info, [Message("user", "hi")], options, stream=True)
-        reply = joined(list(client.stream(request)))
+        reply = join_deltas(list(client.stream(request)))
 
     assert [(call.id, call.index) for call in reply.tool_calls] == [("c1", 0), ("c2", 1)]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashscope_oss import Message
-from dashscope_oss.prompts.echo import AnswerFilter, Echo
+from dashscope_oss.prompts.echo import Echo, EchoFilter
 from dashscope_oss.prompts.templates import ZIYA
 
 ZIYA_PROMPT = "<human>:帮我写一份去西安的旅游计划\n<bot>:"
@@ -20,7 +20,7 @@ ANSWER = "好的,第一天:\n<b>大雁塔</b> <s>钟楼</s>。"
 def filtered(
     pieces: Iterable[str], echo: Echo, prompt: str, ends: tuple[str, ...] = ("</s>",)
 ) -> str:
-    trim = AnswerFilter(echo, prompt, ends)
+    trim = EchoFilter(echo, prompt, ends)
     return "".join(trim.push(piece) for piece in pieces) + trim.end()
 
 
@@ -117,18 +117,18 @@ def test_text_that_only_looks_like_an_end_mark_is_kept():
 
 
 def test_text_is_handed_on_as_soon_as_it_is_no_end_mark():
-    trim = AnswerFilter("none", "", ("</s>",))
+    trim = EchoFilter("none", "", ("</s>",))
     assert [trim.push(piece) for piece in ("a", "b<", "/s", " c")] == ["a", "b", "", "</s c"]
 
 
 def test_the_first_words_behind_an_echo_are_handed_on_at_once():
-    trim = AnswerFilter("spaced", ZIYA_PROMPT, ("</s>",))
+    trim = EchoFilter("spaced", ZIYA_PROMPT, ("</s>",))
     assert trim.push(ZIYA_ECHO) == ""
     assert trim.push("好") == "好"
 
 
 def test_an_answer_without_echo_is_handed_on_at_the_first_letter_that_differs():
-    trim = AnswerFilter("spaced", ZIYA_PROMPT)
+    trim = EchoFilter("spaced", ZIYA_PROMPT)
     assert trim.push("好") == "好"
 
 

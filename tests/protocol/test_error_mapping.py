@@ -27,7 +27,7 @@ from dashscope_oss import (
     ServerError,
     UnsupportedInputError,
 )
-from dashscope_oss.protocol.error_mapping import from_response
+from dashscope_oss.protocol.error_mapping import service_error
 from dashscope_oss.transport.retry import delay, given_up, retry_after
 
 CLASSES = sorted(
@@ -123,14 +123,14 @@ CODES = [
 
 @pytest.mark.parametrize(("status", "code", "message", "kind"), CODES)
 def test_class_of_a_code(status, code, message, kind):
-    error = from_response(status_code=status, code=code, message=message)
+    error = service_error(status_code=status, code=code, message=message)
     assert type(error) is kind
     assert (error.status_code, error.code) == (status, code)
 
 
 @pytest.mark.parametrize("code", ["ClientDisconnect", "APIConnectionError"])
 def test_a_connection_that_the_service_lost_may_be_tried_again_in_spite_of_its_400(code):
-    assert from_response(status_code=400, code=code, message="connection left").retryable
+    assert service_error(status_code=400, code=code, message="connection left").retryable
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,16 @@ def test_a_connection_that_the_service_lost_may_be_tried_again_in_spite_of_its_4
 )
 @pytest.mark.parametrize("code", [None, "", "NeverHeardOf", "NeverHeardOf.Detail"])
 def test_class_of_a_status_where_the_code_says_nothing(status, code, kind):
-    assert type(from_response(status_code=status, code=code)) is kind
+    assert type(service_error(status_code=status, code=code)) is kind
 
 
 def test_the_code_decides_before_the_status():
-    assert type(from_response(status_code=200, code="Throttling")) is RateLimitError
-    assert type(from_response(status_code=500, code="InvalidApiKey")) is AuthenticationError
+    assert type(service_error(status_code=200, code="Throttling")) is RateLimitError
+    assert type(service_error(status_code=500, code="InvalidApiKey")) is AuthenticationError
 
 
 def test_the_kind_in_the_spelling_of_another_edition_of_the_page():
-    assert type(from_response(status_code=400, code="MODELNOTFOUND")) is ModelNotFoundError
+    assert type(service_error(status_code=400, code="MODELNOTFOUND")) is ModelNotFoundError
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -182,7 +182,7 @@ def test_what_is_raised_before_a_request_is_a_value_error_too():
 
 
 def test_the_text_names_model_reason_code_request_and_advice():
-    error = from_response(
+    error = service_error(
         status_code=401,
         code="InvalidApiKey",
         message="Invalid API-key provided.",
@@ -197,29 +197,29 @@ def test_the_text_names_model_reason_code_request_and_advice():
 
 
 def test_a_wait_that_was_asked_for_is_in_the_text():
-    assert "retry_after 90" in str(from_response(status_code=429, retry_after=90))
+    assert "retry_after 90" in str(service_error(status_code=429, retry_after=90))
 
 
 def test_an_error_without_a_reason_says_so():
-    assert "gave no reason" in str(from_response(status_code=500))
+    assert "gave no reason" in str(service_error(status_code=500))
 
 
 def test_a_wrong_endpoint_gets_a_hint():
     text = "url error, please check url！"
     assert "model_info" in str(
-        from_response(status_code=400, code="InvalidParameter", message=text)
+        service_error(status_code=400, code="InvalidParameter", message=text)
     )
 
 
 @pytest.mark.parametrize("field", ["message", "code", "request_id"])
 def test_the_text_stays_short_whatever_was_sent(field):
     said = {"message": "m", "code": "c", "request_id": "r", field: "x" * 100_000}
-    assert len(str(from_response(status_code=401, model="glm-5", **said))) < 4000
+    assert len(str(service_error(status_code=401, model="glm-5", **said))) < 4000
 
 
 def test_the_text_stays_short_if_everything_that_was_sent_is_long():
     long = "x" * 100_000
-    error = from_response(
+    error = service_error(
         status_code=401, code=long, message=long, request_id=long, model="belle-llama-13b-2m-v1"
     )
     assert len(str(error)) < 4000

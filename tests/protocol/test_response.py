@@ -30,16 +30,11 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.protocol.assembler import Assembler
+from dashscope_oss.protocol.error_mapping import error_in_body, read_error_body
+from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.protocol.response import (
-    decode,
-    error_body,
-    error_in,
-    joined,
-    merged_calls,
-    parse,
-    whole,
-)
+from dashscope_oss.protocol.response import read_reply
+from dashscope_oss.protocol.streaming.deltas import delta_of, join_deltas, join_tool_calls
 
 HOSTED = find_model("glm-5")
 BAICHUAN = find_model("baichuan2-7b-chat-v1")
@@ -71,7 +66,7 @@ def deltas_of(request: Request, *bodies: object) -> list[Delta]:
 
 
 def reply_of(request: Request, *bodies: object) -> Reply:
-    return joined(deltas_of(request, *bodies))
+    return join_deltas(deltas_of(request, *bodies))
 
 
 def broken(request: Request, data: bytes) -> tuple[str, DashScopeError]:
@@ -96,7 +91,7 @@ def broken(request: Request, data: bytes) -> tuple[str, DashScopeError]:
 
 def test_text_shape():
     data = text_body("hi", "stop", request_id="r-1", usage={"input_tokens": 3, "output_tokens": 2})
-    assert parse(asked(), data, "real-weights") == Reply(
+    assert read_reply(asked(), data, "real-weights") == Reply(
         text="hi",
         finish_reason="stop",
         usage=Usage(input_tokens=3, output_tokens=2, total_tokens=5),
@@ -109,7 +104,7 @@ def test_text_shape():
 def test_message_shape():
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     data = chat_body("hi", "tool_calls", reasoning_content="hm", tool_calls=[{"index": 0, **call}])
-    reply = parse(asked(), data)
+    reply = read_reply(asked(), data)
     assert (reply.text, reply.reasoning, reply.finish_reason) == ("hi", "hm", "tool_calls")
     assert reply.tool_calls == (ToolCall("c1", "f", "{}", 0),)
 
@@ -125,7 +120,7 @@ def test_message_shape():
     ],
 )
 def test_content_in_every_form(content, text):
-    assert parse(asked(), chat_body(content)).text == text
+    assert read_reply(asked(), chat_body(content)).text == text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +137,7 @@ def test_content_in_every_form(content, text):
 )
 def test_a_reply_without_text_is_no_empty_answer(output):
     with pytest.raises(ProtocolError):
-        parse(asked(), {"output": output})
+        read_reply(asked(), {"output": output})
     deltas = Assembler(asked())
     event = b"data:" + json.dumps({"output": output}).encode() + b"\n\n"
     with pytest.raises(ProtocolError):
@@ -153,7 +148,7 @@ def test_a_reply_without_text_is_no_empty_answer(output):
 def test_a_code_beside_an_empty_text_is_an_error(output):
     body = {"code": "DataInspectionFailed", "message": "no", "output": output}
     with pytest.raises(ContentBlockedError):
-        parse(asked(), body)
+        read_reply(asked(), body)
 
 
 @pytest.mark.parametrize(
@@ -165,24 +160,24 @@ def test_a_code_beside_an_empty_text_is_an_error(output):
     ],
 )
 def test_the_words_of_a_proxy_are_kept(body, words):
-    assert words in error_in(body, status_code=404).message
+    assert words in error_in_body(body, status_code=404).message
 
 
 def test_a_choice_with_unknown_fields_is_read():
     choice = {"message": {"content": "hi", "color": 1}, "logprobs": {}, "finish_reason": "stop"}
-    assert parse(asked(), {"output": {"choices": [choice], "new": 2}, "newer": 3}).text == "hi"
+    assert read_reply(asked(), {"output": {"choices": [choice], "new": 2}, "newer": 3}).text == "hi"
 
 
 @pytest.mark.parametrize("finish", ["null", None, ""])
 def test_a_finish_reason_of_null_is_none(finish):
-    assert parse(asked(), chat_body("hi", finish)).finish_reason is None
+    assert read_reply(asked(), chat_body("hi", finish)).finish_reason is None
     data = {"output": {"text": "hi", "finish_reason": finish}}
-    assert parse(asked(), data).finish_reason is None
+    assert read_reply(asked(), data).finish_reason is None
 
 
 def test_a_finish_reason_beside_the_choices_is_read():
     data = {"output": {"choices": [{"message": {"content": "hi"}}], "finish_reason": "length"}}
-    assert parse(asked(), data).finish_reason == "length"
+    assert read_reply(asked(), data).finish_reason == "length"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +195,7 @@ def test_a_finish_reason_beside_the_choices_is_read():
 )
 def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer(data):
     with pytest.raises(ProtocolError, match="neither text nor choices"):
-        parse(asked(), data)
+        read_reply(asked(), data)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +229,7 @@ def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer(data):
     ],
 )
 def test_usage_is_what_was_said_and_none_where_nothing_was(said, usage):
-    assert parse(asked(), {**text_body("hi"), "usage": said}).usage == usage
+    assert read_reply(asked(), {**text_body("hi"), "usage": said}).usage == usage
     assert reply_of(asked(), {**text_body("hi", "stop"), "usage": said}).usage == usage
 
 
@@ -249,7 +244,7 @@ def test_usage_is_what_was_said_and_none_where_nothing_was(said, usage):
 )
 def test_an_error_in_a_body_of_status_200(data, kind):
     with pytest.raises(kind or RateLimitError, match="m"):
-        parse(asked(), {**data, "request_id": "r-9"})
+        read_reply(asked(), {**data, "request_id": "r-9"})
     _, error = broken(asked(), sse([{**data, "request_id": "r-9"}]))
     assert isinstance(error, kind or RateLimitError)
     assert error.request_id == "r-9"
@@ -258,21 +253,21 @@ def test_an_error_in_a_body_of_status_200(data, kind):
 def test_a_body_that_is_no_json_object_is_an_error():
     for data in (b"<html>", b"[]", b'"x"', b"\xff", b'{"a":1'):
         with pytest.raises(ProtocolError, match="the answer is no"):
-            decode(data)
+            read_json_object(data)
 
 
 def test_deep_nesting_is_an_error_and_no_crash():
     with pytest.raises(ProtocolError, match="not JSON"):
-        decode(b'{"a":' * 100_000)
+        read_json_object(b'{"a":' * 100_000)
 
 
 def test_an_error_body_is_found_bare_and_in_an_event():
     said = {"code": "Arrearage", "message": "m"}
     written = json.dumps(said).encode()
-    assert error_body(written) == (said, None)
-    assert error_body(b"event:error\n:HTTP_STATUS/400\ndata:" + written) == (said, 400)
-    assert error_body(b"<html>") == (None, None)
-    assert error_body(b"") == (None, None)
+    assert read_error_body(written) == (said, None)
+    assert read_error_body(b"event:error\n:HTTP_STATUS/400\ndata:" + written) == (said, 400)
+    assert read_error_body(b"<html>") == (None, None)
+    assert read_error_body(b"") == (None, None)
 
 
 # Streams
@@ -372,7 +367,7 @@ def test_a_stream_cut_anywhere_gives_the_same_text(pieces, places):
     parts: list[Delta] = []
     for start, end in zip([0, *ends], ends, strict=False):
         parts += deltas.feed(data[start:end])
-    assert joined([*parts, *deltas.close()]).text == "".join(pieces)
+    assert join_deltas([*parts, *deltas.close()]).text == "".join(pieces)
 
 
 @pytest.mark.parametrize("regime", ["yes", "unknown"])
@@ -516,13 +511,15 @@ def test_pieces_of_tool_calls_are_merged_by_index():
 
 
 def test_tool_calls_without_an_index_are_each_their_own():
-    calls = merged_calls([ToolCall("c1", "f", "{}"), ToolCall("c2", "g", "{}")])
+    calls = join_tool_calls([ToolCall("c1", "f", "{}"), ToolCall("c2", "g", "{}")])
     assert [(call.id, call.index) for call in calls] == [("c1", 0), ("c2", 1)]
 
 
 def test_a_reply_as_its_only_delta_loses_nothing():
-    reply = parse(asked(), {**chat_body("hi", "stop", reasoning_content="hm"), "request_id": "r"})
-    assert joined([whole(reply)]) == reply
+    reply = read_reply(
+        asked(), {**chat_body("hi", "stop", reasoning_content="hm"), "request_id": "r"}
+    )
+    assert join_deltas([delta_of(reply)]) == reply
 
 
 def test_logprobs_of_a_stream_are_joined():
@@ -530,7 +527,7 @@ def test_logprobs_of_a_stream_are_joined():
     pieces = [{"content": [{"token": token}]} for token in ("a", "b")]
     parts = [Delta(text="x", logprobs=found) for found in pieces]
 
-    assert joined([*parts, Delta(last=True)]).logprobs == {
+    assert join_deltas([*parts, Delta(last=True)]).logprobs == {
         "content": [{"token": "a"}, {"token": "b"}]
     }
 
@@ -582,7 +579,7 @@ def test_a_tool_call_whose_function_is_none_is_an_error(function):
     """It names no tool, so nobody can run it."""
     body = chat_body("", "tool_calls", tool_calls=[{"id": "c", "function": function}])
     with pytest.raises(ProtocolError, match="without naming it"):
-        parse(asked(), body)
+        read_reply(asked(), body)
 
 
 def test_the_name_of_a_call_may_come_after_its_first_piece():

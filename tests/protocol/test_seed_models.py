@@ -19,7 +19,8 @@ from dashscope_oss import (
 )
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.protocol.response import joined, parse
+from dashscope_oss.protocol.response import read_reply
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 
 QUESTION = "介绍下故宫"
 TURNS = [
@@ -318,7 +319,7 @@ def test_a_stream_is_asked_for_by_both_headers(seed: Seed):
 
 @each
 def test_the_reply_of_the_page(seed: Seed):
-    reply = parse(_sampled(seed), seed.sample)
+    reply = read_reply(_sampled(seed), seed.sample)
     assert reply.text == seed.answer
     assert reply.usage == seed.usage
     assert reply.finish_reason == seed.finish
@@ -335,7 +336,7 @@ def test_zero_usage_as_the_vendors_sdk_prints_it_is_none(seed: Seed):
         **seed.sample,
         "usage": {"input_tokens": 0, "output_tokens": 0},
     }
-    reply = parse(_sampled(seed), printed)
+    reply = read_reply(_sampled(seed), printed)
     assert reply.text == seed.answer
     assert reply.usage is None
 
@@ -343,7 +344,7 @@ def test_zero_usage_as_the_vendors_sdk_prints_it_is_none(seed: Seed):
 def test_the_printed_sample_of_a_baichuan_prompt_call_loses_its_echo_and_keeps_its_usage():
     request = completion_request(find_model("baichuan2-7b-chat-v1"), QUESTION)
     sample = {**BAICHUAN_SAMPLE, "usage": {"input_tokens": 5, "output_tokens": 470}}
-    reply = parse(request, sample)
+    reply = read_reply(request, sample)
     assert reply.text == PALACE
     assert reply.usage == Usage(input_tokens=5, output_tokens=470, total_tokens=475)
 
@@ -351,7 +352,7 @@ def test_the_printed_sample_of_a_baichuan_prompt_call_loses_its_echo_and_keeps_i
 def test_a_leaked_marker_in_a_llama_answer_is_left_alone():
     text = "Hey, are you conscious?\n[/Inst:  Hey, I'm not sure if I'm conscious or not."
     request = completion_request(find_model("llama2-7b-chat-v2"), "hello, who are you?")
-    assert parse(request, {"output": {"text": text}}).text == text
+    assert read_reply(request, {"output": {"text": text}}).text == text
 
 
 def _frames(seed: Seed, *, snapshots: bool) -> bytes:
@@ -375,6 +376,6 @@ def test_the_reply_of_the_page_as_a_stream(seed: Seed, snapshots):
     if seed.id == "baichuan-7b-v1":
         seed = Seed(**{**seed.__dict__, "finish": "stop"})  # a stream of Baichuan says it
     parts = [*deltas.feed(_frames(seed, snapshots=snapshots)), *deltas.close()]
-    reply = joined(parts)
+    reply = join_deltas(parts)
     assert (reply.text, reply.usage, reply.finish_reason) == (seed.answer, seed.usage, seed.finish)
     assert len(parts) > 1

@@ -44,9 +44,9 @@ from dashscope_oss import (
     chat_request,
     find_model,
 )
-from dashscope_oss.protocol import response
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.transport import client, connections, retirement
 from tests.faults.server import (
     SSE_END,
@@ -127,7 +127,7 @@ class Caller:
 
     @staticmethod
     def _joined(parts: list[Delta]) -> Reply:
-        return response.joined(parts)
+        return join_deltas(parts)
 
     def good(self) -> bytes | list:
         return GOOD_STREAM if self.streams else GOOD

@@ -23,7 +23,7 @@ from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.messages import Delta, Message, ToolCall
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 
@@ -102,7 +102,7 @@ class EmbeddedEngine(OpenAIEngine):
         name, forced = _forced(job)
         async with aclosing(super().generate(forced)) as deltas:
             parts = [delta async for delta in deltas]
-        call = ToolCall(f"call_{secrets.token_hex(8)}", name, joined(parts).text, 0)
+        call = ToolCall(f"call_{secrets.token_hex(8)}", name, join_deltas(parts).text, 0)
         yield Delta(tool_calls=(call,), usage=parts[-1].usage)
         yield Delta(finish_reason="tool_calls", usage=parts[-1].usage, last=True)
 

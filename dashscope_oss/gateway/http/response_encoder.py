@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from dashscope_oss.gateway.api_error import APIError
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.messages import Delta, ToolCall, Usage
-from dashscope_oss.protocol.response import joined, merged_calls
+from dashscope_oss.protocol.streaming.deltas import join_deltas, join_tool_calls
 
 _TEXT = b'{"finish_reason":%b,"text":%b}'
 _CHOICE = b'{"choices":[{"finish_reason":%b,"message":%b}]}'
@@ -27,7 +27,7 @@ _GENERATING = b'"null"'  # the service sends this word, not null
 
 def reply_body(job: EngineRequest, deltas: Sequence[Delta]) -> bytes:
     """Return the body of a call that does not stream, from an answer with at least one piece."""
-    whole = joined(deltas)
+    whole = join_deltas(deltas)
     before, after = echo_of(job)
     text = before + whole.text + (after if whole.finish_reason == "stop" else "")
     shape = _Shape(job)
@@ -62,7 +62,7 @@ class ResponseEncoder:
         if not self._incremental:
             text = self._text = self._text + text
             reasoning = self._reasoning = self._reasoning + reasoning
-            calls = self._calls = merged_calls((*self._calls, *calls))
+            calls = self._calls = join_tool_calls((*self._calls, *calls))
         reason = to_json(delta.finish_reason or "stop") if delta.last else _GENERATING
         self._sent += 1
         body = self._shape.body(text, reasoning, calls, reason)

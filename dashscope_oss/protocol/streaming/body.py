@@ -13,29 +13,29 @@ EVENT_STREAM = "text/event-stream"
 _FIRST_LINE = rb":|(?:data|event|id|retry)(?::|[\r\n])"
 _STARTS = (b"data:", b"event:", b"id:", b"retry:")
 _BLANK = b" \t\r\n"
-# Bytes of a body that tell what it is; one that is blank so far is what its type says.
-_LOOKED_AT = 64
+# A body whose first bytes, this many, are blank is what its content type says.
+_MAX_LOOKED_AT = 64
 
 
-def claims_events(kind: str) -> bool:
-    """Whether a content type calls its body a stream."""
-    return "event-stream" in kind.lower()
+def is_event_stream(content_type: str) -> bool:
+    """Whether a content type calls its body a stream of events."""
+    return "event-stream" in content_type.lower()
 
 
-def is_stream(start: bytes, kind: str) -> bool | None:
+def is_stream(start: bytes, content_type: str) -> bool | None:
     """Whether a body is a stream of events, by how it begins; ``None``: that cannot be told yet.
 
-    Servers and proxies mislabel bodies: JSON and pages come as streams, streams without a name.
+    Servers and proxies mislabel bodies: JSON and HTML come as event streams, streams without a
+    content type.
 
     Args:
         start: the body, or its first bytes.
-        kind: its content type, which decides only where the first line may be a field that
-            nobody knows.
+        content_type: decides only where the first line is no field that is known.
     """
-    labelled = claims_events(kind)
-    first = start[:_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)
+    labelled = is_event_stream(content_type)
+    first = start[:_MAX_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)
     if not first or BOM.startswith(start):
-        return None if len(start) < _LOOKED_AT else labelled
+        return None if len(start) < _MAX_LOOKED_AT else labelled
     if re.match(_FIRST_LINE, first):
         return True
     if any(field.startswith(first) for field in _STARTS):
@@ -43,44 +43,44 @@ def is_stream(start: bytes, kind: str) -> bool | None:
     return labelled and first[:1] not in b'{[<"'
 
 
-class BodyReader:
-    """Takes a body as it arrives and gives its events; a body that has none, it keeps.
+class EventReader:
+    """Takes a body as it arrives and returns its events; a body without events is kept whole.
 
-    Args:
-        kind: the content type.
+    Attributes:
+        content_type: may be set until the first bytes are fed.
     """
 
-    def __init__(self, kind: str = EVENT_STREAM) -> None:
-        self.kind = kind
+    def __init__(self, content_type: str = EVENT_STREAM) -> None:
+        self.content_type = content_type
         self._held = bytearray()
-        self._streams: bool | None = None
+        self._is_stream: bool | None = None
         self._decoder = Decoder()
 
     @property
     def body(self) -> bytes:
-        """What there is of a body that is no stream."""
+        """What has come of a body that is no stream, or not known to be one."""
         return bytes(self._held)
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
-        if self._streams:
+        if self._is_stream:
             return self._decoder.feed(chunk)
         self._hold(chunk)
-        if self._streams is None:
-            self._streams = is_stream(self.body, self.kind)
-        return self._taken() if self._streams else []
+        if self._is_stream is None:
+            self._is_stream = is_stream(self.body, self.content_type)
+        return self._decoded() if self._is_stream else []
 
     def ends_as_stream(self) -> bool:
         """Say that the body has ended; return whether it was a stream."""
-        if self._streams is None:
-            self._streams = is_stream(self.body + b"\n", self.kind) or False
-        return self._streams
+        if self._is_stream is None:
+            self._is_stream = is_stream(self.body + b"\n", self.content_type) or False
+        return self._is_stream
 
     def flush(self) -> list[Event]:
         """Return what was still held back of a stream that has ended."""
-        return [*self._taken(), *self._decoder.flush()]
+        return [*self._decoded(), *self._decoder.flush()]
 
-    def _taken(self) -> list[Event]:
+    def _decoded(self) -> list[Event]:
         start = self.body
         self._held.clear()
         return self._decoder.feed(start)

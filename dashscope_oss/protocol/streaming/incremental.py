@@ -1,117 +1,110 @@
-"""What each frame of a stream added, whether frames hold pieces or the whole text so far."""
+"""What each event of a stream added, whether events hold new text or all the text so far."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.protocol.request import Request
 
-# Text of this length is not repeated by chance as the beginning of the next piece.
-_TELLING = 16
-# But one such piece after the other may be a table that is drawn.
-_PROOF = 3
+StreamMode: TypeAlias = Literal["incremental", "cumulative", "unknown"]
+"""Whether events hold new text only, or all the text so far."""
 
-Regime: TypeAlias = Literal["pieces", "snapshots", "unknown"]
-_REGIMES: dict[str, Regime] = {
-    "yes": "pieces",
-    "forced": "pieces",
-    "no": "snapshots",
-    "unknown": "unknown",
-}
-
-
-def regime_of(request: Request) -> Regime:
-    """Return what the frames of this call's answer hold."""
-    refused = request.parameters.get("incremental_output") is False
-    return "snapshots" if refused else _REGIMES[request.model_info.incremental]
+# A text of this length does not begin the next event's text by chance.
+_MIN_TELLING_LENGTH = 16
+# As many events in a row that repeat the text before them may still be a table that is drawn.
+_MAX_CHANCE_REPEATS = 3
 
 
 class IncrementalText:
-    """Turns what frames hold into what each added.
+    """Takes the text of each event and returns what it added.
 
-    Where nobody knows whether frames hold pieces or the whole so far, it watches: a frame that
-    does not begin with the one before it proves pieces; frames that keep growing upon each other
-    prove snapshots. Until then nothing doubtful is handed on. An answer that begins by repeating
-    itself, each time longer, is read as snapshots; this project's gateway says which it sends, and
-    then nothing is guessed.
+    In mode ``unknown`` it finds out. An event whose text does not begin with the text before it
+    proves ``incremental``; texts that keep growing upon each other prove ``cumulative``. Until
+    then whatever is doubtful is held back. An incremental answer that begins by repeating itself,
+    each time longer, is therefore misread as cumulative. This project's gateway states its mode,
+    so that nothing need be guessed.
     """
 
-    def __init__(self, regime: Regime) -> None:
-        self._regime: Regime = regime
+    def __init__(self, mode: StreamMode) -> None:
+        self._mode: StreamMode = mode
         self._first = ""
         self._newest = ""
-        self._owed: list[str] = []
+        self._held: list[str] = []
         self._grew = False
         self._repeats = 0
-        self._pieces = 0
+        self._events = 0
 
     def push(self, text: str) -> str:
-        """Take what the next frame holds; return what it added.
+        """Take the text of the next event; return what it added.
 
         Raises:
-            ProtocolError: if frames that should add to each other repeat each other.
+            ProtocolError: if events that should add text repeat it, or the service changed text
+                that it had sent.
         """
-        if self._regime == "pieces":
-            return self._piece(text)
-        if self._regime == "snapshots":
+        if self._mode == "incremental":
+            return self._checked(text)
+        if self._mode == "cumulative":
             return self._added(text)
-        return self._watch(text)
+        return self._watched(text)
 
     def end(self) -> str:
-        """Return what was held back because it was not sure."""
-        return self._newest[len(self._first) :] if self._owed else ""
+        """Say that the answer is complete; return what was held back."""
+        held = self._newest[len(self._first) :] if self._held else ""
+        self._held.clear()
+        return held
 
-    def _piece(self, text: str) -> str:
+    def _checked(self, text: str) -> str:
+        """Return new text as it is, unless the service sends all the text so far instead."""
         if not text:
             return text
-        self._pieces += 1
+        self._events += 1
         grows = len(text) > len(self._newest) and text.startswith(self._newest)
         self._repeats = self._repeats + 1 if grows else 0
-        if grows and self._repeats > _PROOF and self._are_no_pieces():
+        if grows and self._repeats > _MAX_CHANCE_REPEATS and self._repeats_no_drawing():
             raise ProtocolError(
-                "the service repeats the text so far where pieces of it were asked for"
+                "the service repeats the text so far in each event of the stream, though only "
+                "new text was asked for"
             )
         self._newest = text
         return text
 
-    def _are_no_pieces(self) -> bool:
-        """Whether frames that grew upon each other cannot be a table or a line that is drawn."""
-        if len(self._newest) >= _TELLING:
+    def _repeats_no_drawing(self) -> bool:
+        """Whether texts that grew upon each other cannot be the lines of a drawing or a table."""
+        if len(self._newest) >= _MIN_TELLING_LENGTH:
             return True
-        from_the_first = self._repeats == self._pieces > _PROOF + 1
-        return from_the_first and len(set(self._newest)) > _PROOF
+        from_the_first = self._repeats == self._events > _MAX_CHANCE_REPEATS + 1
+        return from_the_first and len(set(self._newest)) > _MAX_CHANCE_REPEATS
 
     def _added(self, text: str) -> str:
         if not text:
             return ""
         if not text.startswith(self._newest):
-            raise ProtocolError("the service changed text that it had already sent")
+            raise ProtocolError("the service changed text of the stream that it had already sent")
         added = text[len(self._newest) :]
         self._newest = text
         return added
 
-    def _watch(self, text: str) -> str:
+    def _watched(self, text: str) -> str:
         if not self._newest:
             self._first = self._newest = text
             return text
         if not text.startswith(self._newest):
-            return self._are_pieces() + text
+            return self._found_incremental() + text
         grew = len(text) > len(self._newest)
         self._newest = text
-        self._owed.append(text)
-        if grew and (self._grew or len(self._first) >= _TELLING):
-            return self._are_snapshots()
+        self._held.append(text)
+        if grew and (self._grew or len(self._first) >= _MIN_TELLING_LENGTH):
+            return self._found_cumulative()
         self._grew = self._grew or grew
         return ""
 
-    def _are_pieces(self) -> str:
-        self._regime = "pieces"
-        owed = "".join(self._owed)
-        self._owed.clear()
-        return owed
+    def _found_incremental(self) -> str:
+        self._mode = "incremental"
+        held = "".join(self._held)
+        self._held.clear()
+        return held
 
-    def _are_snapshots(self) -> str:
-        self._regime = "snapshots"
-        self._owed.clear()
+    def _found_cumulative(self) -> str:
+        self._mode = "cumulative"
+        self._held.clear()
         return self._newest[len(self._first) :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashscope_oss.prompts.echo import open_end
+from dashscope_oss.prompts.echo import unfinished_mark
 
 
 class StopSequenceFilter:
@@ -29,7 +29,7 @@ class StopSequenceFilter:
         text = self._held + piece
         found = [at for at in map(text.find, self._stops) if at >= 0]
         self.hit = bool(found)
-        end = min(found) if found else len(text) - open_end(text, self._stops)
+        end = min(found) if found else len(text) - unfinished_mark(text, self._stops)
         self._held = "" if self.hit else text[end:]
         return text[:end]
 

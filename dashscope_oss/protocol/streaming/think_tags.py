@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashscope_oss.prompts.echo import open_end
+from dashscope_oss.prompts.echo import unfinished_mark
 
 _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -47,7 +47,7 @@ class ThinkTagSplitter:
         if found:
             self._held, self._state = rest, "behind"
             return thought
-        keep = len(self._held) - open_end(self._held, (_CLOSE,))
+        keep = len(self._held) - unfinished_mark(self._held, (_CLOSE,))
         thought, self._held = self._held[:keep], self._held[keep:]
         return thought
 

@@ -30,7 +30,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import EmbeddedEngine, Gateway, OpenAIEngine, Upstream, serve_in_thread
 from dashscope_oss.gateway.engines import weights
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry import lookup
 from tests.gateway.fake_upstream import Server, chunk, failed, streamed
 
@@ -307,7 +307,7 @@ def test_the_stand_in_fills_in_a_tool_that_is_forced(embedded, stream):
     )
     request = chat_request(find_model("glm-5"), [Message("user", "3 + 4?")], options, stream=stream)
     with Client(Endpoint.resolve(base_url=embedded)) as client:
-        reply = joined(list(client.stream(request))) if stream else client.send(request)
+        reply = join_deltas(list(client.stream(request))) if stream else client.send(request)
         with pytest.raises(InvalidRequestError, match="chooses none by itself"):
             client.send(
                 chat_request(

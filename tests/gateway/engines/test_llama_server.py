@@ -23,7 +23,7 @@ from dashscope_oss import (
 from dashscope_oss.gateway import Gateway, build_load_balancer, serve_in_thread
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.engines import weights
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 
 SCRIPT = Path(__file__).with_name("llama_server.py")
 FILE = """
@@ -89,7 +89,7 @@ def test_a_conversation_streams_with_the_servers_own_counts(client):
     reply = client.send(ask("llama3-8b-instruct", options))
 
     assert len([delta for delta in deltas if delta.text]) > 2
-    assert joined(deltas).text == reply.text != ""
+    assert join_deltas(deltas).text == reply.text != ""
     assert (reply.usage.output_tokens, reply.finish_reason) == (8, "length")
     counts = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
     assert counts == sorted(counts)

@@ -19,7 +19,7 @@ from dashscope_oss import ConfigurationError, Message, find_model
 from dashscope_oss.gateway import APIError, EngineRequest, OpenAIEngine, Upstream
 from dashscope_oss.gateway.engines.openai.upstream_response import AnswerReader, ids_in, words_of
 from dashscope_oss.messages import Delta, ToolCall, Usage
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from tests.faults.server import Close, Cut, Endless, RawServer
 from tests.gateway.fake_upstream import (
     HTML,
@@ -152,7 +152,7 @@ OLLAMA = (
 )
 async def test_each_kinds_answer_is_read(kind, objects, calls, usage):
     """Thoughts, calls, finish reason and every count, whatever the server calls them."""
-    reply = joined(await asked(Server(streamed(*objects)), job("glm-5"), kind=kind))
+    reply = join_deltas(await asked(Server(streamed(*objects)), job("glm-5"), kind=kind))
 
     assert reply.reasoning == "Hm."
     assert reply.tool_calls == calls
@@ -496,7 +496,7 @@ async def test_a_server_that_does_not_stream_is_read_all_the_same():
 
     deltas = await asked(Server((200, JSON, json.dumps(body).encode())), job())
 
-    assert (joined(deltas).text, joined(deltas).finish_reason) == ("Hi", "stop")
+    assert (join_deltas(deltas).text, join_deltas(deltas).finish_reason) == ("Hi", "stop")
     assert deltas[-1].usage.total_tokens == 2
 
 
@@ -509,7 +509,7 @@ async def test_content_in_parts_and_arguments_as_an_object_are_read():
         chunk("stop"),
     )
 
-    reply = joined(await asked(Server(streamed(*pieces)), job()))
+    reply = join_deltas(await asked(Server(streamed(*pieces)), job()))
 
     assert (reply.text, reply.tool_calls[0].arguments) == ("Hi", '{"x":1}')
 
@@ -546,7 +546,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure(end):
     with RawServer(whole, [end], whole) as server:
         engine = OpenAIEngine(Upstream(url=f"{server.origin}/v1", default="w"))
         await engine.start()
-        texts = [joined([d async for d in engine.generate(job())]).text for _ in range(2)]
+        texts = [join_deltas([d async for d in engine.generate(job())]).text for _ in range(2)]
         await engine.aclose()
 
     assert texts == ["Hi", "Hi"]
@@ -582,7 +582,7 @@ async def test_the_last_event_counts_though_its_blank_line_is_missing(done):
     """Some servers end without it, and without [DONE]."""
     body = events(*said("Hi"), done=done).rstrip()
 
-    reply = joined(await asked(Server((200, SSE, body)), job()))
+    reply = join_deltas(await asked(Server((200, SSE, body)), job()))
 
     assert (reply.text, reply.finish_reason) == ("Hi", "stop")
 
@@ -591,14 +591,14 @@ async def test_an_event_that_says_nothing_is_passed_over():
     """It is neither text nor the end."""
     body = b"event: error\n\n" + events(*said("Hi"))
 
-    assert joined(await asked(Server((200, SSE, body)), job())).text == "Hi"
+    assert join_deltas(await asked(Server((200, SSE, body)), job())).text == "Hi"
 
 
 async def test_counts_that_are_not_said_are_none():
     """Never nought."""
     half = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": None}}
 
-    assert joined(await asked(Server(streamed(*said("Hi"), half)), job())).usage is None
+    assert join_deltas(await asked(Server(streamed(*said("Hi"), half)), job())).usage is None
 
 
 async def test_content_that_is_no_text_is_an_error():
@@ -655,7 +655,7 @@ async def test_the_name_of_a_stream_may_be_in_capitals():
     """Content types are not told apart by case."""
     server = Server((200, "Text/Event-Stream; charset=utf-8", events(*said("Hi"))))
 
-    assert joined(await asked(server, job())).text == "Hi"
+    assert join_deltas(await asked(server, job())).text == "Hi"
 
 
 @pytest.mark.parametrize(
@@ -667,7 +667,7 @@ async def test_counts_that_can_be_none_are_not_passed_on(count):
     body = json.dumps({"choices": [], "usage": usage}).encode()
     answered = b"data: " + body + b"\n\n" + events(*said("Hi"))
 
-    assert joined(await asked(Server((200, SSE, answered)), job())).usage is None
+    assert join_deltas(await asked(Server((200, SSE, answered)), job())).usage is None
 
 
 async def test_what_an_unreadable_answer_was_is_told_of_the_upstream():
@@ -718,7 +718,7 @@ async def test_an_upstreams_certificate_is_checked(tmp_path, monkeypatch, truste
     if trusted:
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert joined(await asked(server, job())).text == "hi"
+        assert join_deltas(await asked(server, job())).text == "hi"
     else:
         refusal = await refused(server, job())
         assert refusal.status == 503

@@ -15,7 +15,7 @@ from dashscope_oss.gateway.http.http_io import Exchange
 from dashscope_oss.gateway.http.parse_request import parse_request
 from dashscope_oss.gateway.http.response_encoder import echo_of
 from dashscope_oss.messages import Delta, ToolCall, Usage
-from dashscope_oss.protocol.response import joined
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry.lookup import known_model
 
 TEXT = "/services/aigc/text-generation/generation"
@@ -305,7 +305,7 @@ def test_our_own_client_takes_the_echo_off(gateway, stream):
     request = completion_request(find_model("ziya-llama-13b-v1"), PROMPT, stream=stream)
 
     with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
-        reply = joined(list(client.stream(request))) if stream else client.send(request)
+        reply = join_deltas(list(client.stream(request))) if stream else client.send(request)
 
     assert reply.text == "好的"
     assert reply.usage is None

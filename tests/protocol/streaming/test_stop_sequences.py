@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dashscope_oss import Message, Options, UnsupportedInputError, chat_request, find_model
 from dashscope_oss.protocol.assembler import Assembler
-from dashscope_oss.protocol.response import parse
+from dashscope_oss.protocol.response import read_reply
 from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
 
 TURNS = [Message("user", "Count.")]
@@ -58,8 +58,8 @@ def test_a_reply_is_cut_at_a_stop_and_a_hosted_model_is_trusted():
     """Only a model whose page documents its parameters, without stop, is watched."""
     body = {"output": {"choices": [{"message": {"content": "one ## two"}}]}}
 
-    seed = parse(request("llama3-8b-instruct", stop=["##"]), body)
-    hosted = parse(request("deepseek-v4-pro", stop=["##"]), body)
+    seed = read_reply(request("llama3-8b-instruct", stop=["##"]), body)
+    hosted = read_reply(request("deepseek-v4-pro", stop=["##"]), body)
 
     assert (seed.text, seed.finish_reason) == ("one ", "stop")
     assert hosted.text == "one ## two"
@@ -90,8 +90,8 @@ def test_an_estimate_of_usage_is_given_on_request_only_and_marked():
     """Ziya reports nothing: None, or counts that say they are estimated."""
     body = {"output": {"text": "你好,很高兴认识你。"}}
 
-    silent = parse(request("ziya-llama-13b-v1"), body)
-    guessed = parse(request("ziya-llama-13b-v1", estimate_usage=True), body)
+    silent = read_reply(request("ziya-llama-13b-v1"), body)
+    guessed = read_reply(request("ziya-llama-13b-v1", estimate_usage=True), body)
 
     assert silent.usage is None
     assert guessed.usage.estimated

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dashscope_oss import Message, Options, chat_request, find_model
 from dashscope_oss.protocol.assembler import Assembler
-from dashscope_oss.protocol.response import parse
+from dashscope_oss.protocol.response import read_reply
 from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
 
 ANSWER = "<think>Let me see. <b></think>\n\nIt is 7, <think>really</think>."
@@ -54,7 +54,7 @@ def test_replies_and_streams_split_only_if_asked(wanted):
     choice = {"finish_reason": "stop", "message": {"content": ANSWER}}
     body = {"output": {"choices": [choice]}}
 
-    reply = parse(request, body)
+    reply = read_reply(request, body)
     deltas = Assembler(request)
     streamed = list(deltas.feed(b"data:" + json.dumps(body).encode() + b"\n\n"))[-1]
 

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
 from dashscope_oss.messages import Delta, ToolCall, Usage
-from dashscope_oss.protocol.response import decode
+from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.tools import read_tool_call
 
 # Reasons of servers -> the service's. Any other is no regular end.
@@ -71,7 +71,7 @@ class AnswerReader:
             APIError: if it reports an error, or cannot be read.
         """
         try:
-            found = decode(data)
+            found = read_json_object(data)
         except ProtocolError as error:
             raise APIError(*UNREADABLE) from error
         if found.get("error") or found.get("object") == "error":
@@ -235,7 +235,7 @@ def one_line(text: str) -> str:
 def ids_in(listed: bytes) -> set[str]:
     """Return the models that a server lists at ``/models``; none if it is no such list."""
     try:
-        models = decode(listed).get("data")
+        models = read_json_object(listed).get("data")
     except ProtocolError:
         return set()
     ids = (

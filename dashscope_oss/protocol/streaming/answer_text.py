@@ -1,0 +1,81 @@
+"""The text of an answer as its caller gets it, whether it streams or comes whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dashscope_oss.prompts.echo import EchoFilter
+from dashscope_oss.protocol.streaming.incremental import IncrementalText, StreamMode
+from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
+from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
+
+
+class AnswerText:
+    """Takes text and thoughts of an answer as events hold them; hands on what each added.
+
+    Echo and end marks are taken off, thoughts between tags are told from the text, and a stop
+    text ends it, in this order.
+
+    Args:
+        mode: whether events hold new text or all the text so far.
+        echo: what takes off the echo of the prompt.
+        stops: texts at which to end.
+        splits_thoughts: tell thoughts between ``<think>`` and ``</think>`` from the text.
+    """
+
+    def __init__(
+        self,
+        mode: StreamMode,
+        *,
+        echo: EchoFilter,
+        stops: Sequence[str] = (),
+        splits_thoughts: bool = False,
+    ) -> None:
+        self._text = IncrementalText(mode)
+        self._reasoning = IncrementalText(mode)
+        self._echo = echo
+        self._stops = StopSequenceFilter(stops)
+        self._think_tags = ThinkTagSplitter() if splits_thoughts else None
+        self._pieces: list[str] = []
+        self.is_unfiltered = mode == "incremental" and not (
+            echo.may_hold or stops or splits_thoughts
+        )
+        """Whether text is handed on as it comes."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop text has ended it."""
+        return self._stops.hit
+
+    def push(self, text: str, reasoning: str) -> tuple[str, str]:
+        """Take what the next event holds; return what it added to text and to thoughts.
+
+        Raises:
+            ProtocolError: if the service changed or repeated what it had sent.
+        """
+        added, thought = self._split(self._echo.push(self._text.push(text)))
+        return self._kept(self._stops.push(added)), self._reasoning.push(reasoning) + thought
+
+    def push_unfiltered(self, text: str) -> str:
+        """Take what the next event holds, if it holds text only and ``is_unfiltered``."""
+        return self._kept(self._text.push(text))
+
+    def end(self) -> tuple[str, str]:
+        """Say that the answer is complete; return what was held back of text and thoughts."""
+        text, thought = self._split(self._echo.push(self._text.end()) + self._echo.end())
+        more, further = self._think_tags.end() if self._think_tags else ("", "")
+        held = self._stops.push(text + more) + self._stops.end()
+        return self._kept(held), self._reasoning.end() + thought + further
+
+    def all_text(self) -> str:
+        """Return the text of an answer that is over: handed on and held back."""
+        self.end()
+        return "".join(self._pieces)
+
+    def _split(self, text: str) -> tuple[str, str]:
+        return self._think_tags.push(text) if self._think_tags else (text, "")
+
+    def _kept(self, text: str) -> str:
+        if text:
+            self._pieces.append(text)
+        return text

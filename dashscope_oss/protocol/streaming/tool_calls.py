@@ -1,0 +1,89 @@
+"""Calls of tools as they stream in: which piece belongs to which call, and what it adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dashscope_oss.messages import ToolCall
+from dashscope_oss.protocol.streaming.incremental import IncrementalText
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A call of which pieces may still come."""
+
+    index: int
+    cumulative_arguments: IncrementalText | None
+    id: str = ""
+    name: str = ""
+
+    def added_arguments(self, arguments: str) -> str:
+        cumulative = self.cumulative_arguments
+        return arguments if cumulative is None else cumulative.push(arguments)
+
+
+@dataclass(slots=True)
+class ToolCallAssembler:
+    """Gives each piece of a call the index of its call, and takes off what was said before.
+
+    Who joins pieces adds up their ids and names, so each is handed on once.
+
+    Engines differ: some count no calls, some number all of them 0, some repeat id and name in
+    every piece. A piece without an index continues the newest call, unless it has another id, or
+    a name and no id. A piece with an index continues the call of that index, unless it has an id
+    and a name of its own: it is a second call then.
+
+    Attributes:
+        is_cumulative: whether each piece repeats the arguments so far.
+    """
+
+    is_cumulative: bool = False
+    _calls: dict[int, _OpenCall] = field(default_factory=dict)
+    _by_stated_index: dict[int, _OpenCall] = field(default_factory=dict)
+    _by_id: dict[tuple[int, str], _OpenCall] = field(default_factory=dict)
+    _newest_id: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many calls have begun."""
+        return len(self._calls)
+
+    @property
+    def are_named(self) -> bool:
+        """Whether all calls so far say which tool they call."""
+        return all(call.name for call in self._calls.values())
+
+    def push(self, piece: ToolCall) -> ToolCall:
+        """Return what ``piece`` adds to its call, under the call's index."""
+        call = self._unnumbered(piece) if piece.index is None else self._numbered(piece)
+        self._newest_id = piece.id or self._newest_id
+        added = ToolCall(
+            id="" if call.id else piece.id,
+            name="" if call.name else piece.name,
+            arguments=call.added_arguments(piece.arguments),
+            index=call.index,
+        )
+        call.id, call.name = call.id or piece.id, call.name or piece.name
+        return added
+
+    def _unnumbered(self, piece: ToolCall) -> _OpenCall:
+        begins = piece.id != self._newest_id if piece.id else bool(piece.name)
+        if begins or not self._calls:
+            return self._begin(len(self._calls))
+        return self._calls[next(reversed(self._calls))]
+
+    def _numbered(self, piece: ToolCall) -> _OpenCall:
+        stated = piece.index or 0
+        call = self._by_id.get((stated, piece.id)) or self._by_stated_index.get(stated)
+        if call is None or (piece.name and piece.id not in ("", call.id) and call.id):
+            call = self._by_stated_index[stated] = self._begin(stated)
+        if piece.id:
+            self._by_id[stated, piece.id] = call
+        return call
+
+    def _begin(self, wanted: int) -> _OpenCall:
+        index = wanted if wanted not in self._calls else max(self._calls) + 1
+        arguments = IncrementalText("cumulative") if self.is_cumulative else None
+        call = self._calls[index] = _OpenCall(index, arguments)
+        self._by_stated_index.setdefault(index, call)
+        return call
