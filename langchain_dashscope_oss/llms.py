@@ -25,20 +25,23 @@ from dashscope_oss import __version__, completion_request
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol.request import Request
 from langchain_dashscope_oss._convert import (
-    PROVIDER,
+    SERVICE,
     llm_output,
     to_generation,
     to_generation_chunk,
 )
-from langchain_dashscope_oss._errors import translated
-from langchain_dashscope_oss._retries import atold, told
-from langchain_dashscope_oss._settings import Settings
+from langchain_dashscope_oss._retry_callbacks import async_retry_callback, retry_callback
+from langchain_dashscope_oss._settings import DashScopeModel
+from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
-_said: ContextVar[Mapping[str, Any] | None] = ContextVar("_said", default=None)
-_OF_A_RUN = ("tags", "metadata", "run_name", "run_id")
+_arguments_of_call: ContextVar[Mapping[str, Any] | None] = ContextVar(
+    "_arguments_of_call", default=None
+)
+_RUN_ARGUMENTS = ("tags", "metadata", "run_name", "run_id")
+"""Arguments of ``generate`` that name a run in traces and do not change its answer."""
 
 
-class DashScopeOSSLLM(Settings, BaseLLM):
+class DashScopeOSSLLM(DashScopeModel, BaseLLM):
     """An open-weight model behind DashScope's protocol, as a text model.
 
     A prompt-only model gets the string in its family's template, a model of messages as one user
@@ -60,10 +63,11 @@ class DashScopeOSSLLM(Settings, BaseLLM):
     ``max_concurrency`` at a time; with ``return_exceptions`` only what failed is an exception.
 
     Raises:
-        DashScopeError: one of its tree, which is a ``langchain_core`` ``ModelError`` too.
+        DashScopeError: one of ``langchain_dashscope_oss.errors``, which is a ``langchain_core``
+            ``ModelError`` too.
     """
 
-    _of_a_call: ClassVar[tuple[str, ...]] = ("formatted",)
+    _call_settings: ClassVar[tuple[str, ...]] = ("formatted",)
 
     formatted: bool | None = None
     rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
@@ -74,7 +78,8 @@ class DashScopeOSSLLM(Settings, BaseLLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        return {**self._identity(), "formatted": self.formatted, **(_said.get() or {})}
+        arguments = _arguments_of_call.get() or {}
+        return {**self._answer_identity(), "formatted": self.formatted, **arguments}
 
     @model_validator(mode="after")
     def _set_dashscope_oss_version(self) -> Self:
@@ -89,7 +94,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         **kwargs: Any,  # noqa: ANN401 - as the base class has it
     ) -> LLMResult:
         """Return the answers to several prompts, with their usage summed."""
-        with self._saying(kwargs):
+        with self._identified_by(kwargs):
             return super().generate(prompts, stop, callbacks, **kwargs)
 
     async def agenerate(
@@ -100,7 +105,7 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         **kwargs: Any,  # noqa: ANN401 - as the base class has it
     ) -> LLMResult:
         """Return the answers to several prompts, with their usage summed."""
-        with self._saying(kwargs):
+        with self._identified_by(kwargs):
             return await super().agenerate(prompts, stop, callbacks, **kwargs)
 
     def batch(
@@ -150,8 +155,9 @@ class DashScopeOSSLLM(Settings, BaseLLM):
                     group.create_task(self._aanswer(prompt, stop, run_manager, kwargs))
                     for prompt in prompts
                 ]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        except ExceptionGroup as group_error:
+            first = group_error.exceptions[0]
+            raise first from first.__cause__
         return _result([answer.result() for answer in answers])
 
     def _stream(
@@ -161,12 +167,12 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: object,
     ) -> Iterator[GenerationChunk]:
-        with translated():
+        with raising_langchain_errors():
             request = self._request(prompt, stop, kwargs, stream=True)
             if self.rate_limiter:
                 self.rate_limiter.acquire(blocking=True)
-            pieces = self._client.stream(request, on_retry=told(run_manager))
-            with closing(pieces) as deltas:
+            on_retry = retry_callback(run_manager)
+            with closing(self._client.stream(request, on_retry=on_retry)) as deltas:
                 for delta in deltas:
                     chunk = to_generation_chunk(delta, request.model_info.id)
                     if run_manager:
@@ -180,12 +186,12 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: object,
     ) -> AsyncIterator[GenerationChunk]:
-        with translated():
+        with raising_langchain_errors():
             request = self._request(prompt, stop, kwargs, stream=True)
             if self.rate_limiter:
                 await self.rate_limiter.aacquire(blocking=True)
-            pieces = self._async_client.stream(request, on_retry=atold(run_manager))
-            async with aclosing(pieces) as deltas:
+            on_retry = async_retry_callback(run_manager)
+            async with aclosing(self._async_client.stream(request, on_retry=on_retry)) as deltas:
                 async for delta in deltas:
                     chunk = to_generation_chunk(delta, request.model_info.id)
                     if run_manager:
@@ -193,30 +199,30 @@ class DashScopeOSSLLM(Settings, BaseLLM):
                     yield chunk
 
     @contextmanager
-    def _saying(self, given: Mapping[str, Any]) -> Iterator[None]:
-        """Make what a call says part of its question: BaseLLM's cache knows the object's only."""
-        said = {name: value for name, value in given.items() if name not in _OF_A_RUN}
-        with translated():
-            token = _said.set(self._said(said))
+    def _identified_by(self, kwargs: Mapping[str, Any]) -> Iterator[None]:
+        """Make the arguments of a call part of the cache's key; BaseLLM takes the object's only."""
+        arguments = {name: kwargs[name] for name in kwargs if name not in _RUN_ARGUMENTS}
+        with raising_langchain_errors():
+            token = _arguments_of_call.set(self._call_arguments(arguments))
         try:
             yield
         finally:
-            _said.reset(token)
+            _arguments_of_call.reset(token)
 
     def _answer(
         self,
         prompt: str,
         stop: list[str] | None,
         run_manager: CallbackManagerForLLMRun | None,
-        given: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
     ) -> Generation:
         if self.streaming:
-            return reduce(add, self._stream(prompt, stop, run_manager, **given))
-        with translated():
-            request = self._request(prompt, stop, given)
+            return reduce(add, self._stream(prompt, stop, run_manager, **kwargs))
+        with raising_langchain_errors():
+            request = self._request(prompt, stop, kwargs)
             if self.rate_limiter:
                 self.rate_limiter.acquire(blocking=True)
-            reply = self._client.send(request, on_retry=told(run_manager))
+            reply = self._client.send(request, on_retry=retry_callback(run_manager))
             return to_generation(reply, request.model_info.id)
 
     async def _aanswer(
@@ -224,29 +230,30 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         prompt: str,
         stop: list[str] | None,
         run_manager: AsyncCallbackManagerForLLMRun | None,
-        given: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
     ) -> Generation:
         if self.streaming:
-            chunks = self._astream(prompt, stop, run_manager, **given)
+            chunks = self._astream(prompt, stop, run_manager, **kwargs)
             return reduce(add, [chunk async for chunk in chunks])
-        with translated():
-            request = self._request(prompt, stop, given)
+        with raising_langchain_errors():
+            request = self._request(prompt, stop, kwargs)
             if self.rate_limiter:
                 await self.rate_limiter.aacquire(blocking=True)
-            reply = await self._async_client.send(request, on_retry=atold(run_manager))
+            on_retry = async_retry_callback(run_manager)
+            reply = await self._async_client.send(request, on_retry=on_retry)
             return to_generation(reply, request.model_info.id)
 
     def _request(
         self,
         prompt: str,
         stop: list[str] | None,
-        given: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
         *,
         stream: bool = False,
     ) -> Request:
-        said = dict(given)
-        formatted = said.pop("formatted", self.formatted)
-        model_info, options = self._call(stop, said)
+        arguments = dict(kwargs)
+        formatted = arguments.pop("formatted", self.formatted)
+        model_info, options = self._call_options(stop, arguments)
         if options.tools:
             raise UnsupportedInputError(
                 "plain text holds no tool calls; use ChatDashScopeOSS", model=model_info.id
@@ -254,8 +261,9 @@ class DashScopeOSSLLM(Settings, BaseLLM):
         return completion_request(model_info, prompt, options, stream=stream, formatted=formatted)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
-        params = super()._get_ls_params(stop=self._stops(stop), **self._traced(kwargs))
-        params["ls_provider"] = PROVIDER
+        arguments = self._trace_arguments(kwargs)
+        params = super()._get_ls_params(stop=self._trace_stop(stop), **arguments)
+        params["ls_provider"] = SERVICE
         return params
 
 

@@ -12,7 +12,8 @@ from langchain_core.runnables import RunnableLambda
 import dashscope_oss
 from dashscope_oss import DashScopeError, errors
 from dashscope_oss.gateway import Answer, Fault
-from langchain_dashscope_oss._errors import TWINS, translated
+from langchain_dashscope_oss import errors as langchain_errors
+from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
 CLASSES = [
     value
@@ -55,7 +56,7 @@ PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_class_has_a_twin(kind):
     """Row 12: It is both, keeps the name, agrees on retrying, and is pickled with all it knows."""
-    twin = TWINS[kind]
+    twin = getattr(langchain_errors, kind.__name__)
     assert issubclass(twin, kind)
     assert issubclass(twin, lc.ModelError)
     assert twin.__name__ == kind.__name__
@@ -153,8 +154,8 @@ async def test_fallbacks_catch_langchains_class(chat):
 
 def test_what_is_a_twin_already_stays_itself():
     """An error of an inner call, raised within a callback, is not made anew."""
-    error = TWINS[errors.RateLimitError]("full")
-    with pytest.raises(DashScopeError) as caught, translated():
+    error = langchain_errors.RateLimitError("full")
+    with pytest.raises(DashScopeError) as caught, raising_langchain_errors():
         raise error
     assert caught.value is error
 
@@ -165,13 +166,13 @@ def test_a_subclass_gets_the_twin_of_its_nearest_ancestor():
     class Locked(errors.AuthenticationError):
         pass
 
-    with pytest.raises(lc.ModelAuthenticationError, match="locked"), translated():
+    with pytest.raises(lc.ModelAuthenticationError, match="locked"), raising_langchain_errors():
         raise Locked("locked")
 
 
 def test_other_errors_pass():
     """Only this package's errors are changed."""
-    with pytest.raises(KeyError), translated():
+    with pytest.raises(KeyError), raising_langchain_errors():
         raise KeyError("x")
 
 

@@ -28,9 +28,10 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.messages import Delta
-from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM, _retries
-from langchain_dashscope_oss._convert import PROVIDER, Chunks
-from langchain_dashscope_oss._errors import as_twin
+from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM, _retry_callbacks
+from langchain_dashscope_oss._convert import ChunkConverter as Chunks
+from langchain_dashscope_oss._convert.metadata import PROVIDER
+from langchain_dashscope_oss.errors.conversion import as_langchain_error as as_twin
 
 TOOLS = "deepseek-v4-pro"
 THINKER = "kimi-k2.7-code"
@@ -343,13 +344,13 @@ def test_a_run_that_is_over_is_forgotten(chat):
     """9: nobody is told of the retries of another run."""
     llm, _ = chat(Answer("Hi"))
     llm.invoke("Hi", {"callbacks": [Seen()]})
-    assert _retries._run.get() is None
+    assert _retry_callbacks._current_run.get() is None
     asyncio.run(_forgets(local(http_async_client=httpx2.AsyncClient(transport=_mock()))))
 
 
 async def _forgets(llm):
     await llm.ainvoke("Hi", {"callbacks": [Seen()]})
-    assert _retries._run.get() is None
+    assert _retry_callbacks._current_run.get() is None
 
 
 def _mock():

@@ -23,8 +23,8 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Answer, Fault
-from langchain_dashscope_oss._objects import text_reader, tool_reader
-from langchain_dashscope_oss._structured import METHODS, choose
+from langchain_dashscope_oss._structured.methods import METHODS, choose_method
+from langchain_dashscope_oss._structured.parsers import text_parser, tool_call_parser
 
 TOOLS = "deepseek-v4-pro"
 ZIYA = "ziya-llama-13b-v1"
@@ -129,7 +129,7 @@ async def test_every_schema_by_every_way(chat, path, model, way, schema):
 def test_the_record_chooses_the_way(model, structured, thinking, way):
     """Row 25: a tool, a JSON mode, else words; words while it thinks, for then none is forced."""
     model_info = replace(find_model(model), structured=structured)
-    assert choose(model_info, None, thinking) == way
+    assert choose_method(model_info, None, thinking) == way
 
 
 async def test_what_is_sent(chat):
@@ -400,14 +400,14 @@ async def test_blocks_of_content_get_the_words_too(chat):
 
 def test_required_names():
     """A dict is not validated, but what is required must be there."""
-    read = text_reader(SCHEMA)
+    read = text_parser(SCHEMA)
     with pytest.raises(OutputParserException, match="lacks born"):
         read(AIMessage('{"name": "Ada"}'), partial=False)
 
 
 def test_required_names_of_a_tools_arguments():
     """A dict by way of a tool is held to the required names as one in a text is."""
-    read = tool_reader(PersonDict, optional=False)
+    read = tool_call_parser(PersonDict, optional=False)
     call = {"name": "PersonDict", "args": {"name": "Ada"}, "id": "1"}
     with pytest.raises(OutputParserException, match="lacks born"):
         read(AIMessage("", tool_calls=[call]), partial=False)

@@ -1,0 +1,25 @@
+"""LangChain's objects to the core's neutral ones, and back. No I/O.
+
+Both model classes import from here: what goes out is made by :mod:`.messages`, what comes back by
+:mod:`.results` (whole answers) and :mod:`.chunks` (streams), what LangChain asks of a model by
+:mod:`.profile`.
+"""
+
+from langchain_dashscope_oss._convert.chunks import ChunkConverter, to_generation_chunk
+from langchain_dashscope_oss._convert.content_blocks import register_translator
+from langchain_dashscope_oss._convert.messages import to_messages
+from langchain_dashscope_oss._convert.metadata import SERVICE, llm_output
+from langchain_dashscope_oss._convert.profile import model_profile
+from langchain_dashscope_oss._convert.results import to_chat_result, to_generation
+
+__all__ = [
+    "SERVICE",
+    "ChunkConverter",
+    "llm_output",
+    "model_profile",
+    "register_translator",
+    "to_chat_result",
+    "to_generation",
+    "to_generation_chunk",
+    "to_messages",
+]

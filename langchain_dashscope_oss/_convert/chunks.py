@@ -1,0 +1,98 @@
+"""The pieces of a stream as LangChain's chunks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+
+from dashscope_oss.messages import Delta, ToolCall
+from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
+from langchain_dashscope_oss._convert.metadata import (
+    PROVIDER,
+    generation_info,
+    logprobs_info,
+    reasoning_kwargs,
+    response_metadata,
+    usage_metadata,
+)
+from langchain_dashscope_oss._convert.tool_arguments import closing_mark
+
+_MESSAGES = ModelCloner(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
+_GENERATIONS = ModelCloner(ChatGenerationChunk(message=_MESSAGES.cast()))
+
+
+class ChunkConverter:
+    """Makes LangChain's chunks of the deltas of one answer of ``model``.
+
+    Usage and metadata come with the last one only: LangChain adds the metadata of chunks up, so
+    what came twice would be doubled. Log probabilities come with the piece that they are of.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._arguments: dict[int, list[str]] = {}
+        self._newest = -1
+
+    def push(self, delta: Delta) -> ChatGenerationChunk:
+        """Return the next piece of the answer."""
+        if delta.is_plain:
+            message = _MESSAGES.cast(content=delta.text)
+            return _GENERATIONS.cast(message=message, text=delta.text)
+        return self._with_facts(delta)
+
+    def _with_facts(self, delta: Delta) -> ChatGenerationChunk:
+        info = generation_info(delta) if delta.last else logprobs_info(delta)
+        position: Literal["last"] | None = "last" if delta.last else None
+        metadata = response_metadata(info, self._model)
+        message = AIMessageChunk(
+            content=delta.text,
+            additional_kwargs=reasoning_kwargs(delta),
+            response_metadata=metadata if delta.last else {"model_provider": PROVIDER, **info},
+            tool_call_chunks=self._call_chunks(delta),
+            usage_metadata=usage_metadata(delta.usage),
+            chunk_position=position,
+        )
+        return ChatGenerationChunk(message=message, generation_info=info or None)
+
+    def _call_chunks(self, delta: Delta) -> list[ToolCallChunk]:
+        chunks = [self._call_chunk(call) for call in delta.tool_calls]
+        if not delta.last:
+            return chunks
+        for index, pieces in self._arguments.items():
+            if mark := closing_mark("".join(pieces)):
+                _extend(chunks, index, mark)
+        return chunks
+
+    def _call_chunk(self, call: ToolCall) -> ToolCallChunk:
+        index = self._index(call)
+        self._newest = max(self._newest, index)
+        self._arguments.setdefault(index, []).append(call.arguments)
+        return tool_call_chunk(
+            name=call.name or None, args=call.arguments, id=call.id or None, index=index
+        )
+
+    def _index(self, call: ToolCall) -> int:
+        if call.index is not None:
+            return call.index
+        begins = self._newest < 0 or bool(call.id or call.name)
+        return self._newest + 1 if begins else self._newest
+
+
+def to_generation_chunk(delta: Delta, model: str) -> GenerationChunk:
+    """Return a piece of plain text; its facts come with the last one only."""
+    info = {"model_name": model, **generation_info(delta)} if delta.last else logprobs_info(delta)
+    return GenerationChunk(
+        text=delta.text, generation_info={**reasoning_kwargs(delta), **info} or None
+    )
+
+
+def _extend(chunks: list[ToolCallChunk], index: int, text: str) -> None:
+    """Add ``text`` to the arguments of a call, in its newest piece if that is among ``chunks``."""
+    for chunk in reversed(chunks):
+        if chunk["index"] == index:
+            chunk["args"] = f"{chunk['args'] or ''}{text}"
+            return
+    chunks.append(tool_call_chunk(args=text, index=index))

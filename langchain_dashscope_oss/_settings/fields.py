@@ -1,0 +1,143 @@
+"""The settings of a model object, each with its meaning, unit and range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import httpx2
+from langchain_core.load.serializable import Serializable
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SecretStr,
+    SkipValidation,
+    field_serializer,
+)
+
+from dashscope_oss.registry.lookup import ModelInfo, find_model
+from dashscope_oss.transport.endpoint import KEY_VARIABLE
+from dashscope_oss.transport.options import (
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_RETRIES,
+    storable_timeout,
+)
+
+
+class Settings(Serializable):
+    """The settings of a model object. ``None`` is not sent: the service's default applies.
+
+    Attributes:
+        model: the model's id; ``dashscope-oss models`` lists the known ones.
+        base_url: where the service or a gateway is; ends in ``/api/v1``. Wins over ``region``
+            and the environment variable ``DASHSCOPE_HTTP_BASE_URL``.
+        region: a public region by name, e.g. ``"singapore"``; Beijing if nothing is said.
+        workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
+        api_key: the key, or a function that returns it; else ``DASHSCOPE_API_KEY``. A gateway on
+            this machine needs none. It is left out when the model is pickled, as are
+            ``default_headers`` and your clients.
+        temperature: in [0, 2).
+        top_p: in (0, 1].
+        top_k: at least 0; 0 or more than 100 turns it off.
+        seed: in [0, 2**31 - 1].
+        max_tokens: tokens of the answer, thinking not counted; at least 1.
+        stop: text, or several, at which the answer ends.
+        repetition_penalty: above 0; 1 is none.
+        presence_penalty: in [-2, 2].
+        enable_thinking: turns thinking on or off on a model that can do both.
+        thinking_budget: most tokens the model may think.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
+            limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
+        total_timeout: seconds for a whole answer, retries included, or for the next piece of a
+            stream, however its bytes trickle in; four times ``timeout`` if ``None``.
+        max_retries: tries after the first, for errors that waiting can cure.
+        max_connections: most connections at once.
+        default_headers: sent with every call. They may hold secrets, so they are neither shown
+            nor serialised.
+        http_client: an ``httpx2.Client`` of yours for sync calls; never closed here.
+        http_async_client: an ``httpx2.AsyncClient`` for async calls.
+        model_kwargs: further parameters, sent as they are; ``extra_body`` is another name.
+        model_info: a record to use for ``model`` instead of the registry's.
+        streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
+        estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
+            off); answers then say ``usage_estimated`` beside ``token_usage``.
+        split_think: take what the model writes between ``<think>`` and ``</think>`` at the
+            beginning of an answer for its reasoning.
+        strict_params: refuse parameters that the vendor's page of the model does not document.
+        custom_get_token_ids: your tokenizer; token counts are exact then.
+    """
+
+    model: str = Field(validation_alias="model_name")
+    base_url: str | None = Field(default=None, validation_alias="api_base")
+    region: str | None = None
+    workspace: str | None = None
+    api_key: SecretStr | Callable[[], str] | None = Field(
+        default=None, validation_alias="dashscope_api_key"
+    )
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: str | list[str] | None = Field(default=None, validation_alias="stop_sequences")
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
+        BeforeValidator(storable_timeout),
+    ] = None
+    total_timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_retries: int = Field(default=DEFAULT_MAX_RETRIES, ge=0)
+    max_connections: int = Field(default=DEFAULT_MAX_CONNECTIONS, ge=1)
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    http_client: SkipValidation[InstanceOf[httpx2.Client]] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    http_async_client: SkipValidation[InstanceOf[httpx2.AsyncClient]] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_info: InstanceOf[ModelInfo] | None = Field(default=None, repr=False)
+    streaming: bool = False
+    estimate_usage: bool = False
+    split_think: bool = False
+    strict_params: bool = False
+    custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
+
+    _call_settings: ClassVar[tuple[str, ...]] = ()
+    """Settings that a call may override though no service knows them."""
+
+    # A pydantic error shows its input, and the input may hold the key.
+    model_config = ConfigDict(
+        populate_by_name=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``langchain_core.load.dumps`` writes this model; it does, without the key."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Where a serialised model finds its key again."""
+        return {"api_key": KEY_VARIABLE}
+
+    @property
+    def model_name(self) -> str:
+        """The model's id, by the name that other integrations give it."""
+        return self.model
+
+    def _find_model_info(self, model: str | None = None) -> ModelInfo:
+        """Return the record of ``model``, which a call may name, else of this object's model."""
+        if self.model_info is None or model not in (None, self.model):
+            return find_model(model or self.model)
+        return replace(self.model_info, id=self.model)
+
+    @field_serializer("api_key", when_used="json")
+    def _plain_key(self, key: SecretStr | Callable[[], str] | None) -> str | None:
+        return str(key) if isinstance(key, SecretStr) else None  # JSON has no functions

@@ -1,0 +1,102 @@
+"""What a model object makes of its settings and keeps: its clients, and what is computed once.
+
+Both are made when first needed and forgotten when a setting changes. They are never copied or
+pickled: connections belong to one object in one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+from dashscope_oss.transport.async_client import AsyncClient
+from dashscope_oss.transport.client import Client
+from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.options import ClientOptions
+from langchain_dashscope_oss._settings.fields import Settings
+
+_CONNECTION_SETTINGS = (
+    "base_url",
+    "region",
+    "api_key",
+    "workspace",
+    "default_headers",
+    "timeout",
+    "total_timeout",
+    "max_retries",
+    "max_connections",
+    "http_client",
+    "http_async_client",
+)
+_CALLERS_CLIENTS = ("http_client", "http_async_client")
+_UNPICKLED_SETTINGS = ("default_headers", *_CALLERS_CLIENTS)
+# The names of cached properties: two of this class, one of LangChain's, one of CallOptions.
+_CONNECTIONS = ("_endpoint", "_client", "_async_client")
+_COMPUTED = ("_serialized", "_computed_defaults")
+_CACHES = (*_CONNECTIONS, *_COMPUTED)
+
+
+class Lifecycle(Settings):
+    """Clients, copies, pickles and changes of a model object."""
+
+    def close(self) -> None:
+        """Close the connections of sync calls; the next call opens new ones."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the async connections of the running event loop."""
+        await self._async_client.aclose()
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint.resolve(
+            base_url=self.base_url,
+            region=self.region,
+            api_key=self.api_key,
+            workspace=self.workspace,
+        )
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self._endpoint, ClientOptions.of(self))
+
+    @cached_property
+    def _async_client(self) -> AsyncClient:
+        return AsyncClient(self._endpoint, ClientOptions.of(self))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        forget_cached(self, _CACHES if name in _CONNECTION_SETTINGS else _COMPUTED)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        forget_cached(copied, _CACHES)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # Open connections cannot be copied: the copy shares the caller's clients and makes its
+        # own of all others.
+        shared = memo if memo is not None else {}
+        for name in (*_CALLERS_CLIENTS, *_CACHES):
+            if (value := self.__dict__.get(name)) is not None:
+                shared[id(value)] = value
+        copied = super().__deepcopy__(shared)
+        forget_cached(copied, _CACHES)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        kept = {name: value for name, value in self.__dict__.items() if name not in _CACHES}
+        kept.update(dict.fromkeys(_UNPICKLED_SETTINGS))
+        if isinstance(self.api_key, SecretStr):
+            kept["api_key"] = None
+        return {**state, "__dict__": kept}
+
+
+def forget_cached(settings: Settings, names: Iterable[str]) -> None:
+    """Drop cached properties; the next access computes them anew."""
+    for name in names:
+        settings.__dict__.pop(name, None)

@@ -1,0 +1,99 @@
+"""Which arguments a model object and a call may have, and under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
+from dashscope_oss.messages import OPTION_NAMES
+
+_FOREIGN_ARGUMENTS = {
+    "client": "the SDK is not used; leave it out",
+    "proxy": "pass http_client=httpx2.Client(proxy=...) and http_async_client for async calls",
+    "proxies": "pass http_client=httpx2.Client(mounts=...) and http_async_client for async calls",
+    "stream": "call stream(), or pass streaming=True",
+    "prefix_messages": "put these messages before those of the call",
+}
+"""Arguments of other integrations that have no place here, and what to do instead."""
+
+
+def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor by field; unknown ones go to ``model_kwargs``.
+
+    Raises:
+        ConfigurationError: for what other integrations take and this one cannot, for one setting
+            under two names, and for settings among ``model_kwargs``.
+    """
+    by_field = by_field_name(cls, arguments)
+    extra_body = by_field.pop("extra_body", None) or {}
+    _refuse_foreign_arguments(cls, by_field)
+    unknown = {name: by_field.pop(name) for name in list(by_field) if name not in cls.model_fields}
+    if unknown:
+        warn(
+            f"{cls.__name__} has no setting {', '.join(unknown)}; it is sent to the service as a "
+            "parameter. Check the spelling, or pass it in model_kwargs if you mean that.",
+            DashScopeWarning,
+        )
+    model_kwargs = {**(by_field.get("model_kwargs") or {}), **extra_body}
+    refuse_settings(cls, by_field_name(cls, model_kwargs))
+    if extra_body or unknown:
+        by_field["model_kwargs"] = {**model_kwargs, **unknown}
+    return by_field
+
+
+def call_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by field, those of ``extra_body`` among them.
+
+    Raises:
+        ConfigurationError: for one setting under two names.
+    """
+    by_field = by_field_name(cls, arguments)
+    extra_body = by_field.pop("extra_body", None) or {}
+    return {**by_field, **extra_body}
+
+
+def by_field_name(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments under their fields' names.
+
+    Raises:
+        ConfigurationError: for one setting under two names.
+    """
+    fields = _fields_by_alias(cls)
+    by_field: dict[str, Any] = {}
+    for name, value in arguments.items():
+        field = fields.get(name, name)
+        if field in by_field:
+            raise ConfigurationError(f"{field} is given twice, by two names; give one of them")
+        by_field[field] = value
+    return by_field
+
+
+def refuse_settings(cls: type[BaseModel], parameters: Mapping[str, Any]) -> None:
+    """Keep settings of the object, the key among them, from being sent as parameters.
+
+    Raises:
+        ConfigurationError: naming the first, never its value.
+    """
+    for name in parameters:
+        if name in cls.model_fields and name not in OPTION_NAMES:
+            raise ConfigurationError(f"{name} is a setting of the model object, not of one call")
+
+
+@cache
+def _fields_by_alias(cls: type[BaseModel]) -> dict[str, str]:
+    return {
+        field.validation_alias: name
+        for name, field in cls.model_fields.items()
+        if isinstance(field.validation_alias, str)
+    }
+
+
+def _refuse_foreign_arguments(cls: type[BaseModel], arguments: dict[str, Any]) -> None:
+    """Raise for arguments that could not keep their meaning; drop those that are ``None``."""
+    for name in _FOREIGN_ARGUMENTS.keys() & arguments.keys():
+        if arguments.pop(name) is not None:
+            raise ConfigurationError(f"{cls.__name__} takes no {name}: {_FOREIGN_ARGUMENTS[name]}")

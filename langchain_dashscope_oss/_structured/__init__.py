@@ -1,0 +1,28 @@
+"""Structured output: answers that are an object of a schema.
+
+Which method a model is asked by is decided in the core; here it is bound to LangChain's models
+(:mod:`.methods`), the prompt gets its instructions (:mod:`.instructions`), the answer is parsed
+(:mod:`.parsers`), and a runnable puts these together (:mod:`.runnable`).
+"""
+
+from langchain_dashscope_oss._structured.instructions import FormatInstructions
+from langchain_dashscope_oss._structured.methods import (
+    Method,
+    bound_parameters,
+    check_arguments,
+    choose_method,
+)
+from langchain_dashscope_oss._structured.parsers import object_parser
+from langchain_dashscope_oss._structured.runnable import StructuredOutput
+from langchain_dashscope_oss._structured.schemas import Schema
+
+__all__ = [
+    "FormatInstructions",
+    "Method",
+    "Schema",
+    "StructuredOutput",
+    "bound_parameters",
+    "check_arguments",
+    "choose_method",
+    "object_parser",
+]

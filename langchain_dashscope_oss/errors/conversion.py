@@ -1,0 +1,67 @@
+"""The core's errors as LangChain's, with all that they know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import AIMessage
+
+from dashscope_oss import errors as core
+from langchain_dashscope_oss.errors import classes
+
+_LANGCHAIN_CLASSES: dict[type[core.DashScopeError], type[classes.DashScopeError]] = {
+    core.DashScopeError: classes.DashScopeError,
+    core.AuthenticationError: classes.AuthenticationError,
+    core.PermissionDeniedError: classes.PermissionDeniedError,
+    core.QuotaExhaustedError: classes.QuotaExhaustedError,
+    core.ModelNotFoundError: classes.ModelNotFoundError,
+    core.InvalidRequestError: classes.InvalidRequestError,
+    core.ContextLengthError: classes.ContextLengthError,
+    core.ContentBlockedError: classes.ContentBlockedError,
+    core.RateLimitError: classes.RateLimitError,
+    core.ServerError: classes.ServerError,
+    core.APIConnectionError: classes.APIConnectionError,
+    core.APITimeoutError: classes.APITimeoutError,
+    core.ProtocolError: classes.ProtocolError,
+    core.UnreadableAnswerError: classes.UnreadableAnswerError,
+    core.UnsupportedInputError: classes.UnsupportedInputError,
+    core.ConfigurationError: classes.ConfigurationError,
+}
+
+
+@contextmanager
+def raising_langchain_errors() -> Iterator[None]:
+    """Raise the core's errors as LangChain's; for sync, async and generator bodies alike."""
+    try:
+        yield
+    except core.DashScopeError as error:
+        if isinstance(error, ModelError):
+            raise
+        raise as_langchain_error(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+def as_langchain_error(error: core.DashScopeError) -> classes.DashScopeError:
+    """Return ``error`` as LangChain's kind, with all that it knows; one of that kind as it is."""
+    if isinstance(error, classes.DashScopeError):
+        return error
+    bases = (base for base in type(error).__mro__ if base in _LANGCHAIN_CLASSES)
+    kind = _LANGCHAIN_CLASSES[next(bases)]
+    converted = kind.__new__(kind, *error.args)
+    converted.__dict__.update(error.__dict__)
+    if not error.retryable:
+        converted.is_retryable = False
+    if isinstance(converted, classes.ContentBlockedError):
+        converted.raw_message = _refusal(converted)
+    return converted
+
+
+def _refusal(error: core.DashScopeError) -> AIMessage:
+    """Return what LangChain keeps with a refusal: a message with a block that says why."""
+    details = {"code": error.code, "partial_text": error.partial_text}
+    extras = {name: value for name, value in details.items() if value}
+    return AIMessage(
+        content=[{"type": "refusal", "refusal": error.message, "extras": extras}],
+        response_metadata={"model_name": error.model, "request_id": error.request_id},
+    )
