@@ -1,8 +1,4 @@
-"""The rows of the feature table that no other test proves, and a check that each has a proof.
-
-The table is the goal of the LangChain integration: 38 features. A test that proves one says so in
-its docstring: "Row 17: …".
-"""
+"""Features that no other file tests."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import asyncio
 import json
 import logging
 import pickle
-import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -775,27 +770,3 @@ def test_the_only_expected_failure():
         and any("xfail" in ast.unparse(mark) for mark in node.decorator_list)
     ]
     assert marked == ["test_serdes"]
-
-
-# The table itself.
-
-ROWS = range(1, 39)
-TESTS = Path(__file__).parent.parent
-
-
-def docstrings():
-    for path in TESTS.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                yield ast.get_docstring(node) or ""
-
-
-def test_every_row_has_a_proof():
-    """Each number stands in the docstring of a test."""
-    named = {
-        int(number)
-        for docstring in docstrings()
-        for numbers in re.findall(r"\bRows? ([\d, and]+):", docstring)
-        for number in re.findall(r"\d+", numbers)
-    }
-    assert sorted(set(ROWS) - named) == []
