@@ -338,7 +338,7 @@ def _upstream(
         api=found.api,
         apis={id: model.api for id, model in served.items() if model.api != "auto"},
         timeout=found.timeout,
-        health=HealthCheck(**found.health.model_dump()),
+        health_check=HealthCheck(**found.health.model_dump()),
     )
 
 

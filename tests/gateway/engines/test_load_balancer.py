@@ -46,9 +46,13 @@ def down():
     return server
 
 
-def member(name, server, *, weight=1.0, health=None, weights="w"):
+def member(name, server, *, weight=1.0, health_check=None, weights="w"):
     upstream = Upstream(
-        url=server.url, name=name, names={RECORD.id: weights}, health=health, timeout=WAIT
+        url=server.url,
+        name=name,
+        names={RECORD.id: weights},
+        health_check=health_check,
+        timeout=WAIT,
     )
     return Backend(upstream=upstream, weight=weight)
 
@@ -115,7 +119,7 @@ async def test_before_the_first_piece_the_next_one_answers(fault):
 async def test_an_upstream_that_is_gone_is_left_out():
     """No connection: the next one answers, and the lost one is not asked again meanwhile."""
     gone, good = answering("x"), answering("good")
-    async with started(member("gone", gone, health=NEVER), member("good", good)) as fleet:
+    async with started(member("gone", gone, health_check=NEVER), member("good", good)) as fleet:
         gone.close()
         assert [await answer(fleet) for _ in range(3)] == ["good"] * 3
         state = fleet.upstreams()[0]
@@ -166,7 +170,9 @@ async def test_a_look_finds_an_upstream_that_comes_and_goes():
     """GET /v1/models in the background: 503 takes it out, 200 takes it in again."""
     ill, good = answering("ill"), answering("good")
     ill.healthy = 503
-    async with started(member("ill", ill, weight=9.0, health=OFTEN), member("good", good)) as fleet:
+    async with started(
+        member("ill", ill, weight=9.0, health_check=OFTEN), member("good", good)
+    ) as fleet:
         assert fleet.upstreams()[0].healthy is False
         assert await answer(fleet) == "good"
 
@@ -184,7 +190,7 @@ async def test_a_look_finds_an_upstream_that_comes_and_goes():
 async def test_where_to_look_can_be_said(path, asked):
     """A leading slash counts from the server's root, as vLLM's /health."""
     server = answering("a")
-    async with started(member("a", server, health=HealthCheck(path=path))) as fleet:
+    async with started(member("a", server, health_check=HealthCheck(path=path))) as fleet:
         assert fleet.upstreams()[0].healthy is True
 
     assert server.looks[0] == asked
@@ -195,7 +201,7 @@ async def test_a_name_that_a_server_does_not_list_is_told(caplog, listed, warned
     """A typing error in the settings shows when the gateway starts, once."""
     server = answering("a")
     server.models = listed
-    async with started(member("a", server, health=NEVER)):
+    async with started(member("a", server, health_check=NEVER)):
         pass
 
     told = [record.message for record in caplog.records if "lists no model" in record.message]
@@ -207,7 +213,7 @@ async def test_if_none_is_healthy_all_are_tried():
     ill = answering("well again")
     ill.healthy = 500
     async with started(
-        member("gone", down(), health=NEVER), member("ill", ill, health=NEVER)
+        member("gone", down(), health_check=NEVER), member("ill", ill, health_check=NEVER)
     ) as fleet:
         assert [state.healthy for state in fleet.upstreams()] == [False, False]
         assert await answer(fleet) == "well again"
@@ -254,8 +260,11 @@ class Dripping(Server):
 
 async def test_a_look_takes_no_longer_than_it_may():
     """All of it: an answer that drips holds up neither the start nor later looks."""
-    health = HealthCheck(interval=1000, timeout=0.1)
-    async with asyncio.timeout(WAIT), started(member("a", Dripping(), health=health)) as fleet:
+    health_check = HealthCheck(interval=1000, timeout=0.1)
+    async with (
+        asyncio.timeout(WAIT),
+        started(member("a", Dripping(), health_check=health_check)) as fleet,
+    ):
         state = fleet.upstreams()[0]
 
     assert (state.healthy, state.last_error) == (False, "no answer in 0.1 s")
@@ -265,30 +274,32 @@ async def test_a_base_without_v1_is_guessed_at():
     """What a server says of it, "Not Found", helps nobody."""
     server = answering("a")
     server.healthy = 404
-    async with started(member("a", server, health=NEVER)) as fleet:
-        assert f"(is {server.url} its base, which ends in /v1?)" in fleet.upstreams()[0].last_error
+    async with started(member("a", server, health_check=NEVER)) as fleet:
+        assert (
+            f"(is {server.url} the base URL, which ends in /v1?)" in fleet.upstreams()[0].last_error
+        )
 
 
-class Astray(Server):
-    """Sends its second look on to an address that is none."""
+class Garbled(Server):
+    """Answers its second health check with something that is not HTTP."""
 
     def _look(self, connection, path):
         if len(self.looks) == 1:
             self.looks.append(path)
-            connection.sendall(b"HTTP/1.1 307 x\r\nlocation: javascript:x\r\n\r\n")
+            connection.sendall(b"what?\r\n\r\n")
         else:
             super()._look(connection, path)
 
 
 async def test_no_answer_ends_the_looking(caplog):
     """Not even one that the HTTP library cannot take: the next look finds the server well."""
-    server = Astray()
-    async with started(member("a", server, health=OFTEN)) as fleet, asyncio.timeout(WAIT):
+    server = Garbled()
+    async with started(member("a", server, health_check=OFTEN)) as fleet, asyncio.timeout(WAIT):
         while len(server.looks) < 4:  # noqa: ASYNC110 - from outside
             await asyncio.sleep(0.01)
         assert fleet.upstreams()[0].healthy is True
 
-    assert f"a at {server.url} is down: InvalidURL: " in caplog.text
+    assert f"a at {server.url} is down: RemoteProtocolError: " in caplog.text
 
 
 class Weary(Server):
@@ -306,7 +317,7 @@ class Weary(Server):
 async def test_a_connection_that_ends_just_then_is_no_ill_server(caplog):
     """The look is taken again on a new one, as calls are."""
     server = Weary()
-    async with started(member("a", server, health=OFTEN)), asyncio.timeout(WAIT):
+    async with started(member("a", server, health_check=OFTEN)), asyncio.timeout(WAIT):
         while len(server.looks) < 4:  # noqa: ASYNC110 - from outside
             await asyncio.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server behind the gateway: where it is, and what its kind calls things."""
+"""An OpenAI-compatible server behind the gateway: its address, and its kind's names for things."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Api: TypeAlias = Literal["auto", "chat", "completions"]
 Kind: TypeAlias = Literal["vllm", "sglang", "llama.cpp", "ollama"]
 
 DEFAULT_TIMEOUT = 300.0
-"""Seconds between two pieces of an answer, if nobody says otherwise."""
+"""Seconds that may pass between two pieces of an answer, unless the upstream sets its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """How a server is watched in the background: it is well while it answers with a 2xx.
+    """How an upstream is checked in the background: it is healthy while it answers with a 2xx.
 
     Attributes:
-        path: what to GET: below the base URL, or with a leading slash from the server's root.
-        interval: seconds between two looks.
-        timeout: seconds that an answer may take.
+        path: what to GET, below the base URL; with a leading slash, from the server's root.
+        interval: seconds between two checks.
+        timeout: seconds that the whole answer may take.
     """
 
     path: str = "models"
@@ -33,16 +33,18 @@ class Upstream:
     """An OpenAI-compatible server.
 
     Attributes:
-        url: its base, ending in ``/v1``.
-        name: what logs, metrics and the status page call it.
-        kind: what it is; decides names of parameters. Unset, only what all know is translated.
-        api_key: what it asks for, if anything.
+        url: its base URL, which ends in ``/v1``.
+        name: its name in logs, metrics and on the status page.
+        kind: which server it is; decides the names of parameters. If ``None``, only parameters
+            that all kinds know under one name are sent.
+        api_key: the key that the server asks for, if it asks for one.
         names: served model id -> the server's own name for the weights.
-        default: the server's name for every id that ``names`` lacks; ``None`` serves only those.
-        api: ``chat`` or ``completions`` for every model; ``auto`` decides by the record.
+        default: the server's name for every id that ``names`` lacks; if ``None``, only the ids in
+            ``names`` are served.
+        api: ``chat`` or ``completions`` for every model; ``auto`` decides by the model's record.
         apis: the same for single models.
-        timeout: seconds between two pieces of an answer.
-        health: how to watch it; ``None`` does not.
+        timeout: seconds that may pass between two pieces of an answer.
+        health_check: how the server is checked; ``None`` switches the checks off.
     """
 
     url: str
@@ -54,52 +56,33 @@ class Upstream:
     api: Api = "auto"
     apis: Mapping[str, Api] = field(default_factory=dict)
     timeout: float = DEFAULT_TIMEOUT
-    health: HealthCheck | None = None
+    health_check: HealthCheck | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamState:
-    """What is known of a server now.
-
-    Attributes:
-        name: what the settings call it.
-        url: its base; it holds no key.
-        kind: what it is, if that was said.
-        healthy: whether its last look or call went well; ``None`` before the first.
-        last_error: what the last look or call found wrong; "" if nothing.
-        under_way: calls that it answers now.
-        calls: calls sent to it so far.
-        failures: those that failed by its fault.
-    """
-
-    name: str
-    url: str
-    kind: str | None = None
-    healthy: bool | None = None
-    last_error: str = ""
-    under_way: int = 0
-    calls: int = 0
-    failures: int = 0
+    @property
+    def dialect(self) -> Dialect:
+        """What servers of this kind call things."""
+        return _DIALECTS[self.kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What a kind of server calls things; ``None``: it has no such thing.
+    """What one kind of server calls things; ``None`` where the kind lacks them.
 
-    Read in the sources of vLLM, SGLang and Ollama (2026) and of llama.cpp's server, whose
-    spellings are tried on a real one.
+    Read in the sources of vLLM, SGLang and Ollama (2026) and of llama.cpp's server; llama.cpp's
+    names are also tested on a real one.
 
     Attributes:
         top_k: how many of the likeliest tokens to draw from; -1 is all.
-        repetition_penalty: what already-written tokens lose.
+        repetition_penalty: penalty for tokens that were already written.
         stop_tokens: ids of tokens at which to stop.
-        thinking_budget: most tokens of thinking; "template" hands it to the chat template.
-        effort: thinking is switched by ``reasoning_effort``, not by the chat template.
-        running_usage: what to ask for, so that each piece brings the counts so far.
-        raw_schema: raw completions take a JSON schema as ``json_schema``; ``None``: not at all;
-            "response_format": in the same form as chat completions.
-        forced_tool: how to force one function: "named" as the caller does, "only" by offering no
-            other and calling for any.
+        thinking_budget: limit for the tokens of thinking; "template" passes it to the chat
+            template.
+        effort: whether ``reasoning_effort`` switches thinking, rather than the chat template.
+        running_usage: fields that make every piece carry the token counts so far.
+        raw_schema: raw completions take a JSON schema as ``json_schema``, or, if
+            "response_format", in the same form as chat completions.
+        forced_tool: how one function is forced: "named" takes the caller's ``tool_choice``;
+            "only" offers that function alone and requires a call.
     """
 
     top_k: str | None = "top_k"
@@ -112,7 +95,7 @@ class Dialect:
     forced_tool: Literal["named", "only"] | None = "named"
 
 
-_USAGE: Mapping[str, object] = {
+_CONTINUOUS_USAGE: Mapping[str, object] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True}
 }
 _DIALECTS: dict[Kind | None, Dialect] = {
@@ -120,9 +103,9 @@ _DIALECTS: dict[Kind | None, Dialect] = {
     "vllm": Dialect(
         stop_tokens="stop_token_ids",
         thinking_budget="thinking_token_budget",
-        running_usage=_USAGE,
+        running_usage=_CONTINUOUS_USAGE,
     ),
-    "sglang": Dialect(stop_tokens="stop_token_ids", running_usage=_USAGE),
+    "sglang": Dialect(stop_tokens="stop_token_ids", running_usage=_CONTINUOUS_USAGE),
     "llama.cpp": Dialect(
         repetition_penalty="repeat_penalty",
         thinking_budget="thinking_budget_tokens",
@@ -139,8 +122,3 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         forced_tool=None,
     ),
 }
-
-
-def dialect_of(kind: Kind | None) -> Dialect:
-    """Return what servers of this kind call things."""
-    return _DIALECTS[kind]

@@ -1,4 +1,4 @@
-"""From a job to the call of an OpenAI-compatible server: path and body. No I/O."""
+"""From a request to the call of an OpenAI-compatible server: path and body. No I/O."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream
+from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream, invalid
 from dashscope_oss.gateway.engines.engine_request import EngineRequest
-from dashscope_oss.gateway.engines.openai.upstream import Api, Upstream, dialect_of
+from dashscope_oss.gateway.engines.openai.upstream import Api, Upstream
 from dashscope_oss.messages import Message
 from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
@@ -22,209 +22,217 @@ _SAME_NAMES = (
     "reasoning_effort",
     "parallel_tool_calls",
 )
-# The service draws from all tokens at 0 and above this.
-_MOST_TOP_K = 100
+# The service draws from all tokens if top_k is 0 or above this.
+_MAX_TOP_K = 100
+_ALL_TOKENS = -1
+_DEFAULT_WINDOW = 2048
+_DEFAULT_MAX_TOKENS = 1024
+_MIN_MAX_TOKENS = 64
 
 
-def call_for(
-    job: EngineRequest, upstream: Upstream, *, weights: str, turns: Sequence[Message]
+def build_upstream_request(
+    request: EngineRequest, upstream: Upstream, *, weights: str, messages: Sequence[Message]
 ) -> tuple[str, dict[str, object]]:
-    """Return path and body for ``job``.
+    """Return the path, below the upstream's base URL, and the body.
 
     Args:
-        weights: the server's name for them.
-        turns: the conversation, in case the server is to write the prompt.
+        request: what the caller wants.
+        upstream: the server that is to answer.
+        weights: the server's name for the weights.
+        messages: the conversation, for a server that writes the prompt itself.
 
     Raises:
-        APIError: if this server or this model cannot carry what was asked.
+        APIError: if this server or this model cannot do what the request asks for.
     """
-    body = {"model": weights, **_common(job, upstream)}
-    if api_for(job.model_info, upstream) == "completions":
-        return "completions", {**body, **_completion(job, upstream)}
-    asked = job.parameters.get("response_format")
-    if asked is not None:
-        body["response_format"] = asked
-    return "chat/completions", {
-        **body,
-        **_stops(job, upstream),
-        "messages": [_wire_message(message) for message in turns],
-    }
+    body = {"model": weights, **_common_fields(request, upstream)}
+    if choose_api(request.model_info, upstream) == "completions":
+        return "completions", {**body, **_completion_fields(request, upstream)}
+    return "chat/completions", {**body, **_chat_fields(request, upstream, messages)}
 
 
-def api_for(model_info: ModelInfo, upstream: Upstream) -> Api:
+def choose_api(model_info: ModelInfo, upstream: Upstream) -> Api:
     """Return which of the server's two APIs answers for this model."""
-    asked = upstream.apis.get(model_info.id, upstream.api)
-    if asked != "auto":
-        return asked
+    api = upstream.apis.get(model_info.id, upstream.api)
+    if api != "auto":
+        return api
     return "chat" if model_info.takes_messages else "completions"
 
 
-def turns_of(job: EngineRequest) -> list[Message]:
-    """Return the turns of the job; a prompt in its family's form is turned back into turns."""
-    if job.messages is not None or job.prompt is None:
-        return list(job.messages or ())
-    template = job.model_info.template
-    turns = template.parse(job.prompt) if template is not None else None
-    return turns or [Message("user", job.prompt)]
+def conversation(request: EngineRequest) -> list[Message]:
+    """Return the request's messages; a prompt in its family's form is read back into messages."""
+    if request.messages is not None or request.prompt is None:
+        return list(request.messages or ())
+    template = request.model_info.template
+    messages = template.parse(request.prompt) if template is not None else None
+    return messages or [Message("user", request.prompt)]
 
 
-def _refuse(text: str) -> NoReturn:
-    raise APIError(400, "InvalidParameter", text)
-
-
-def _untakable(name: str, upstream: Upstream) -> NoReturn:
-    said = upstream.kind or "a server of an unknown kind"
-    text = f"The parameter {name} cannot be passed on: behind this gateway stands {said}."
-    raise UnsupportedByUpstream(400, "InvalidParameter", text)
-
-
-def _common(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    given = {name: job.parameters.get(name) for name in _SAME_NAMES}
+def _common_fields(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    same = {name: request.parameters.get(name) for name in _SAME_NAMES}
     return {
         "stream": True,
         "stream_options": {"include_usage": True},
-        **{name: value for name, value in given.items() if value is not None},
-        **_length(job),
-        **_sampling(job, upstream),
-        **_tools(job, upstream),
-        **_thinking(job, upstream),
-        **dialect_of(upstream.kind).running_usage,
+        **{name: value for name, value in same.items() if value is not None},
+        **_max_tokens(request),
+        **_sampling(request, upstream),
+        **_tools(request, upstream),
+        **_thinking(request, upstream),
+        **upstream.dialect.running_usage,
     }
 
 
-def _length(job: EngineRequest) -> dict[str, object]:
-    """How long the answer may be, by the older of two names: raw completions know no other."""
-    said = (job.parameters.get(name) for name in ("max_tokens", "max_completion_tokens"))
-    most = next((value for value in said if value is not None), None)
-    return {} if most is None else {"max_tokens": most}
-
-
-def _sampling(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    dialect = dialect_of(upstream.kind)
-    top_k = job.parameters.get("top_k")
-    if isinstance(top_k, int) and not 0 < top_k <= _MOST_TOP_K:
-        top_k = -1
-    values = {"top_k": top_k, "repetition_penalty": job.parameters.get("repetition_penalty")}
-    names = {"top_k": dialect.top_k, "repetition_penalty": dialect.repetition_penalty}
-    return _named(values, names, upstream)
-
-
-def _named(
-    values: Mapping[str, object], names: Mapping[str, str | None], upstream: Upstream
+def _chat_fields(
+    request: EngineRequest, upstream: Upstream, messages: Sequence[Message]
 ) -> dict[str, object]:
-    """The values that were given, under the server's names for them."""
-    found: dict[str, object] = {}
-    for asked, value in values.items():
-        if value is not None:
-            found[names[asked] or _untakable(asked, upstream)] = value
-    return found
+    response_format = request.parameters.get("response_format")
+    return {
+        **({} if response_format is None else {"response_format": response_format}),
+        **_stop(request, upstream),
+        "messages": [_wire_message(message) for message in messages],
+    }
 
 
-def _tools(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    """The functions, and which to call: llama.cpp and Ollama overlook that one is named."""
-    tools, choice = job.parameters.get("tools"), job.parameters.get("tool_choice")
-    forced = dialect_of(upstream.kind).forced_tool
+def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    if request.parameters.get("tools"):
+        invalid("The tool call is not supported: this model is served by raw completions.")
+    template = request.model_info.template
+    prompt = _prompt(request)
+    fields = {
+        "prompt": prompt,
+        **_stop(request, upstream, template.stop if template else ()),
+        **_raw_response_format(request, upstream),
+    }
+    if not _max_tokens(request):
+        fields["max_tokens"] = _default_max_tokens(request.model_info, prompt)
+    return fields
+
+
+def _max_tokens(request: EngineRequest) -> dict[str, object]:
+    """The limit of the answer's length, by its older name: raw completions know no other."""
+    for name in ("max_tokens", "max_completion_tokens"):
+        limit = request.parameters.get(name)
+        if limit is not None:
+            return {"max_tokens": limit}
+    return {}
+
+
+def _default_max_tokens(model_info: ModelInfo, prompt: str) -> int:
+    """A limit where the caller set none: the servers' own default for completions is sixteen."""
+    window = model_info.context_window or _DEFAULT_WINDOW
+    used = estimates.estimate(prompt, model_info.tokenizer) * 6 // 5
+    limit = min(model_info.max_output or _DEFAULT_MAX_TOKENS, window - used)
+    return max(_MIN_MAX_TOKENS, limit)
+
+
+def _sampling(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    dialect = upstream.dialect
+    fields: dict[str, object] = {}
+    top_k = request.parameters.get("top_k")
+    if isinstance(top_k, int) and not 0 < top_k <= _MAX_TOP_K:
+        top_k = _ALL_TOKENS
+    if top_k is not None:
+        fields[dialect.top_k or _unsupported("top_k", upstream)] = top_k
+    penalty = request.parameters.get("repetition_penalty")
+    if penalty is not None:
+        fields[dialect.repetition_penalty or _unsupported("repetition_penalty", upstream)] = penalty
+    return fields
+
+
+def _tools(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    """The tools, and which of them to call: llama.cpp and Ollama ignore a named function."""
+    tools, choice = request.parameters.get("tools"), request.parameters.get("tool_choice")
     if not isinstance(tools, list) or not tools:
         return {}
-    if not isinstance(choice, Mapping) or forced == "named":
+    if not isinstance(choice, Mapping) or upstream.dialect.forced_tool == "named":
         return {"tools": tools, **({} if choice is None else {"tool_choice": choice})}
-    if forced is None:
-        _untakable("tool_choice (a function)", upstream)
-    only = [tool for tool in tools if function_name(tool) == function_name(choice)]
-    if not only:
-        _refuse("tool_choice names a function that is not among the tools.")
-    return {"tools": only, "tool_choice": "required"}
+    if upstream.dialect.forced_tool is None:
+        _unsupported("tool_choice (a function)", upstream)
+    chosen = [tool for tool in tools if function_name(tool) == function_name(choice)]
+    if not chosen:
+        invalid("tool_choice names a function that is not among the tools.")
+    return {"tools": chosen, "tool_choice": "required"}
 
 
-def _thinking(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    dialect = dialect_of(upstream.kind)
-    switch, budget = (job.parameters.get(n) for n in ("enable_thinking", "thinking_budget"))
-    found: dict[str, object] = {}
-    template: dict[str, object] = {}
-    if switch is not None and dialect.effort:
-        found["reasoning_effort"] = (
-            job.parameters.get("reasoning_effort") or "medium" if switch else "none"
-        )
+def _thinking(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    """The switch for thinking and its budget, each where this kind of server reads it."""
+    switch = request.parameters.get("enable_thinking")
+    budget = request.parameters.get("thinking_budget")
+    fields: dict[str, object] = {}
+    template_arguments: dict[str, object] = {}
+    if switch is not None and upstream.dialect.effort:
+        effort = request.parameters.get("reasoning_effort") or "medium"
+        fields["reasoning_effort"] = effort if switch else "none"
     elif switch is not None:
-        template["enable_thinking"] = switch
-    if budget is not None and dialect.thinking_budget == "template":
-        template["thinking_budget"] = budget
+        template_arguments["enable_thinking"] = switch
+    if budget is not None and upstream.dialect.thinking_budget == "template":
+        template_arguments["thinking_budget"] = budget
     elif budget is not None:
-        found[dialect.thinking_budget or _untakable("thinking_budget", upstream)] = budget
-    return {**found, **({"chat_template_kwargs": template} if template else {})}
+        name = upstream.dialect.thinking_budget or _unsupported("thinking_budget", upstream)
+        fields[name] = budget
+    if template_arguments:
+        fields["chat_template_kwargs"] = template_arguments
+    return fields
 
 
-def _stops(job: EngineRequest, upstream: Upstream, own: Sequence[str] = ()) -> dict[str, object]:
-    """Where to stop: texts as they are, ids of tokens where the server takes them."""
-    asked = job.parameters.get("stop")
-    given = asked if isinstance(asked, list) else [asked] if asked is not None else []
-    if any(isinstance(stop, list) for stop in given):
-        _refuse("Sequences of tokens cannot be passed on as stop; pass texts.")
-    ids = [stop for stop in given if isinstance(stop, int)]
-    texts = [*(stop for stop in given if isinstance(stop, str)), *own]
-    found: dict[str, object] = {"stop": texts} if texts else {}
-    if ids:
-        found[dialect_of(upstream.kind).stop_tokens or _untakable("stop (ids)", upstream)] = ids
-    return found
+def _stop(
+    request: EngineRequest, upstream: Upstream, template_stop: Sequence[str] = ()
+) -> dict[str, object]:
+    """Where to stop: texts as they are, token ids where the server takes them."""
+    stop = request.parameters.get("stop")
+    stops = stop if isinstance(stop, list) else [] if stop is None else [stop]
+    if any(isinstance(item, list) for item in stops):
+        invalid("Sequences of tokens cannot be passed on as stop; pass texts.")
+    token_ids = [item for item in stops if isinstance(item, int)]
+    texts = [*(item for item in stops if isinstance(item, str)), *template_stop]
+    fields: dict[str, object] = {"stop": texts} if texts else {}
+    if token_ids:
+        fields[upstream.dialect.stop_tokens or _unsupported("stop (ids)", upstream)] = token_ids
+    return fields
 
 
-def _completion(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    template = job.model_info.template
-    prompt = _prompt(job)
-    found: dict[str, object] = {
-        "prompt": prompt,
-        **_stops(job, upstream, template.stop if template else ()),
-        **_raw_format(job, upstream),
-    }
-    if job.parameters.get("tools"):
-        _refuse("The tool call is not supported: this model is served by raw completions.")
-    if not _length(job):
-        found["max_tokens"] = _room(job.model_info, prompt)
-    return found
+def _prompt(request: EngineRequest) -> str:
+    """The text for raw completions.
 
-
-def _prompt(job: EngineRequest) -> str:
-    """The text for raw completions: a prompt-only model's as it was sent, else in its form."""
-    template = job.model_info.template
-    written = job.prompt is not None and (
-        not job.model_info.takes_messages or template is None or template.is_in(job.prompt)
-    )
-    if job.prompt is not None and written:
-        return job.prompt
+    The prompt of a prompt-only model goes as it was sent; all else is written by the template.
+    """
+    model_info, template = request.model_info, request.model_info.template
+    if request.prompt is not None and (
+        not model_info.takes_messages or template is None or template.is_in(request.prompt)
+    ):
+        return request.prompt
     if template is None:
-        _refuse("No template is known to write messages for this model.")
-    turns = job.messages or [Message("user", job.prompt or "")]
+        invalid("No template is known to write messages for this model.")
+    messages = request.messages or [Message("user", request.prompt or "")]
     try:
-        # The engine's tokenizer opens the text with this mark by itself.
-        return template.render(turns).removeprefix(template.bos)
+        # The engine's tokenizer adds the mark of the beginning itself.
+        return template.render(messages).removeprefix(template.bos)
     except UnsupportedInputError as error:
         raise APIError(400, "InvalidParameter", error.message) from error
 
 
-def _raw_format(job: EngineRequest, upstream: Upstream) -> dict[str, object]:
-    """A wanted form of the answer; a server that takes none must not ignore it in silence."""
-    asked = job.parameters.get("response_format")
-    if not isinstance(asked, Mapping) or asked.get("type") in (None, "text"):
+def _raw_response_format(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    """The form of a raw completion; a server that knows none must not ignore it in silence."""
+    response_format = request.parameters.get("response_format")
+    if not isinstance(response_format, Mapping) or response_format.get("type") in (None, "text"):
         return {}
-    name = dialect_of(upstream.kind).raw_schema or _untakable("response_format", upstream)
+    name = upstream.dialect.raw_schema or _unsupported("response_format", upstream)
     if name == "response_format":
-        return {name: asked}
-    inner = asked.get("json_schema")
-    schema = inner.get("schema") if isinstance(inner, Mapping) else None
+        return {name: response_format}
+    json_schema = response_format.get("json_schema")
+    schema = json_schema.get("schema") if isinstance(json_schema, Mapping) else None
     return {name: schema or {"type": "object"}}
 
 
-def _room(model_info: ModelInfo, prompt: str) -> int:
-    """Tokens for an answer of which no length was asked: servers' own default is sixteen."""
-    window = model_info.context_window or 2048
-    used = estimates.estimate(prompt, model_info.tokenizer) * 6 // 5
-    return max(64, min(model_info.max_output or 1024, window - used))
-
-
 def _wire_message(message: Message) -> dict[str, object]:
-    found: dict[str, object] = {"role": message.role, "content": message.content}
+    wire: dict[str, object] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        found["tool_calls"] = write_tool_calls(message.tool_calls)
+        wire["tool_calls"] = write_tool_calls(message.tool_calls)
     if message.tool_call_id:
-        found["tool_call_id"] = message.tool_call_id
-    return found
+        wire["tool_call_id"] = message.tool_call_id
+    return wire
+
+
+def _unsupported(name: str, upstream: Upstream) -> NoReturn:
+    server = upstream.kind or "a server of an unknown kind"
+    text = f"The parameter {name} cannot be passed on: behind this gateway stands {server}."
+    raise UnsupportedByUpstream(400, "InvalidParameter", text)

@@ -1,26 +1,23 @@
-"""From what an OpenAI-compatible server says to deltas and the vendor's refusals. No I/O.
+"""From an OpenAI-compatible server's answer to deltas. No I/O.
 
-Servers differ, lie and break: whatever is not of the form raises; an answer is never made up,
-cut short or empty for want of one.
+Servers differ, lie and break: whatever does not have the known form raises; an answer is never
+invented, cut short or empty because something was missing.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from http import HTTPStatus
-
-from pydantic_core import to_json
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
+from dashscope_oss.gateway.api_error import BROKEN_OFF, APIError
+from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, error_in_answer
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.tools import read_tool_call
 
-# Reasons of servers -> the service's. Any other is no regular end.
-_FINISH = {
+# The servers' finish reasons -> the service's. Any other is no regular end.
+_FINISH_REASONS = {
     "stop": "stop",
     "eos": "stop",
     "eos_token": "stop",
@@ -29,270 +26,214 @@ _FINISH = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
 }
-_TOO_LONG = re.compile(
-    r"context (?:length|size|window)|maximum context|longer than the model", re.IGNORECASE
-)
-_LIMIT = re.compile(
-    r"(?:maximum context length(?: is| of)?|model's context length|available context size)"
-    r"\D{0,20}(\d+)",
-    re.IGNORECASE,
-)
-_BLOCKED = (
-    "DataInspectionFailed",
-    "Output data may contain inappropriate content.",
-)
-UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
-_SHOWN = 500
-# Characters of an answer, and what a piece of it counts at least: none that is meant is so long,
-# and one without end would fill the memory.
-_MOST = 20_000_000
-_LEAST = 10
-_MOST_COUNT = 2**53
+_BLOCKED = (400, "DataInspectionFailed", "Output data may contain inappropriate content.")
+# No real answer is so long, and one without end would fill the memory. A piece counts as ten
+# characters at least.
+_MAX_ANSWER_CHARACTERS = 20_000_000
+_MIN_PIECE_CHARACTERS = 10
+_MAX_COUNT = 2**53  # what a double holds exactly: metrics count in doubles
 
 
-class AnswerReader:
-    """Turns an OpenAI-compatible answer's objects into deltas; a stream has many, else one.
+class UpstreamResponseReader:
+    """Turns the objects of one answer into deltas; a stream has many objects, a reply has one.
 
     Args:
-        limit: tokens that the weights take, if the gateway knows.
+        context: tokens that the weights take, if the gateway knows.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
-        self._reason: str | None = None
+    def __init__(self, context: int | None = None) -> None:
+        self._context = context
+        self._finish_reason: str | None = None
         self._usage: Usage | None = None
-        self._calls = _CallNumbers()
-        self._size = 0
+        self._tool_calls = _ToolCallNumbers()
+        self._characters = 0
 
     def push(self, data: bytes) -> Delta | None:
         """Return what the next object adds; ``None`` if that is nothing.
 
         Raises:
-            APIError: if it reports an error, or cannot be read.
+            APIError: if the object reports an error, or cannot be read.
         """
         try:
-            found = read_json_object(data)
+            event = read_json_object(data)
         except ProtocolError as error:
             raise APIError(*UNREADABLE) from error
-        if found.get("error") or found.get("object") == "error":
-            raise _failure(found, self._limit)
-        self._usage = usage_in(found) or self._usage
-        return self._choice(found.get("choices"))
+        if event.get("error") or event.get("object") == "error":
+            raise error_in_answer(event, self._context)
+        self._usage = read_usage(event) or self._usage
+        return self._read_choices(event.get("choices"))
 
-    def end(self) -> Delta:
-        """Return the last delta; an answer without a finish reason was cut off."""
-        if self._reason is None:
-            raise APIError(500, "InternalError", "The engine broke off its answer.")
-        if self._reason == "content_filter":
-            raise APIError(400, *_BLOCKED)
-        reason = _FINISH.get(self._reason)
-        if reason is None:
-            raise APIError(500, "InternalError", f"The engine ended with {self._reason:.50}.")
-        if reason == "stop" and self._calls.count:
-            reason = "tool_calls"  # vLLM ends a forced call with "stop"
-        return Delta(finish_reason=reason, usage=self._usage, last=True)
+    def finish(self) -> Delta:
+        """Return the last delta.
 
-    def _choice(self, choices: object) -> Delta | None:
+        Raises:
+            APIError: if the answer had no finish reason, or an irregular one.
+        """
+        if self._finish_reason is None:
+            raise APIError(*BROKEN_OFF)
+        if self._finish_reason == "content_filter":
+            raise APIError(*_BLOCKED)
+        finish_reason = _FINISH_REASONS.get(self._finish_reason)
+        if finish_reason is None:
+            message = f"The engine ended with {self._finish_reason:.50}."
+            raise APIError(500, "InternalError", message)
+        if finish_reason == "stop" and self._tool_calls.count:
+            finish_reason = "tool_calls"  # vLLM ends a forced call with "stop"
+        return Delta(finish_reason=finish_reason, usage=self._usage, last=True)
+
+    def _read_choices(self, choices: object) -> Delta | None:
         if not choices:
             return None
         if not isinstance(choices, list) or not isinstance(choices[0], Mapping):
             raise APIError(*UNREADABLE)
         choice = choices[0]
-        reason = choice.get("finish_reason")
-        self._reason = reason if isinstance(reason, str) and reason else self._reason
-        holder = choice.get("delta") or choice.get("message") or choice
-        if not isinstance(holder, Mapping):
+        finish_reason = choice.get("finish_reason")
+        if isinstance(finish_reason, str) and finish_reason:
+            self._finish_reason = finish_reason
+        message = choice.get("delta") or choice.get("message") or choice
+        if not isinstance(message, Mapping):
             raise APIError(*UNREADABLE)
-        return self._delta(holder)
+        return self._read_message(message)
 
-    def _delta(self, holder: Mapping[str, object]) -> Delta | None:
-        found = Delta(
-            text=_text(holder.get("content") or holder.get("text")),
-            reasoning=_text(holder.get("reasoning_content") or holder.get("reasoning")),
-            tool_calls=self._calls.numbered(holder.get("tool_calls")),
+    def _read_message(self, message: Mapping[str, object]) -> Delta | None:
+        delta = Delta(
+            text=_read_text(message.get("content") or message.get("text")),
+            reasoning=_read_text(message.get("reasoning_content") or message.get("reasoning")),
+            tool_calls=self._tool_calls.read(message.get("tool_calls")),
             usage=self._usage,
         )
-        if not (found.text or found.reasoning or found.tool_calls):
+        if not (delta.text or delta.reasoning or delta.tool_calls):
             return None
-        self._size += _LEAST + len(found.text) + len(found.reasoning)
-        self._size += sum(len(call.name) + len(call.arguments) for call in found.tool_calls)
-        if self._size > _MOST:
+        self._check_length(delta)
+        return delta
+
+    def _check_length(self, delta: Delta) -> None:
+        self._characters += _MIN_PIECE_CHARACTERS + len(delta.text) + len(delta.reasoning)
+        self._characters += sum(len(call.name) + len(call.arguments) for call in delta.tool_calls)
+        if self._characters > _MAX_ANSWER_CHARACTERS:
             raise APIError(500, "InternalError", "The engine's answer does not end.")
-        return found
 
 
-class _CallNumbers:
-    """Gives calls of tools numbers of their own.
+class _ToolCallNumbers:
+    """Numbers the tool calls of an answer in order of appearance.
 
-    Some servers number parallel calls all alike (Ollama), some not at all: a new id is a new
-    call; a piece without an id, or with the same one, goes on with the last of its number.
+    Some servers give parallel calls the same index (Ollama), some give none. So a new id is a new
+    call; a piece without an id, or with the id of the last piece of its index, continues a call.
+
+    Attributes:
+        count: calls so far.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self._last: dict[object, tuple[str, int]] = {}
+        # The server's index -> id and number of the last call with that index.
+        self._last_calls: dict[int | None, tuple[str, int]] = {}
 
-    def numbered(self, calls: object) -> tuple[ToolCall, ...]:
-        if not calls:
+    def read(self, tool_calls: object) -> tuple[ToolCall, ...]:
+        """Return the pieces of calls in ``tool_calls``, each with its call's number."""
+        if not tool_calls:
             return ()
-        if not isinstance(calls, list):
+        if not isinstance(tool_calls, list):
             raise APIError(*UNREADABLE)
-        return tuple(map(self._numbered, calls))
+        return tuple(map(self._read_call, tool_calls))
 
-    def _numbered(self, call: object) -> ToolCall:
+    def _read_call(self, call: object) -> ToolCall:
         function = (call.get("function") or {}) if isinstance(call, Mapping) else None
         if not isinstance(call, Mapping) or not isinstance(function, Mapping):
             raise APIError(*UNREADABLE)
-        piece = read_tool_call(call, _text)
-        return replace(piece, index=self._number(piece.index, piece.id, piece.name))
+        piece = read_tool_call(call, _read_text)
+        return replace(piece, index=self._number_of(piece))
 
-    def _number(self, key: int | None, id: str, name: str) -> int:
-        last = self._last.get(key)
-        goes_on = last is not None and (id == last[0] if id else not name or key is not None)
-        if last is None or not goes_on:
-            last = self._last[key] = (id, self.count)
+    def _number_of(self, piece: ToolCall) -> int:
+        last_call = self._last_calls.get(piece.index)
+        if last_call is None or not _continues(last_call[0], piece):
+            last_call = self._last_calls[piece.index] = (piece.id, self.count)
             self.count += 1
-        return last[1]
+        return last_call[1]
 
 
-def usage_in(data: Mapping[str, object]) -> Usage | None:
-    """Return the counts so far: the server's usage, or llama.cpp's timings while it writes."""
-    usage, timings = data.get("usage"), data.get("timings")
+def _continues(last_id: str, piece: ToolCall) -> bool:
+    """Return whether a piece continues the last call of its index."""
+    if piece.id:
+        return piece.id == last_id
+    return not piece.name or piece.index is not None
+
+
+def read_usage(event: Mapping[str, object]) -> Usage | None:
+    """Return the token counts so far: the server's usage, or llama.cpp's running timings."""
+    usage, timings = event.get("usage"), event.get("timings")
     if isinstance(usage, Mapping):
-        given, made = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        # SGLang counts thoughts beside the rest, others below it.
-        thought = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-        cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
-        thought = _count(usage.get("reasoning_tokens")) or None if thought is None else thought
-    elif isinstance(timings, Mapping):
-        fresh, cached = _count(timings.get("prompt_n")), _count(timings.get("cache_n"))
-        given = None if fresh is None else fresh + (cached or 0)
-        made, thought = _count(timings.get("predicted_n")), None
-    else:
-        return None
-    if given is None or made is None:
+        return _read_usage(usage)
+    if isinstance(timings, Mapping):
+        return _read_timings(timings)
+    return None
+
+
+def _read_usage(usage: Mapping[str, object]) -> Usage | None:
+    reasoning_tokens = _read_detail(usage, "completion_tokens_details", "reasoning_tokens")
+    if reasoning_tokens is None:
+        # SGLang counts them beside the other numbers, and says 0 where there were none.
+        reasoning_tokens = _read_count(usage.get("reasoning_tokens")) or None
+    return _to_usage(
+        _read_count(usage.get("prompt_tokens")),
+        _read_count(usage.get("completion_tokens")),
+        _read_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens,
+    )
+
+
+def _read_timings(timings: Mapping[str, object]) -> Usage | None:
+    new_tokens, cached_tokens = (
+        _read_count(timings.get("prompt_n")),
+        _read_count(timings.get("cache_n")),
+    )
+    input_tokens = None if new_tokens is None else new_tokens + (cached_tokens or 0)
+    return _to_usage(input_tokens, _read_count(timings.get("predicted_n")), cached_tokens, None)
+
+
+def _to_usage(
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cached_tokens: int | None,
+    reasoning_tokens: int | None,
+) -> Usage | None:
+    if input_tokens is None or output_tokens is None:
         return None
     return Usage(
-        input_tokens=given,
-        output_tokens=made,
-        total_tokens=given + made,
-        cached_tokens=cached,
-        reasoning_tokens=thought,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+        cached_tokens=cached_tokens,
+        reasoning_tokens=reasoning_tokens,
     )
 
 
-def refusal_for(status: int, body: bytes, limit: int | None = None) -> APIError:
-    """Return the vendor's refusal for an error of the server.
-
-    Args:
-        limit: tokens that the weights take, if the gateway knows.
-    """
-    text = words_of(body)
-    refusal = _refusal(status, text, limit)
-    refusal.cause = f"HTTP {status}: {text}"
-    return refusal
+def _read_detail(usage: Mapping[str, object], table: str, name: str) -> int | None:
+    details = usage.get(table)
+    return _read_count(details.get(name)) if isinstance(details, Mapping) else None
 
 
-def _refusal(status: int, text: str, limit: int | None) -> APIError:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        said = "Requests rate limit exceeded, try again later."
-        return APIError(429, "Throttling.RateQuota", said)
-    if status in (502, 503, 504):
-        return APIError(*UNAVAILABLE)
-    if status == HTTPStatus.NOT_FOUND:
-        return APIError(404, "ModelNotFound", "Model can not be found.")
-    if status in (400, 413, 422):
-        return _bad_request(text, limit)
-    return APIError(500, "InternalError", "The engine behind this gateway failed.")
+def _read_count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MAX_COUNT else None
 
 
-def words_of(body: bytes) -> str:
-    """Return what an error's body says, in one line, in whatever form servers put it; never HTML.
-
-    Known: ``{"error": {"message"}}`` (vLLM, llama.cpp, Ollama, OpenAI), ``{"error": "text"}``
-    (Ollama's own API), ``{"message"}`` (SGLang, older vLLM), ``{"detail"}`` (FastAPI), each also
-    inside a list.
-    """
-    from json import loads  # noqa: PLC0415 - only an error needs it
-
+def listed_model_ids(body: bytes) -> set[str]:
+    """Return the models that a server lists at ``/models``; none if the body is no such list."""
     try:
-        found = _words(loads(body))
-    except (ValueError, RecursionError):
-        found = body.decode("utf-8", "replace").strip()
-        found = "" if found.startswith("<") else found
-    return one_line(found) or "it said nothing"
-
-
-def one_line(text: str) -> str:
-    """Return what a server said, which may repeat a caller's text, as it can stand in a log.
-
-    No line break, no control character and no lone surrogate is left.
-    """
-    shown = "".join(sign if sign.isprintable() else " " for sign in text[:_SHOWN])
-    return " ".join(shown.split())
-
-
-def ids_in(listed: bytes) -> set[str]:
-    """Return the models that a server lists at ``/models``; none if it is no such list."""
-    try:
-        models = read_json_object(listed).get("data")
+        models = read_json_object(body).get("data")
     except ProtocolError:
         return set()
-    ids = (
-        m.get("id") for m in (models if isinstance(models, list) else ()) if isinstance(m, Mapping)
-    )
+    if not isinstance(models, list):
+        return set()
+    ids = (model.get("id") for model in models if isinstance(model, Mapping))
     return {id for id in ids if isinstance(id, str)}
 
 
-def _words(data: object) -> str:
-    if isinstance(data, list):
-        return "; ".join(filter(None, map(_words, data)))
-    if not isinstance(data, Mapping):
-        return data if isinstance(data, str) else ""
-    for name in ("error", "message", "detail", "msg", "errors"):
-        if said := _words(data.get(name)):
-            return said
-    return ""
-
-
-def _bad_request(text: str, limit: int | None) -> APIError:
-    if not _TOO_LONG.search(text):
-        said = f"<400> InternalError.Algo.InvalidParameter: {text}"
-    elif limit is not None:
-        said = f"Range of input length should be [1, {limit}], the stand-in's limit"
-    else:
-        number = _LIMIT.search(text)
-        what = "max_tokens" if "max_tokens" in text and "too large" in text else "input length"
-        most = f"{number[1]}]" if number else f"N]. {text}"
-        said = f"Range of {what} should be [1, {most}"
-    return APIError(400, "InvalidParameter", said)
-
-
-def _failure(data: Mapping[str, object], limit: int | None) -> APIError:
-    """An error inside an answer that began with a good status; its own code counts if it is one."""
-    inner = data.get("error")
-    code = (inner if isinstance(inner, Mapping) else data).get("code")
-    if isinstance(code, int) and code in (400, 413, 422, 429, 503):
-        return refusal_for(code, to_json(data), limit)
-    said = "The engine failed while it answered."
-    return APIError(500, "InternalError.Algo", said, cause=words_of(to_json(data)))
-
-
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list):
-        parts = [part.get("text") if isinstance(part, Mapping) else None for part in value]
-        if all(isinstance(part, str) for part in parts):
-            return "".join(map(str, parts))
+        texts = [part.get("text") if isinstance(part, Mapping) else None for part in value]
+        if all(isinstance(text, str) for text in texts):
+            return "".join(map(str, texts))
     raise APIError(*UNREADABLE)
-
-
-def _detail(usage: Mapping[str, object], table: str, name: str) -> int | None:
-    inner = usage.get(table)
-    return _count(inner.get(name)) if isinstance(inner, Mapping) else None
-
-
-def _count(value: object) -> int | None:
-    # Not more than a double holds: metrics count in doubles.
-    return value if type(value) is int and 0 <= value <= _MOST_COUNT else None

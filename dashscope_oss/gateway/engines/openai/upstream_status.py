@@ -1,0 +1,111 @@
+"""What is known of an upstream: its requests, its failures, and whether it is healthy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
+from dashscope_oss.gateway.engines.openai.upstream import Upstream
+from dashscope_oss.gateway.engines.openai.upstream_error import (
+    base_url_hint,
+    is_servers_fault,
+    one_line,
+)
+
+_log = logging.getLogger("dashscope_oss.gateway")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamState:
+    """What is known of an upstream at one moment.
+
+    Attributes:
+        name: its name in the configuration.
+        url: its base URL; it holds no key.
+        kind: which server it is, if the configuration says so.
+        healthy: whether its last health check or call went well; ``None`` before the first.
+        last_error: what failed in the last health check or call; "" if nothing.
+        under_way: requests that it is answering now.
+        calls: requests that were sent to it so far.
+        failures: those of them that failed through its fault.
+    """
+
+    name: str
+    url: str
+    kind: str | None = None
+    healthy: bool | None = None
+    last_error: str = ""
+    under_way: int = 0
+    calls: int = 0
+    failures: int = 0
+
+
+class UpstreamStatus:
+    """Keeps count of an upstream's requests and of its health.
+
+    Attributes:
+        healthy: whether it can be used; ``None`` before its first health check or call.
+        under_way: requests that it is answering now.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.healthy: bool | None = None
+        self.under_way = 0
+        self._upstream = upstream
+        self._calls = 0
+        self._failures = 0
+        self._check_error = ""
+        self._call_error = ""
+
+    def state(self) -> UpstreamState:
+        """Return what is known now."""
+        return UpstreamState(
+            name=self._upstream.name,
+            url=self._upstream.url,
+            kind=self._upstream.kind,
+            healthy=self.healthy,
+            last_error=self._check_error or self._call_error,
+            under_way=self.under_way,
+            calls=self._calls,
+            failures=self._failures,
+        )
+
+    def record_check(self, error: str) -> None:
+        """Keep the result of a health check ("" if it passed); log it if that is a change."""
+        was_healthy = self.healthy is not False  # what was never checked is taken to be healthy
+        self.healthy, self._check_error = not error, error
+        if self.healthy is not was_healthy:
+            result = f"down: {error}" if error else "up"
+            _log.warning("%s at %s is %s", self._upstream.name, self._upstream.url, result)
+
+    @contextmanager
+    def track_call(self) -> Iterator[None]:
+        """Count one call; keep and log its error.
+
+        An upstream that could not be reached is down until its next health check.
+        """
+        self.under_way += 1
+        self._calls += 1
+        try:
+            yield
+            self._call_error = ""
+        except APIError as error:
+            self._record_failure(error)
+            raise
+        finally:
+            self.under_way -= 1
+
+    def _record_failure(self, error: APIError) -> None:
+        upstream = self._upstream
+        text = one_line(error.cause) or one_line(error.message) + base_url_hint(upstream.url)
+        level = logging.INFO  # the caller's own fault, and the caller is told
+        if is_servers_fault(error):
+            level = logging.ERROR
+            self._failures += 1
+            self._call_error = text
+        _log.log(level, "a call failed at %s, %s: %s", upstream.name, upstream.url, text)
+        if upstream.health_check is not None and error.status == UNAVAILABLE[0]:
+            self.healthy = False
