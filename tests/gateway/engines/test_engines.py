@@ -346,7 +346,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
     """--gguf must name a GGUF file that exists."""
     (tmp_path / "model.gguf").write_bytes(b"zip?")
 
-    with pytest.raises(ConfigurationError, match="no GGUF file"):
+    with pytest.raises(ConfigurationError, match="not a GGUF file"):
         weights.check_gguf(tmp_path / "model.gguf")
     with pytest.raises(ConfigurationError, match="No such file"):
         weights.check_gguf(tmp_path / "missing.gguf")
