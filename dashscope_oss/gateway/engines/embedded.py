@@ -24,6 +24,7 @@ from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.messages import Delta, Message, ToolCall
 from dashscope_oss.protocol.streaming.deltas import join_deltas
+from dashscope_oss.protocol.tools import function_name
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 
@@ -138,13 +139,12 @@ class EmbeddedEngine(OpenAIEngine):
 
 def _request_for_arguments(request: EngineRequest) -> tuple[str, EngineRequest]:
     """Return the function that must be called, and a request for its arguments as JSON."""
-    choice, tools = request.parameters.get("tool_choice"), request.parameters["tools"]
-    name = choice["function"]["name"] if isinstance(choice, dict) else None
-    functions = [tool.get("function", {}) for tool in tools] if isinstance(tools, list) else []
-    function = next((function for function in functions if function.get("name") == name), None)
-    if name is None or function is None:
+    name, tools = function_name(request.parameters.get("tool_choice")), request.parameters["tools"]
+    candidates = tools if isinstance(tools, list) else []
+    tool = next((tool for tool in candidates if function_name(tool) == name), None)
+    if name is None or tool is None:
         invalid(_NO_FREE_CHOICE)
-    schema = {"name": name, "schema": function.get("parameters") or {"type": "object"}}
+    schema = {"name": name, "schema": tool["function"].get("parameters") or {"type": "object"}}
     parameters = {k: v for k, v in request.parameters.items() if not k.startswith("tool")}
     parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
     return name, replace(request, parameters=parameters)
