@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
@@ -14,7 +13,7 @@ from dashscope_oss.gateway.api_error import BROKEN_OFF, UNAVAILABLE, APIError
 from dashscope_oss.gateway.engines.openai.response_body import read_body
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, describe
-from dashscope_oss.transport.connections import trusted_tls
+from dashscope_oss.transport.connections import no_cookies, trusted_tls
 from dashscope_oss.transport.endpoint import checked_url
 
 _STALLED = (500, "RequestTimeOut", "Request timed out, try again later.")
@@ -59,7 +58,7 @@ class UpstreamClient:
             trust_env=False,
             # No cookie is kept: a balancer in front of several servers would use it to send all
             # callers to the same one.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            cookies=no_cookies(),
         )
 
     async def aclose(self) -> None:
