@@ -81,7 +81,7 @@ def _upstream(arguments: argparse.Namespace, api_key: str | None) -> Upstream:
         names=names,
         default=arguments.default_model,
         api=arguments.api or "auto",
-        health=HealthCheck(),
+        health_check=HealthCheck(),
     )
 
 
