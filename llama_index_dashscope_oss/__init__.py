@@ -1,4 +1,9 @@
-"""DashScope's open-weight language models in LlamaIndex: :class:`DashScopeOSS`."""
+"""DashScope's open-weight language models in LlamaIndex: :class:`DashScopeOSS`.
+
+Users import what ``__all__`` names. Of the folders, from the ground up: ``_tokens`` counts,
+``_convert`` translates values, ``_settings`` is what can be set, ``_calls`` makes and guards calls,
+``_predict`` adds objects and tools, and ``base`` is the class.
+"""
 
 try:
     import llama_index.core  # noqa: F401  (asked for by name, so that the advice fits)
@@ -7,8 +12,8 @@ except ImportError as error:
         'llama_index_dashscope_oss needs LlamaIndex: pip install "dashscope-oss[llama-index]"'
     ) from error
 
-from llama_index_dashscope_oss._rate_limiter import RateLimits
-from llama_index_dashscope_oss._tokens import TokenEstimator, use_tokenizer
-from llama_index_dashscope_oss.base import DashScopeOSS
+from llama_index_dashscope_oss._calls.rate_limiter import RateLimits
+from llama_index_dashscope_oss._tokens.estimator import TokenEstimator
+from llama_index_dashscope_oss.base import DashScopeOSS, use_tokenizer
 
 __all__ = ["DashScopeOSS", "RateLimits", "TokenEstimator", "use_tokenizer"]

@@ -16,7 +16,8 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer
 from dashscope_oss.tokens import estimates
-from llama_index_dashscope_oss import DashScopeOSS, TokenEstimator, _context_window
+from llama_index_dashscope_oss import DashScopeOSS, TokenEstimator
+from llama_index_dashscope_oss._tokens import context_window
 
 LOCAL = "http://127.0.0.1:9/api/v1"
 SMALL = "ziya-llama-13b-v1"
@@ -25,7 +26,7 @@ REPORTS = "baichuan2-7b-chat-v1"
 
 @pytest.fixture(autouse=True)
 def _nobody_warned(monkeypatch):
-    monkeypatch.setattr(_context_window, "_warned", set())
+    monkeypatch.setattr(context_window, "_warned", set())
 
 
 @pytest.mark.parametrize("model_info", all_models(), ids=lambda model_info: model_info.id)

@@ -25,7 +25,9 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Answer, Fault
-from llama_index_dashscope_oss import DashScopeOSS, _convert
+from llama_index_dashscope_oss import DashScopeOSS
+from llama_index_dashscope_oss._convert.responses import chat_response
+from llama_index_dashscope_oss._convert.streaming import ato_responses
 from tests.faults.server import SSE_HEAD, WAIT, Endless, RawServer, UntilGone, chunk, message_frame
 
 EXPIRED = Fault(401, "InvalidApiKey", "Invalid API-key provided.")
@@ -200,10 +202,10 @@ async def test_leaving_a_stream_closes_it_at_once():
             closed.append(True)
 
     kept = deltas()
-    stream = _convert.astreamed(
+    stream = ato_responses(
         chat_request(find_model("deepseek-v4-pro"), [Message("user", "hi")]),
         kept,
-        _convert.chat_response,
+        chat_response,
     )
     assert (await anext(stream)).delta == "a"
     await stream.aclose()

@@ -31,17 +31,15 @@ from pydantic import BaseModel, SecretStr
 
 from dashscope_oss import (
     ConfigurationError,
-    Message,
     ToolCall,
     UnknownModelWarning,
     UnsupportedInputError,
     Usage,
     all_models,
-    chat_request,
     find_model,
 )
 from dashscope_oss.gateway import Answer
-from llama_index_dashscope_oss import DashScopeOSS, _rate_limiter
+from llama_index_dashscope_oss import DashScopeOSS
 
 MODELS = (
     "llama3-8b-instruct",
@@ -655,9 +653,3 @@ def test_a_familys_template_is_there_for_one_question_too():
     """Row 27 of LlamaIndex: what reads ``completion_to_prompt`` gets the model's own form."""
     llm = DashScopeOSS(model="ziya-llama-13b-v1", base_url=LOCAL)
     assert llm.completion_to_prompt("hi") == "<human>:hi\n<bot>:"
-
-
-def test_a_total_that_nobody_said_is_the_sum_of_what_was_said():
-    """Row 40 of LlamaIndex: a limit of tokens counts both sides."""
-    request = chat_request(find_model("llama3-8b-instruct"), [Message("user", "hi")])
-    assert _rate_limiter._taken(request, Usage(30, 12, None), "") == 42

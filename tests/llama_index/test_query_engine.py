@@ -18,6 +18,7 @@ from dashscope_oss import (
     UnreadableAnswerError,
     UnsupportedInputError,
     Usage,
+    find_model,
 )
 from dashscope_oss.gateway import Answer
 
@@ -78,7 +79,7 @@ def test_a_query_engine_answers(make, run, counter, model, build, way):
     sent = str(make.body["input"])
     assert "Ada Finch" in sent
     assert "Who lights the lamp?" in sent
-    if llm._record().reports_usage:
+    if find_model(model).reports_usage:
         assert counter.prompt_llm_token_count == 321
     assert len(counter.llm_token_counts) == 1
 

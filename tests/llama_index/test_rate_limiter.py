@@ -9,7 +9,8 @@ from llama_index.core.llms import ChatMessage
 from dashscope_oss import ConfigurationError, Usage
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.tokens import estimates
-from llama_index_dashscope_oss import DashScopeOSS, RateLimits, _rate_limiter
+from llama_index_dashscope_oss import DashScopeOSS, RateLimits
+from llama_index_dashscope_oss._calls import rate_limiter
 
 LOCAL = "http://127.0.0.1:9/api/v1"
 MODEL = "llama3-8b-instruct"
@@ -40,12 +41,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_rate_limiter, "time", clock)
+    monkeypatch.setattr(rate_limiter, "time", clock)
 
     class Asyncio:
         sleep = staticmethod(clock.asleep)
 
-    monkeypatch.setattr(_rate_limiter, "asyncio", Asyncio)
+    monkeypatch.setattr(rate_limiter, "asyncio", Asyncio)
     return clock
 
 

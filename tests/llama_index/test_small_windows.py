@@ -119,7 +119,7 @@ def test_rag_never_sends_more_than_a_model_takes(make, counting, model, mode, la
     counting(llm)
     engine = many(language).as_query_engine(llm=llm, similarity_top_k=top_k, response_mode=mode)
     assert str(engine.query(QUESTIONS[language])).strip()
-    assert longest(make.requests) <= llm._record().input_limit
+    assert longest(make.requests) <= find_model(model).input_limit
 
 
 def many(language: str) -> VectorStoreIndex:
@@ -182,7 +182,7 @@ def test_twenty_chinese_turns_fit(make, counting, model, mode):
     engine = chat_engine(llm, mode, 3)
     for turn in range(20):
         assert str(engine.chat(said_on(turn)))
-    assert longest(make.requests) <= llm._record().input_limit
+    assert longest(make.requests) <= find_model(model).input_limit
 
 
 def chat_engine(llm: DashScopeOSS, mode: str, top_k: int, memory=None):

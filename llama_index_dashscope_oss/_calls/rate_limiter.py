@@ -30,9 +30,9 @@ class RateLimits:
         llm = DashScopeOSS(model="kimi-k2.5", rate_limiter=RateLimits.of("kimi-k2.5"))
 
     Limits are an account's: share one object between all models of the same id. A call waits
-    until the one before has had its share of the minute in requests, and in the tokens that calls
-    took. Tokens of a question are counted by estimate when it is sent, and by the service's own
-    number when the answer is complete. Works in threads and in any number of event loops.
+    until its predecessor's share of the minute has passed, in requests and in tokens. Tokens of a
+    question are counted by estimate when it is sent, and by the service's own number when the
+    answer is complete. Works in threads and in any number of event loops.
 
     Attributes:
         requests_per_minute: ``None`` is no limit.
@@ -48,15 +48,18 @@ class RateLimits:
     def __post_init__(self) -> None:
         """Refuse limits under which nothing could ever be sent."""
         for name in ("requests_per_minute", "tokens_per_minute"):
-            given = getattr(self, name)
-            if given is not None and given <= 0:
-                raise ConfigurationError(f"{name} must be above 0, not {given}")
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise ConfigurationError(
+                    f"{name} is {limit}, so no call could ever be sent; give a number above 0, or "
+                    "None for no limit"
+                )
 
     @classmethod
     def of(cls, model: str) -> Self:
         """Return the limits that the vendor's page of 2026-02-24 states for ``model``.
 
-        Yours may differ: the console shows them. A gateway has none.
+        Those of your account may differ: the console shows them. A gateway has none.
 
         Raises:
             ConfigurationError: if the page states none.
@@ -107,69 +110,63 @@ class RateLimits:
             self._token_at = free_at + num_tokens * _MINUTE / self.tokens_per_minute
 
 
-def announced(limiter: object, request: Request) -> Request:
-    """Return ``request``, its input counted by a limiter of this kind."""
-    if isinstance(limiter, RateLimits):
-        limiter.charge(_asked(request))
-    return request
+def charge_input(limits: RateLimits | None, request: Request) -> None:
+    """Count the tokens of a request, by estimate, when it is sent."""
+    if limits:
+        limits.charge(_input_estimate(request))
 
 
-def settled(limiter: object, request: Request, reply: Reply) -> Reply:
-    """Return ``reply``, what it took told to a limiter of this kind."""
-    if isinstance(limiter, RateLimits):
-        _settle(limiter, request, reply.usage, reply.text)
-    return reply
+def charge_answer(limits: RateLimits | None, request: Request, reply: Reply) -> None:
+    """Count what a whole answer took, by the service's own number in place of the estimate."""
+    if limits:
+        _charge_total(limits, request, reply.usage, reply.text)
 
 
-def watched(
-    limiter: object, request: Request, deltas: Generator[Delta, None, None]
+def charge_stream(
+    limits: RateLimits | None, request: Request, deltas: Generator[Delta, None, None]
 ) -> Generator[Delta, None, None]:
-    """Return ``deltas``, the last of which tells a limiter of this kind what the answer took."""
-    return _watched(limiter, request, deltas) if isinstance(limiter, RateLimits) else deltas
+    """Return ``deltas``; when the last one comes, what the answer took is counted."""
+    return _charged(limits, request, deltas) if limits else deltas
 
 
-def awatched(
-    limiter: object, request: Request, deltas: AsyncGenerator[Delta, None]
+def acharge_stream(
+    limits: RateLimits | None, request: Request, deltas: AsyncGenerator[Delta, None]
 ) -> AsyncGenerator[Delta, None]:
-    """Return ``deltas``; see :func:`watched`."""
-    return _awatched(limiter, request, deltas) if isinstance(limiter, RateLimits) else deltas
+    """Return ``deltas``; see :func:`charge_stream`."""
+    return _acharged(limits, request, deltas) if limits else deltas
 
 
-def _watched(
-    limiter: RateLimits, request: Request, deltas: Generator[Delta, None, None]
+def _charged(
+    limits: RateLimits, request: Request, deltas: Generator[Delta, None, None]
 ) -> Generator[Delta, None, None]:
-    said: list[str] = []
+    texts: list[str] = []
     with closing(deltas):
         for delta in deltas:
-            said.append(delta.text)
+            texts.append(delta.text)
             if delta.last:
-                _settle(limiter, request, delta.usage, "".join(said))
+                _charge_total(limits, request, delta.usage, "".join(texts))
             yield delta
 
 
-async def _awatched(
-    limiter: RateLimits, request: Request, deltas: AsyncGenerator[Delta, None]
+async def _acharged(
+    limits: RateLimits, request: Request, deltas: AsyncGenerator[Delta, None]
 ) -> AsyncGenerator[Delta, None]:
-    said: list[str] = []
+    texts: list[str] = []
     async with aclosing(deltas):
         async for delta in deltas:
-            said.append(delta.text)
+            texts.append(delta.text)
             if delta.last:
-                _settle(limiter, request, delta.usage, "".join(said))
+                _charge_total(limits, request, delta.usage, "".join(texts))
             yield delta
 
 
-def _settle(limiter: RateLimits, request: Request, usage: Usage | None, said: str) -> None:
-    limiter.charge(_taken(request, usage, said) - _asked(request))
+def _charge_total(limits: RateLimits, request: Request, usage: Usage | None, answer: str) -> None:
+    estimate = _input_estimate(request)
+    total = usage.total_tokens if usage else None
+    if total is None:
+        total = estimate + estimates.estimate(answer, request.model_info.tokenizer)
+    limits.charge(total - estimate)
 
 
-def _asked(request: Request) -> int:
+def _input_estimate(request: Request) -> int:
     return estimates.estimate(request.text, request.model_info.tokenizer)
-
-
-def _taken(request: Request, usage: Usage | None, said: str) -> int:
-    if usage and usage.total_tokens is not None:
-        return usage.total_tokens
-    if usage and usage.input_tokens is not None and usage.output_tokens is not None:
-        return usage.input_tokens + usage.output_tokens
-    return _asked(request) + estimates.estimate(said, request.model_info.tokenizer)

@@ -1,7 +1,7 @@
 """``predict_and_call`` for models without tools: one step of ReAct, in words.
 
-LlamaIndex's own gives its ReAct agent no formatter, which that refuses, and hands out what failed
-as if it were the answer.
+LlamaIndex's own method fails for such a model: it gives its ReAct agent no formatter, and returns
+the failure as if it were the answer.
 """
 # ruff: noqa: ANN401, FBT002 (the signatures are LlamaIndex's own)
 
@@ -23,6 +23,7 @@ from llama_index.core.tools import BaseTool, ToolOutput
 from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
 
 from dashscope_oss import UnreadableAnswerError
+from llama_index_dashscope_oss._convert.messages import with_user_message
 
 # What callers may pass for LlamaIndex's agent, and for a model with tools.
 _OF_AGENT = ("react_chat_formatter", "output_parser", "memory", "tool_retriever")
@@ -63,12 +64,13 @@ class ReActLLM(FunctionCallingLLM):
                 error_on_tool_error,
                 **_without(kwargs, _OF_AGENT),
             )
-        step = _Step.of(self.metadata.model_name, tools, kwargs)
-        found = step.read(self.chat(step.question(user_msg, chat_history), **step.options))
-        if isinstance(found, AgentChatResponse):
-            return found
-        output = call_tool_with_selection(found, tools, verbose=verbose)
-        return _answer(output, error_on_tool_error=error_on_tool_error)
+        step = _ReActStep.of(self.metadata.model_name, tools, kwargs)
+        response = self.chat(step.question(user_msg, chat_history), **step.options)
+        action = step.read(response)
+        if isinstance(action, AgentChatResponse):
+            return action
+        output = call_tool_with_selection(action, tools, verbose=verbose)
+        return _tool_response(output, error_on_tool_error=error_on_tool_error)
 
     async def apredict_and_call(
         self,
@@ -93,17 +95,26 @@ class ReActLLM(FunctionCallingLLM):
                 error_on_tool_error,
                 **_without(kwargs, _OF_AGENT),
             )
-        step = _Step.of(self.metadata.model_name, tools, kwargs)
-        found = step.read(await self.achat(step.question(user_msg, chat_history), **step.options))
-        if isinstance(found, AgentChatResponse):
-            return found
-        output = await acall_tool_with_selection(found, tools, verbose=verbose)
-        return _answer(output, error_on_tool_error=error_on_tool_error)
+        step = _ReActStep.of(self.metadata.model_name, tools, kwargs)
+        response = await self.achat(step.question(user_msg, chat_history), **step.options)
+        action = step.read(response)
+        if isinstance(action, AgentChatResponse):
+            return action
+        output = await acall_tool_with_selection(action, tools, verbose=verbose)
+        return _tool_response(output, error_on_tool_error=error_on_tool_error)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """How to ask for one step and to read it."""
+class _ReActStep:
+    """How one step is asked for, and read.
+
+    Attributes:
+        model: id for errors.
+        tools: those that the model may call.
+        formatter: writes the question, with the tools in it.
+        parser: reads the answer.
+        options: arguments of the call.
+    """
 
     model: str
     tools: Sequence[BaseTool]
@@ -112,53 +123,52 @@ class _Step:
     options: dict[str, Any]
 
     @classmethod
-    def of(cls, model: str, tools: Sequence[BaseTool], given: dict[str, Any]) -> _Step:
-        formatter = given.get("react_chat_formatter") or ReActChatFormatter.from_defaults()
-        parser = given.get("output_parser") or ReActOutputParser()
-        options = _without(given, (*_OF_AGENT, *_OF_TOOLS))
+    def of(cls, model: str, tools: Sequence[BaseTool], kwargs: dict[str, Any]) -> _ReActStep:
+        formatter = kwargs.get("react_chat_formatter") or ReActChatFormatter.from_defaults()
+        parser = kwargs.get("output_parser") or ReActOutputParser()
+        options = _without(kwargs, (*_OF_AGENT, *_OF_TOOLS))
         return cls(model, tools, formatter, parser, options)
 
     def question(
         self, user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None
     ) -> list[ChatMessage]:
-        messages = list(chat_history or ())
-        if user_msg is not None:
-            messages.append(ChatMessage(user_msg) if isinstance(user_msg, str) else user_msg)
-        asked: list[ChatMessage] = self.formatter.format(self.tools, messages, [])
-        return asked
+        messages = with_user_message(chat_history, user_msg)
+        question: list[ChatMessage] = self.formatter.format(self.tools, messages, [])
+        return question
 
     def read(self, response: ChatResponse) -> ToolSelection | AgentChatResponse:
         """Return the tool to call, or the answer if there is none."""
-        said = response.message.content or ""
+        answer = response.message.content or ""
         try:
-            found = self.parser.parse(said)
+            step = self.parser.parse(answer)
         except ValueError as error:
-            raise self._unreadable(str(error), said) from error
-        if not isinstance(found, ActionReasoningStep):
-            return AgentChatResponse(response=str(getattr(found, "response", said)))
+            raise self._unreadable(str(error), answer) from error
+        if not isinstance(step, ActionReasoningStep):
+            return AgentChatResponse(response=str(getattr(step, "response", answer)))
         if response.additional_kwargs.get("finish_reason") == "length":
             # LlamaIndex's parser makes arguments of what there is of them, or none.
             raise self._unreadable(
-                f"the call of {found.action!r} broke off; raise max_tokens", said
+                f"the call of {step.action!r} broke off; raise max_tokens", answer
             )
-        known = [tool.metadata.get_name() for tool in self.tools]
-        if found.action not in known:
+        names = [tool.metadata.get_name() for tool in self.tools]
+        if step.action not in names:
             raise self._unreadable(
-                f"there is no tool {found.action!r}, only {', '.join(known)}", said
+                f"there is no tool {step.action!r}, only {', '.join(names)}",
+                answer,
             )
         return ToolSelection(
-            tool_id=str(uuid4()), tool_name=found.action, tool_kwargs=found.action_input
+            tool_id=str(uuid4()), tool_name=step.action, tool_kwargs=step.action_input
         )
 
-    def _unreadable(self, why: str, said: str) -> UnreadableAnswerError:
-        return UnreadableAnswerError(why, model=self.model, partial_text=said)
+    def _unreadable(self, reason: str, answer: str) -> UnreadableAnswerError:
+        return UnreadableAnswerError(reason, model=self.model, partial_text=answer)
 
 
-def _without(given: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in names}
+def _without(kwargs: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name not in names}
 
 
-def _answer(output: ToolOutput, *, error_on_tool_error: bool) -> AgentChatResponse:
+def _tool_response(output: ToolOutput, *, error_on_tool_error: bool) -> AgentChatResponse:
     if output.is_error and error_on_tool_error:
         raise ValueError(output.content)
     return AgentChatResponse(response=output.content, sources=[output])

@@ -1,0 +1,82 @@
+"""Settings of the object that a single call cannot have: refused before any event holds them.
+
+The guard stands around all that LlamaIndex does for one of the eight calls, because its events,
+spans and callbacks hold the arguments of a call, an API key among them too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.base import BaseLLM
+
+from dashscope_oss import ConfigurationError
+from dashscope_oss.messages import OPTION_NAMES
+from llama_index_dashscope_oss._settings.aliases import fields_by_name
+
+LLMClass = TypeVar("LLMClass", bound=type[BaseLLM])
+
+_METHODS = (
+    "chat",
+    "stream_chat",
+    "achat",
+    "astream_chat",
+    "complete",
+    "stream_complete",
+    "acomplete",
+    "astream_complete",
+)
+_ALSO_OF_CALLS = (*OPTION_NAMES, "enable_search", "estimate_usage", "split_think")
+"""Settings that a call may have too."""
+# A subclass may have fields of these names, which LlamaIndex passes by name.
+_METHOD_ARGUMENTS = ("messages", "prompt", "formatted")
+
+
+def refuse_settings_in_calls(cls: LLMClass) -> LLMClass:
+    """Make the eight methods of ``cls`` raise for arguments that are settings of the object."""
+    for name in _METHODS:
+        setattr(cls, name, _guarded(getattr(cls, name)))
+    return cls
+
+
+def _refuse_settings(llm: BaseLLM, names: Iterable[str]) -> None:
+    """Raise if one of a call's arguments is a setting of the object; never show its value.
+
+    Raises:
+        ConfigurationError: naming the first of them.
+    """
+    object_settings = _object_settings(type(llm))
+    refused = sorted(name for name in names if name in object_settings)
+    if refused:
+        raise ConfigurationError(
+            f"{refused[0]} is a setting of the object, not of a call, so nothing was sent; make a "
+            f"copy that has it: llm.model_copy(update={{{object_settings[refused[0]]!r}: ...}})"
+        )
+
+
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+
+        @wraps(method)
+        async def guarded_async(self: BaseLLM, *args: object, **kwargs: object) -> object:
+            _refuse_settings(self, kwargs)
+            return await method(self, *args, **kwargs)
+
+        return guarded_async
+
+    @wraps(method)
+    def guarded(self: BaseLLM, *args: object, **kwargs: object) -> object:
+        _refuse_settings(self, kwargs)
+        return method(self, *args, **kwargs)
+
+    return guarded
+
+
+@cache
+def _object_settings(cls: type[BaseLLM]) -> dict[str, str]:
+    """Map the names of settings that no call can have, aliases too, to their fields."""
+    allowed = (*_ALSO_OF_CALLS, *_METHOD_ARGUMENTS)
+    return {name: field for name, field in fields_by_name(cls).items() if name not in allowed}

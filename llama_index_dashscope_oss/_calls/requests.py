@@ -1,0 +1,99 @@
+"""From what LlamaIndex hands over to a request that was checked, and from there to the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import ChatMessage
+
+from dashscope_oss import Delta, Reply, chat_request, completion_request
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens import input_length
+from llama_index_dashscope_oss._calls import rate_limiter
+from llama_index_dashscope_oss._convert.message_adapter import adapt_messages
+from llama_index_dashscope_oss._convert.prompt_functions import MessagesToPrompt, is_users_own
+from llama_index_dashscope_oss._settings.copying import CopyableSettings
+
+if TYPE_CHECKING:
+    from llama_index.core.prompts import BasePromptTemplate
+
+_TOO_LONG = (
+    "In RAG, call use_tokenizer(llm) before building index and engine, lower similarity_top_k, or "
+    "shorten the memory (llm.chat_memory()); check_length=False sends it all the same."
+)
+
+
+class RequestLLM(CopyableSettings):
+    """Settings that can make requests of messages or a prompt, and send them."""
+
+    def _chat_request(
+        self,
+        messages: Sequence[ChatMessage],
+        call_arguments: dict[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Request:
+        model_info, options = self._resolve_model(), self._options(call_arguments)
+        to_prompt = self.messages_to_prompt
+        if to_prompt and not model_info.takes_messages and is_users_own(to_prompt):
+            prompt = to_prompt(messages)
+            request = completion_request(model_info, prompt, options, stream=stream, formatted=True)
+        else:
+            turns = adapt_messages(messages, model_info, reasoning=self.send_reasoning)
+            request = chat_request(model_info, turns, options, stream=stream)
+        return self._checked(request)
+
+    def _completion_request(
+        self, prompt: str, call_arguments: dict[str, Any], *, formatted: bool, stream: bool = False
+    ) -> Request:
+        model_info, options = self._resolve_model(), self._options(call_arguments)
+        to_prompt = self.completion_to_prompt
+        if to_prompt and not formatted and is_users_own(to_prompt):
+            prompt, formatted = to_prompt(prompt), True
+        # LlamaIndex's False only says that nobody formatted it: the user may have done it.
+        request = completion_request(
+            model_info, prompt, options, stream=stream, formatted=formatted or None
+        )
+        return self._checked(request)
+
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
+        # LlamaIndex would put the system prompt before the family's template, not into it.
+        to_prompt = self.messages_to_prompt
+        plain = self.query_wrapper_prompt is None and not is_users_own(self.completion_to_prompt)
+        if plain and isinstance(to_prompt, MessagesToPrompt):
+            return to_prompt(self._get_messages(prompt, **prompt_args))
+        return super()._get_prompt(prompt, **prompt_args)
+
+    def _checked(self, request: Request) -> Request:
+        """Return ``request`` if it is not too long; it then counts against the rate limits."""
+        if self.check_length:
+            input_length.check_length(
+                request.model_info, request.text, tokenizer=self.tokenizer_fn, hint=_TOO_LONG
+            )
+        rate_limiter.charge_input(self._rate_limits, request)
+        return request
+
+    def _send(self, request: Request) -> Reply:
+        reply = self._client.send(request)
+        rate_limiter.charge_answer(self._rate_limits, request, reply)
+        return reply
+
+    async def _asend(self, request: Request) -> Reply:
+        reply = await self._async_client.send(request)
+        rate_limiter.charge_answer(self._rate_limits, request, reply)
+        return reply
+
+    def _stream(self, request: Request) -> Generator[Delta, None, None]:
+        deltas = self._client.stream(request)
+        return rate_limiter.charge_stream(self._rate_limits, request, deltas)
+
+    def _astream(self, request: Request) -> AsyncGenerator[Delta, None]:
+        deltas = self._async_client.stream(request)
+        return rate_limiter.acharge_stream(self._rate_limits, request, deltas)
+
+    @property
+    def _rate_limits(self) -> rate_limiter.RateLimits | None:
+        """The limiter, if it is one that is told of tokens."""
+        limiter = getattr(self, "rate_limiter", None)  # younger than llama-index-core 0.14.0
+        return limiter if isinstance(limiter, rate_limiter.RateLimits) else None

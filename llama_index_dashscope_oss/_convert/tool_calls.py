@@ -1,0 +1,116 @@
+"""Calls of tools: those that a message holds, and those that an agent is to make."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import dirtyjson  # type: ignore[import-untyped]
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms.llm import ToolSelection
+from pydantic_core import from_json
+
+from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
+from dashscope_oss.errors import shortened
+from dashscope_oss.protocol.tools import has_function, read_tool_call
+
+
+def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """Return the calls in a message: its blocks, else the older list in OpenAI's form."""
+    blocks = [block for block in message.blocks if block.block_type == "tool_call"]
+    if blocks:
+        return tuple(
+            ToolCall(block.tool_call_id or "", block.tool_name, _json_text(block.tool_kwargs))
+            for block in blocks
+        )
+    return tuple(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
+
+
+def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSelection]:
+    """Return the tools to call. No arguments at all are none, and so are those still to come.
+
+    Args:
+        message: what the model said.
+        model: id for errors.
+        whole: whether that is all of it.
+
+    Raises:
+        UnreadableAnswerError: if arguments are no JSON object, and no more of them will come.
+    """
+    return [
+        ToolSelection(
+            tool_id=call.id,
+            tool_name=call.name,
+            tool_kwargs=_arguments(call, model) if whole else parse_arguments(call.arguments) or {},
+        )
+        for call in tool_calls_of(message)
+    ]
+
+
+def parse_arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:
+    """Return the JSON object in ``text``, or as much as there is of it; ``None`` if it is none."""
+    try:
+        arguments = from_json(
+            text or "{}",
+            allow_partial="trailing-strings" if partial else "off",
+            allow_inf_nan=False,
+        )
+    except ValueError:
+        return {} if partial else None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _arguments(call: ToolCall, model: str) -> dict[str, Any]:
+    """Return the arguments of a call that is whole.
+
+    Raises:
+        UnreadableAnswerError: if they are no JSON object. An agent would run the tool with its
+            defaults, which nobody asked for.
+    """
+    if call.arguments.strip() in ("", "null"):
+        return {}
+    arguments = parse_arguments(call.arguments)
+    if arguments is None:
+        arguments = _untidy_object(call.arguments)
+    if arguments is None:
+        raise UnreadableAnswerError(
+            f"the model called {call.name} with arguments that are no whole JSON object: "
+            f"{shortened(call.arguments)!r}",
+            model=model,
+            hint="If the answer was cut off, raise max_tokens.",
+        )
+    return arguments
+
+
+def _untidy_object(text: str) -> dict[str, Any] | None:
+    """Return the object in ``text`` despite loose commas and quotes; ``None`` if it broke off."""
+    if not text.rstrip().endswith("}"):
+        return None
+    try:
+        plain: object = json.loads(json.dumps(dirtyjson.loads(text), allow_nan=False))
+    except (ValueError, RecursionError):
+        return None
+    return plain if isinstance(plain, dict) else None
+
+
+def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object of OpenAI's package)
+    data = call if isinstance(call, dict) else call.model_dump()
+    if not has_function(data):
+        raise UnsupportedInputError(
+            "a call in additional_kwargs['tool_calls'] is not in OpenAI's form; give it a "
+            "'function' with 'name' and 'arguments'"
+        )
+    function = data["function"]
+    arguments = _json_text(function.get("arguments"))
+    return read_tool_call({**data, "function": {**function, "arguments": arguments}})
+
+
+def _json_text(arguments: dict[str, Any] | str | None) -> str:
+    if not isinstance(arguments, dict):
+        return arguments or "{}"
+    try:
+        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnsupportedInputError(
+            f"the arguments of a tool call cannot be written as JSON: {error}"
+        ) from error

@@ -1,0 +1,186 @@
+"""A question whose answer is an object of a pydantic class, and the repair of a bad answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.program.function_program import get_function_tool
+from llama_index.core.program.utils import FlexibleModel, process_streaming_objects
+from llama_index.core.types import Model
+from pydantic import BaseModel
+
+from dashscope_oss import ModelInfo, UnreadableAnswerError
+from dashscope_oss.errors import shortened
+from dashscope_oss.protocol import structured_output
+from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
+from dashscope_oss.protocol.tools import forced
+
+PartialObject: TypeAlias = BaseModel | list[BaseModel] | FlexibleModel | list[FlexibleModel]
+"""The object as far as it has come; the last of a stream is whole."""
+
+# What callers may pass for LlamaIndex's own programs; the tool is forced here.
+_OF_PROGRAMS = ("tool_required", "tool_choice", "allow_parallel_tool_calls")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectQuestion(Generic[Model]):
+    """A question for an object, asked once more if its answer cannot be read.
+
+    Attributes:
+        llm: the model.
+        output_cls: class of the object.
+        messages: the question.
+        kwargs: arguments of each call.
+    """
+
+    llm: FunctionCallingLLM
+    output_cls: type[Model]
+    messages: list[ChatMessage]
+    kwargs: dict[str, Any]
+
+    def answer(self) -> Model:
+        """Return the object.
+
+        Raises:
+            UnreadableAnswerError: if the second answer cannot be read either.
+        """
+        response = self.llm.chat(self.messages, **self.kwargs)
+        if repair := self._repair(response):
+            with suppress(*REPAIR_REFUSALS):
+                response = self.llm.chat(repair, **self.kwargs)
+        return self._read(response)
+
+    async def aanswer(self) -> Model:
+        """Return the object; see :meth:`answer`."""
+        response = await self.llm.achat(self.messages, **self.kwargs)
+        if repair := self._repair(response):
+            with suppress(*REPAIR_REFUSALS):
+                response = await self.llm.achat(repair, **self.kwargs)
+        return self._read(response)
+
+    def stream(self) -> Generator[PartialObject, None, None]:
+        """Yield the object as it grows; the last one is whole and checked."""
+        growing = _GrowingObject(self)
+        with closing(self.llm.stream_chat(self.messages, **self.kwargs)) as responses:
+            for response in responses:
+                yield growing.push(response)
+        response = growing.last_response
+        if repair := self._repair(response):
+            with suppress(*REPAIR_REFUSALS):
+                response = self.llm.chat(repair, **self.kwargs)
+        yield self._read(response)
+
+    async def astream(self) -> AsyncGenerator[PartialObject, None]:
+        """Yield the object as it grows; see :meth:`stream`."""
+        growing = _GrowingObject(self)
+        stream = await self.llm.astream_chat(self.messages, **self.kwargs)
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                yield growing.push(response)
+        response = growing.last_response
+        if repair := self._repair(response):
+            with suppress(*REPAIR_REFUSALS):
+                response = await self.llm.achat(repair, **self.kwargs)
+        yield self._read(response)
+
+    def _read(self, response: ChatResponse) -> Model:
+        try:
+            return self._parse(response)
+        except ValueError as error:
+            raise UnreadableAnswerError(
+                shortened(f"the answer is no {self.output_cls.__name__}: {error}"),
+                model=self.llm.metadata.model_name,
+                partial_text=_answer_text(response),
+            ) from None  # it repeats all of the answer
+
+    def _parse(self, response: ChatResponse) -> Model:
+        return structured_output.read_object(
+            _answer_text(response),
+            # As JSON, of which pydantic takes more: a date in a strict class.
+            lambda json_object: self.output_cls.model_validate_json(json.dumps(json_object)),
+        )
+
+    def _repair(self, response: ChatResponse) -> list[ChatMessage]:
+        """Return the second question, or nothing if the answer can be read."""
+        try:
+            self._parse(response)
+        except ValueError as error:
+            answer = ChatMessage(role=MessageRole.ASSISTANT, content=_answer_text(response))
+            words = structured_output.repair(str(error))
+            return [*self.messages, answer, ChatMessage(role=MessageRole.USER, content=words)]
+        return []
+
+
+def ask_by_tool(
+    llm: FunctionCallingLLM,
+    output_cls: type[Model],
+    messages: Sequence[ChatMessage],
+    kwargs: dict[str, Any],
+) -> ObjectQuestion[Model]:
+    """Return the question whose answer must be the call of a tool."""
+    tool = get_function_tool(output_cls).metadata.to_openai_tool(skip_length_check=True)
+    choice = forced(tool["function"]["name"])
+    kept = {name: value for name, value in kwargs.items() if name not in _OF_PROGRAMS}
+    arguments = {**kept, "tools": [tool], "tool_choice": choice}
+    return ObjectQuestion(llm, output_cls, list(messages), arguments)
+
+
+def ask_in_words(
+    llm: FunctionCallingLLM,
+    output_cls: type[Model],
+    messages: Sequence[ChatMessage],
+    kwargs: dict[str, Any],
+) -> ObjectQuestion[Model]:
+    """Return the question with the schema added to its last turn."""
+    words = structured_output.instructions(output_cls.model_json_schema())
+    turns = [message.model_copy() for message in messages]
+    if turns and turns[-1].role is MessageRole.USER:
+        turns[-1].blocks = [*turns[-1].blocks, TextBlock(text=f"\n{words}")]
+    else:
+        turns.append(ChatMessage(role=MessageRole.USER, content=words))
+    return ObjectQuestion(llm, output_cls, turns, kwargs)
+
+
+def json_mode(
+    model_info: ModelInfo, enable_thinking: bool | None, output_cls: type[BaseModel]
+) -> dict[str, Any]:
+    """Return the arguments that turn on the service's JSON mode; none if the model has none."""
+    mode = structured_output.json_mode(model_info, enable_thinking)
+    if mode is None:
+        return {}
+    schema = output_cls.model_json_schema() if mode == "json_schema" else None
+    return {"response_format": structured_output.response_format(schema, name=output_cls.__name__)}
+
+
+class _GrowingObject:
+    """Turns the responses of a stream into objects as far as they have come."""
+
+    def __init__(self, question: ObjectQuestion[Any]) -> None:
+        self._question = question
+        self._objects: list[Any] | None = None
+        self.last_response = ChatResponse(message=ChatMessage("", role=MessageRole.ASSISTANT))
+
+    def push(self, response: ChatResponse) -> PartialObject:
+        self.last_response = response
+        partial = process_streaming_objects(
+            response,
+            self._question.output_cls,
+            cur_objects=self._objects,
+            llm=self._question.llm,
+        )
+        self._objects = partial if isinstance(partial, list) else [partial]
+        return partial
+
+
+def _answer_text(response: ChatResponse) -> str:
+    """Return what a model said, if need be as the arguments of a tool."""
+    calls = response.message.additional_kwargs.get("tool_calls")
+    if calls:
+        return str(calls[0]["function"]["arguments"])
+    return response.message.content or ""

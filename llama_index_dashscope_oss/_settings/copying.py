@@ -1,0 +1,47 @@
+"""Copies and pickles of a model object: they share its connections, and hold no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Self
+
+from llama_index_dashscope_oss._settings.aliases import rename_to_fields
+from llama_index_dashscope_oss._settings.derived import UNSTORED, DerivedSettings
+
+_SHARED = (*UNSTORED, "rate_limiter")
+"""What a deep copy has in common with its original: connections, and the account's limits."""
+_UNPICKLED = (*_SHARED, "callback_manager")
+
+
+class CopyableSettings(DerivedSettings):
+    """Settings that can be copied with changes, copied deeply, and pickled."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with the settings in ``update``, which may be named by their aliases.
+
+        Raises:
+            ConfigurationError: for a name that is no setting.
+        """
+        changed = rename_to_fields(type(self), update or {})
+        copied = super().model_copy(update=changed, deep=deep)
+        copied._follow(changed)  # noqa: SLF001 - of this class
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # HTTP clients of the caller's cannot be copied; the copy goes on with the same ones.
+        settings = {
+            name: value if name in _SHARED else deepcopy(value, memo)
+            for name, value in self.__dict__.items()
+        }
+        return type(self)(**settings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # LlamaIndex's own takes what cannot be pickled off the living object.
+        kept = {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}
+        if callable(self.api_key):
+            kept["api_key"] = self.api_key
+        return {"__dict__": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["__dict__"])  # type: ignore[misc]  # as LlamaIndex does

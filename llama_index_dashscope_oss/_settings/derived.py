@@ -1,0 +1,96 @@
+"""What is made of settings: connections and prompt functions. They follow when one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llama_index.core.base.llms.generic_utils import (
+    messages_to_prompt as generic_messages_to_prompt,
+)
+from llama_index.core.llms.llm import default_completion_to_prompt
+from pydantic import PrivateAttr
+
+from dashscope_oss import AsyncClient, Client, Endpoint
+from dashscope_oss.transport.options import ClientOptions
+from llama_index_dashscope_oss._convert.prompt_functions import (
+    CompletionToPrompt,
+    MessagesToPrompt,
+    is_users_own,
+)
+from llama_index_dashscope_oss._settings.fields import Settings, without_incremental_output
+
+UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
+"""Settings with secrets or open connections: in no dump and no pickle."""
+
+_OF_CLIENTS = (
+    *UNSTORED,
+    "base_url",
+    "region",
+    "workspace",
+    "timeout",
+    "total_timeout",
+    "max_retries",
+    "max_connections",
+)
+_OF_PROMPT_FUNCTIONS = ("model", "model_info")
+
+
+class DerivedSettings(Settings):
+    """Settings with the two clients and the prompt functions that are made of them."""
+
+    _client: Client = PrivateAttr()
+    _async_client: AsyncClient = PrivateAttr()
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - any setting
+        settings.pop("class_name", None)  # LlamaIndex adds it to what it dumps
+        # Not in a validator: pydantic would hide which error it was.
+        super().__init__(**without_incremental_output(settings))
+        self._make_clients()
+        self._choose_prompt_functions()
+
+    def close(self) -> None:
+        """Close the connections of the blocking methods; the next call opens new ones."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop; the next call opens new ones."""
+        await self._async_client.aclose()
+
+    def _make_clients(self) -> None:
+        endpoint = Endpoint.resolve(
+            base_url=self.base_url,
+            region=self.region,
+            api_key=self.api_key,
+            workspace=self.workspace,
+        )
+        options = ClientOptions.of(self)
+        self._client = Client(endpoint, options)
+        self._async_client = AsyncClient(endpoint, options)
+
+    def _choose_prompt_functions(self) -> None:
+        """Take the family's template where the user gave no function of his own."""
+        model_info = self._resolve_model()
+        template = None if model_info.takes_messages else model_info.template
+        if not is_users_own(self.messages_to_prompt):
+            self.messages_to_prompt = (
+                MessagesToPrompt(template, model_info.id)
+                if template
+                else generic_messages_to_prompt
+            )
+        if not is_users_own(self.completion_to_prompt):
+            self.completion_to_prompt = (
+                CompletionToPrompt(template) if template else default_completion_to_prompt
+            )
+
+    def _follow(self, changed: Iterable[str]) -> None:
+        """Make anew what depends on the settings that changed."""
+        names = set(changed)
+        if names.intersection(_OF_CLIENTS):
+            self._make_clients()
+        if names.intersection(_OF_PROMPT_FUNCTIONS):
+            self._choose_prompt_functions()
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any setting
+        super().__setattr__(name, value)
+        self._follow([name])

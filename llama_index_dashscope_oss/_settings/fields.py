@@ -1,0 +1,182 @@
+"""The settings of a model object, and the model and options that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import httpx2
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SkipValidation,
+    TypeAdapter,
+    field_serializer,
+)
+
+from dashscope_oss import ConfigurationError, ModelInfo, Options, find_model
+from dashscope_oss.transport.options import (
+    DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_RETRIES,
+    storable_timeout,
+)
+from llama_index_dashscope_oss._tokens.memory import Tokenize
+
+
+def _as_function(tokenizer: object) -> object:
+    """Return the function of a tokenizer: called itself, some give no list of tokens."""
+    return tokenizer if isinstance(tokenizer, str) else getattr(tokenizer, "encode", tokenizer)
+
+
+class Settings(FunctionCallingLLM):
+    """The settings of a ``DashScopeOSS``. What is ``None`` is not sent: the service decides.
+
+    Attributes:
+        model: id of the model, ``dashscope-oss models`` lists them; alias ``model_name``.
+        base_url: ends in ``/api/v1``; alias ``api_base``; else ``DASHSCOPE_HTTP_BASE_URL``.
+        region: ``beijing`` (the default), ``singapore``, ``us`` …, if there is no ``base_url``.
+        workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
+        api_key: text or a function that returns it; alias ``dashscope_api_key``; else
+            ``DASHSCOPE_API_KEY``, read anew for every call. In no dump, pickle or event.
+        temperature: in [0, 2).
+        top_p: in (0, 1].
+        top_k: at least 0; 0 or more than 100 turns it off.
+        seed: in [0, 2**31 - 1].
+        max_tokens: most tokens of the answer; also the ``num_output`` of the metadata, as long as
+            it is less than half the window.
+        enable_search: let the model search the web, where the service offers it.
+        stop: text, or several, or ids of tokens, at which the answer ends.
+        repetition_penalty: above 0; 1 is none.
+        presence_penalty: in [-2, 2].
+        enable_thinking: turns thinking on or off on a model that can do both.
+        thinking_budget: most tokens the model may think.
+        send_reasoning: send the thoughts of earlier answers back with them, as
+            ``reasoning_content``. Some models read them only with
+            ``additional_kwargs={"preserve_thinking": True}``.
+        split_think: take what the model writes between ``<think>`` and ``</think>`` at the
+            beginning of an answer for its thoughts.
+        additional_kwargs: merged into ``parameters`` as it is.
+        estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
+            off); responses then say ``usage_estimated``.
+        strict_params: refuse parameters that the vendor's page of the model does not document.
+        check_length: refuse an input that is too long before it is sent: counted by
+            ``tokenizer``, else only if it is too long even where the estimate errs by 20 per
+            cent, or is twice the truth where no rate was measured (BiLLa, Baichuan).
+        tokenizer_fn: the model's own tokenizer: a function from a text to its tokens, or an object
+            with ``encode`` as those of transformers and tiktoken; alias ``tokenizer``. What counts
+            by estimate without it is exact then: ``llm.tokenizer``, ``use_tokenizer``,
+            ``chat_memory`` and ``check_length``. In no dump.
+        timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
+            limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
+        total_timeout: seconds for a whole answer, retries included, or for the next piece of a
+            stream, however its bytes trickle in; four times ``timeout`` if ``None``.
+        max_retries: tries after the first, for errors that waiting can cure.
+        max_connections: most connections at once.
+        default_headers: sent with every call. In no dump, pickle or event.
+        http_client: an ``httpx2.Client`` of yours for the blocking methods; never closed here.
+        http_async_client: an ``httpx2.AsyncClient`` for the async methods.
+        model_info: the model's record in place of the registry's.
+        context_window: tokens of input and output together, in place of the record's limits.
+        is_chat_model: whether LlamaIndex hands over messages or a prompt.
+        is_function_calling_model: whether the model takes tools.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,  # it may hold the key
+        protected_namespaces=(),
+        defer_build=True,  # only the class that users make is worth the time
+    )
+
+    model: str = Field(validation_alias=AliasChoices("model", "model_name"))
+    base_url: str | None = Field(None, validation_alias=AliasChoices("base_url", "api_base"))
+    region: str | None = None
+    workspace: str | None = None
+    api_key: SecretStr | Callable[[], str] | None = Field(
+        None,
+        validation_alias=AliasChoices("api_key", "dashscope_api_key"),
+        exclude=True,
+        repr=False,
+    )
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    enable_search: bool | None = None
+    stop: str | list[str] | list[int] | list[list[int]] | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    enable_thinking: bool | None = None
+    thinking_budget: int | None = None
+    send_reasoning: bool = False
+    split_think: bool = False
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    estimate_usage: bool = False
+    strict_params: bool = False
+    check_length: bool = True
+    tokenizer_fn: Annotated[Tokenize | None, BeforeValidator(_as_function)] = Field(
+        None, validation_alias=AliasChoices("tokenizer_fn", "tokenizer"), exclude=True, repr=False
+    )
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
+        BeforeValidator(storable_timeout),
+    ] = None
+    total_timeout: float | None = Field(None, gt=0)
+    max_retries: int = Field(DEFAULT_MAX_RETRIES, ge=0)
+    max_connections: int = Field(DEFAULT_MAX_CONNECTIONS, ge=1)
+    default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)
+    http_client: SkipValidation[httpx2.Client] | None = Field(None, exclude=True, repr=False)
+    http_async_client: SkipValidation[httpx2.AsyncClient] | None = Field(
+        None, exclude=True, repr=False
+    )
+    model_info: ModelInfo | None = None
+    context_window: int | None = Field(None, ge=1)
+    is_chat_model: bool | None = None
+    is_function_calling_model: bool | None = None
+
+    @property
+    def model_name(self) -> str:
+        """Another name of ``model``."""
+        return self.model
+
+    def _resolve_model(self) -> ModelInfo:
+        """Return the record of the model, with this object's overrides."""
+        own = self.model_info
+        model_info = replace(own, id=self.model) if own else find_model(self.model)
+        if self.context_window is not None:
+            model_info = replace(model_info, context_window=self.context_window, max_input=None)
+        if self.is_function_calling_model is not None:
+            model_info = replace(model_info, tools=self.is_function_calling_model)
+        return model_info
+
+    def _options(self, call_arguments: Mapping[str, Any]) -> Options:
+        """Return what a call asks for: its own arguments over the settings of this object."""
+        own = {"strict": self.strict_params, "enable_search": self.enable_search}
+        options = Options.of(self).merged({**own, **self.additional_kwargs})
+        return options.merged(without_incremental_output(call_arguments))
+
+    @field_serializer("model_info")
+    def _plain_model_info(self, info: ModelInfo | None) -> object:
+        # Plain JSON: LlamaIndex's to_json() could not write the dates.
+        return None if info is None else TypeAdapter(ModelInfo).dump_python(info, mode="json")
+
+
+def without_incremental_output(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``arguments`` without ``incremental_output``, which llama-index-llms-dashscope takes.
+
+    Raises:
+        ConfigurationError: if it is ``False``; ``True`` is how streams work here.
+    """
+    kept = dict(arguments)
+    if kept.pop("incremental_output", None) is False:
+        raise ConfigurationError(
+            "incremental_output=False is not supported and not needed: every response of a stream "
+            "holds the new piece (delta) and the whole text so far; leave it out"
+        )
+    return kept
