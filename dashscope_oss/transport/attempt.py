@@ -53,6 +53,7 @@ class Attempt:
     deadline: Deadline
     endpoint: Endpoint
     options: ClientOptions
+    limits: httpx2.Timeout
     http_headers: dict[str, str]
     status: int | None = None
     request_id: str | None = None
@@ -71,7 +72,7 @@ class Attempt:
 
     def timeouts(self) -> httpx2.Timeout:
         """Return the limits of this try's steps; none lasts beyond the deadline of the call."""
-        limits = self.options.timeouts
+        limits = self.limits
         return httpx2.Timeout(
             connect=self.deadline.cap(limits.connect),
             read=ReadLimit(limits.read, self.deadline),
@@ -143,7 +144,7 @@ class Attempt:
         return error
 
     def _http_error(self, failure: httpx2.HTTPError, text: str) -> DashScopeError:
-        limit = self.options.timeouts.read or 0.0
+        limit = self.limits.read or 0.0
         began = self.status is not None
         error = error_of_exception(failure, self.model, limit, text, began=began)
         if isinstance(failure, httpx2.PoolTimeout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import ClassVar
 
 import httpx2
@@ -20,6 +21,7 @@ from dashscope_oss.transport.options import ClientOptions, OnRetry
 from dashscope_oss.transport.retirement import warn_if_retired
 
 _log = logging.getLogger("dashscope_oss")
+_parsed_url = lru_cache(maxsize=32)(httpx2.URL)
 
 
 class BaseClient:
@@ -31,6 +33,7 @@ class BaseClient:
     def __init__(self, endpoint: Endpoint, options: ClientOptions | None = None) -> None:
         self.endpoint = endpoint
         self.options = options or ClientOptions()
+        self._limits = self.options.timeouts
         self._total_seconds = self.options.total_seconds
 
     @property
@@ -51,20 +54,27 @@ class BaseClient:
             deadline,
             self.endpoint,
             self.options,
+            self._limits,
             request_headers(request, self.endpoint, self.options, stream=stream),
         )
 
     def _http_request(
         self, attempt: Attempt, http: httpx2.Client | httpx2.AsyncClient
     ) -> httpx2.Request:
-        """Return the HTTP request of a try. Limits that were set go over those of ``http``."""
-        has_own_limits = self._own_http is not None and self.options.timeout is None
-        return http.build_request(
+        """Return the HTTP request of a try; a client of the caller's adds what it adds to all."""
+        content, headers = attempt.request.content, attempt.http_headers
+        if self._own_http is not None:
+            limits = http.timeout if self.options.timeout is None else attempt.timeouts()
+            return http.build_request(
+                "POST", attempt.url, content=content, headers=headers, timeout=limits
+            )
+        # The default client has nothing to add; to ask it costs as much as all else here.
+        return httpx2.Request(
             "POST",
-            attempt.url,
-            content=attempt.request.content,
-            headers=attempt.http_headers,
-            timeout=http.timeout if has_own_limits else attempt.timeouts(),
+            _parsed_url(attempt.url),
+            content=content,
+            headers=headers,
+            extensions={"timeout": attempt.timeouts().as_dict()},
         )
 
     def _unusable(self, error: RuntimeError) -> DashScopeError:
