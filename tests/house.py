@@ -18,10 +18,6 @@ STILL = {
     "old client: *",
     "lines: dashscope_oss/transport/*",
     "lines: tests/transport/*",
-    # folders of the gateway and of the protocol
-    "circle of folders: dashscope_oss/gateway <-> *",
-    "subfolder: dashscope_oss.gateway.*",
-    "private name: dashscope_oss.gateway.http.slow_clients*",
     # long files and functions
     "lines: llama_index_dashscope_oss/base.py*",
     "lines: tests/*",

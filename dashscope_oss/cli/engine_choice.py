@@ -18,7 +18,7 @@ from dashscope_oss.gateway import (
     build_load_balancer,
     load_script,
 )
-from dashscope_oss.gateway.security.access import key_in
+from dashscope_oss.gateway.security.api_keys import key_from_environment
 
 ENGINE_OPTIONS = {
     "embedded": ("gguf", "threads"),
@@ -39,7 +39,9 @@ def build_engine(
     if config.upstreams:
         return build_load_balancer(config)
     if arguments.engine == "openai":
-        return OpenAIEngine(_upstream(arguments, key_in(upstream_key_variable, os.environ)))
+        return OpenAIEngine(
+            _upstream(arguments, key_from_environment(upstream_key_variable, os.environ))
+        )
     if arguments.engine == "scripted":
         return ScriptedEngine(load_script(arguments.script) if arguments.script else ())
     return EmbeddedEngine(arguments.gguf, threads=arguments.threads)

@@ -18,11 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print a new key and its table; on stderr, what to do with them."""
-    from dashscope_oss.gateway.security import access  # noqa: PLC0415 - needs the extra gateway
+    from dashscope_oss.gateway.security import api_keys  # noqa: PLC0415 - needs the extra gateway
 
-    name, key = access.checked_name(arguments.name), access.new_key()
+    name, key = api_keys.check_key_name(arguments.name), api_keys.generate_key()
     print(key)
-    print(f'\n[keys.{json.dumps(name) if "." in name else name}]\nhash = "{access.hashed(key)}"')
+    print(
+        f'\n[keys.{json.dumps(name) if "." in name else name}]\nhash = "{api_keys.hash_key(key)}"'
+    )
     print(
         "\nThe key is not shown again: its caller sets it as DASHSCOPE_API_KEY. Add the table to "
         "the file that you pass to dashscope-oss serve --config.",

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
     # These need the extra `gateway`; `dashscope-oss serve --help` does not.
     from dashscope_oss.cli.engine_choice import build_engine  # noqa: PLC0415
     from dashscope_oss.gateway import Gateway, GatewayConfig, load_config, serve  # noqa: PLC0415
-    from dashscope_oss.gateway.security.access import key_in  # noqa: PLC0415
+    from dashscope_oss.gateway.security.api_keys import key_from_environment  # noqa: PLC0415
 
     if arguments.grace is not None and arguments.grace < 0:
         raise ConfigurationError("--grace must be at least 0")
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
         verbose=arguments.verbose, accesses=arguments.access_log or config.server.access_log
     )
     engine = build_engine(arguments, config, upstream_key_variable=UPSTREAM_KEY_VARIABLE)
-    key = key_in(KEY_VARIABLE, os.environ)
+    key = key_from_environment(KEY_VARIABLE, os.environ)
     app = Gateway(
         engine,
         api_keys=(key,) if key else (),

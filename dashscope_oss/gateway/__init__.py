@@ -12,17 +12,17 @@ except ImportError as error:
         f'the gateway needs {error.name}: pip install "dashscope-oss[gateway]"'
     ) from error
 
-from dashscope_oss.gateway.api_error import APIError
 from dashscope_oss.gateway.app import Gateway
 from dashscope_oss.gateway.config import GatewayConfig, build_load_balancer, load_config
 from dashscope_oss.gateway.engines.embedded import EmbeddedEngine
-from dashscope_oss.gateway.engines.engine import Engine
-from dashscope_oss.gateway.engines.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.gateway.engines.load_balancer import Backend, LoadBalancer
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import HealthCheck, Upstream
 from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptedEngine
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine import Engine
+from dashscope_oss.gateway.interface.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.gateway.server import serve, serve_in_thread
 
 __all__ = [

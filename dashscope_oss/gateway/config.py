@@ -42,8 +42,9 @@ from dashscope_oss.gateway.engines.openai.upstream import (
     Kind,
     Upstream,
 )
-from dashscope_oss.gateway.engines.served_models import modernize, unregistered_model
-from dashscope_oss.gateway.security.access import AccessSettings, Table, key_in
+from dashscope_oss.gateway.interface.served_models import modernize, unregistered_model
+from dashscope_oss.gateway.security.api_keys import key_from_environment
+from dashscope_oss.gateway.security.config import AccessConfig, ConfigTable
 from dashscope_oss.prompts import templates
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import Input, ModelInfo, Structured, Thinking, Tokenizer
@@ -93,7 +94,7 @@ _Line = Annotated[str, AfterValidator(_one_line)]
 _Path = Annotated[str, AfterValidator(_is_path)]
 
 
-class ServerConfig(Table):
+class ServerConfig(ConfigTable):
     """The table ``[server]``; options of the command win.
 
     Attributes:
@@ -117,7 +118,7 @@ class ServerConfig(Table):
 _HEALTH = HealthCheck()
 
 
-class HealthConfig(Table):
+class HealthConfig(ConfigTable):
     """How an upstream is watched: the table ``[upstreams.NAME.health]``.
 
     Attributes:
@@ -131,7 +132,7 @@ class HealthConfig(Table):
     timeout: PositiveFloat = _HEALTH.timeout
 
 
-class UpstreamConfig(Table):
+class UpstreamConfig(ConfigTable):
     """One server: the table ``[upstreams.NAME]``.
 
     Attributes:
@@ -161,7 +162,7 @@ class UpstreamConfig(Table):
             raise ValueError(error.message) from None
 
 
-class ModelConfig(Table):
+class ModelConfig(ConfigTable):
     """One served model: the table ``[models."ID"]``.
 
     Attributes:
@@ -235,7 +236,7 @@ class ModelConfig(Table):
         return {name: value for name, value in said.items() if value is not None}
 
 
-class GatewayConfig(AccessSettings):
+class GatewayConfig(AccessConfig):
     """A whole settings file.
 
     Attributes:
@@ -345,7 +346,7 @@ def _upstream(
 def _key(upstream: str, variable: str | None, environ: Mapping[str, str]) -> str | None:
     if variable is None:
         return None
-    key = key_in(variable, environ)
+    key = key_from_environment(variable, environ)
     if key is None:
         raise ConfigurationError(
             f"[upstreams.{upstream}] api_key_env: the environment variable {variable} is not set"

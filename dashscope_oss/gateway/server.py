@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.app import BASE, Gateway
+from dashscope_oss.gateway.app import BASE_PATH, Gateway
 from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
 
 _LAST_PORT = 65535
@@ -54,7 +54,7 @@ def serve(
         if server.interrupted:
             raise KeyboardInterrupt
         if not server.started and not server.told_to_stop:
-            raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
+            raise ConfigurationError(f"the gateway did not start: {app.start_error or 'unknown'}")
 
 
 @contextmanager
@@ -146,14 +146,14 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread, app: Gateway)
     # No limit: an engine may have to fetch its weights over a slow line first, and says so.
     while not server.started:
         if not thread.is_alive():
-            raise ConfigurationError(f"the gateway did not start: {app.failure or 'unknown'}")
+            raise ConfigurationError(f"the gateway did not start: {app.start_error or 'unknown'}")
         time.sleep(0.005)
 
 
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}{BASE}"
+    return f"http://{shown}:{port}{BASE_PATH}"
 
 
 def _why_not(host: str, port: int, error: OSError | ValueError) -> str:

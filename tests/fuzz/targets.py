@@ -20,9 +20,9 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.errors import DashScopeError
-from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
-from dashscope_oss.gateway.http.parse_request import parse_request
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.protocol.parse_request import parse_request
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.request import Request
@@ -145,7 +145,7 @@ def job(data: bytes) -> None:
             endpoint=endpoint,
             stream=bool(data[1] % 2),
             request_id="r",
-            record_of=known_model,
+            find_model=known_model,
         )
     except APIError as refusal:
         _check_refusal(refusal)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dashscope_oss.gateway.http import parse_request
+from dashscope_oss.gateway.protocol import parse_request
 from dashscope_oss.protocol import response
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.streaming import sse
@@ -34,7 +34,7 @@ BROKEN = {
     "decoder": (sse.Decoder, "_hold", lambda self, part: None),
     "stream": (Assembler, "so_far", lambda self: "other"),
     "reply": (response, "_content", lambda content: content),
-    "job": (parse_request, "_input", lambda model_info, given: (None, None)),
+    "job": (parse_request, "parse_input", lambda model_info, data: (None, None)),
 }
 
 

@@ -19,7 +19,9 @@ from dashscope_oss import (
 )
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
-from dashscope_oss.gateway.http.http_io import Exchange
+from dashscope_oss.gateway.http.disconnect import run_until_disconnect
+from dashscope_oss.gateway.http.request import HttpRequest
+from dashscope_oss.gateway.http.response import HttpResponse
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 
 PATH = "/services/aigc/text-generation/generation"
@@ -185,38 +187,39 @@ class Caller:
         self.sent.append(event)
 
     def exchange(self):
-        return Exchange({"method": "POST", "path": "/"}, self.receive, self.send)
+        request = HttpRequest({"method": "POST", "path": "/"}, self.receive)
+        return request, HttpResponse(request, self.send)
 
 
 async def test_what_a_caller_sends_late_does_not_stop_its_answer():
     """Only its leaving does."""
     caller = Caller("http.request")
-    call = caller.exchange()
+    request, response = caller.exchange()
 
     async def work():
         await caller.asked.wait()
-        await call.json(200, {})
+        await response.send_json(200, {})
 
-    await call.unless_gone(work())
+    await run_until_disconnect(work(), request, response)
 
-    assert (call.status, call.gone) == (200, False)
+    assert (response.status, request.disconnected) == (200, False)
 
 
 async def test_the_end_of_an_answer_is_not_the_callers_leaving():
     """Servers report both in the same way; what is still to be done is done."""
     caller = Caller("http.disconnect")
-    call = caller.exchange()
+    request, response = caller.exchange()
     done = []
 
     async def work():
-        await call.json(200, {})
+        await response.send_json(200, {})
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         done.append(True)
 
-    await call.unless_gone(work())
+    await run_until_disconnect(work(), request, response)
 
-    assert (done, call.gone) == ([True], False)
+    assert (done, request.disconnected) == ([True], False)
 
 
 async def test_a_call_that_cannot_even_be_refused_is_counted():

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.api_error import invalid
 from dashscope_oss.gateway.engines import weights
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
+from dashscope_oss.gateway.interface.api_error import InvalidParameter
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Delta, Message, ToolCall
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.protocol.tools import function_name
@@ -143,7 +143,7 @@ def _request_for_arguments(request: EngineRequest) -> tuple[str, EngineRequest]:
     candidates = tools if isinstance(tools, list) else []
     tool = next((tool for tool in candidates if function_name(tool) == name), None)
     if name is None or tool is None:
-        invalid(_NO_FREE_CHOICE)
+        raise InvalidParameter(_NO_FREE_CHOICE)
     schema = {"name": name, "schema": tool["function"].get("parameters") or {"type": "object"}}
     parameters = {k: v for k, v in request.parameters.items() if not k.startswith("tool")}
     parameters["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from dashscope_oss.gateway.engines.engine import Engine
 from dashscope_oss.gateway.engines.openai.upstream_status import UpstreamState
+from dashscope_oss.gateway.interface.engine import Engine
 
 
 @runtime_checkable

@@ -15,12 +15,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import is_servers_fault
 from dashscope_oss.gateway.engines.openai.upstream_status import UpstreamState
+from dashscope_oss.gateway.interface.api_error import APIError, UnsupportedByUpstream
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Delta
 from dashscope_oss.registry.model_info import ModelInfo
 

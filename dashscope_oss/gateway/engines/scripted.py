@@ -9,9 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine import DropConnection
-from dashscope_oss.gateway.engines.engine_request import EngineRequest, RecordedRequest
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine import DropConnection
+from dashscope_oss.gateway.interface.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo

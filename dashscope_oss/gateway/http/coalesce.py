@@ -1,4 +1,4 @@
-"""Pieces that are there together, so that they can be sent together. No I/O."""
+"""Joins pieces that are ready at the same time, so that they are sent in one write. No I/O."""
 
 from __future__ import annotations
 
@@ -9,62 +9,68 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST = 32
-"""Pieces of one burst."""
+MAX_BURST = 32
+"""How many pieces one burst holds at most."""
 
 
 async def coalesce(pieces: AsyncGenerator[T, None]) -> AsyncGenerator[list[T], None]:
-    """Yield ``pieces`` in lists: all that came without any waiting in between.
+    """Yield ``pieces`` in bursts: all that came without any waiting in between.
 
-    A write to a socket costs more than a piece does, and engines often give several at once.
-    No piece is held back while the engine waits. What it raises comes after the pieces before.
+    A write to a socket costs more than a piece does, and engines often give several at once. No
+    piece is held back while the engine waits. An error of the engine comes after the pieces that
+    came before it.
     """
-    found: list[T] = []
+    burst: list[T] = []
     while True:
         try:
-            waiting = _take(pieces, found)
+            pending = _take_ready(pieces, burst)
         except Exception as error:
-            if found:
-                yield found
+            if burst:
+                yield burst
             if isinstance(error, StopAsyncIteration):
                 return
             raise
-        if found:
+        if burst:
             try:
-                yield found
+                yield burst
             except GeneratorExit:
-                if waiting is not None:
-                    await waiting.cancel()
+                if pending is not None:
+                    await pending.cancel()
                 raise
-            found = []
-        if waiting is not None:
-            found.append(await waiting)
+            burst = []
+        if pending is not None:
+            burst.append(await pending)
 
 
-def _take(pieces: AsyncGenerator[T, None], found: list[T]) -> _Waiting[T] | None:
-    """Add the pieces that are there; return the next, if it is waited for."""
-    while len(found) < MOST:
+def _take_ready(pieces: AsyncGenerator[T, None], burst: list[T]) -> _PendingPiece[T] | None:
+    """Add the pieces that are ready; return the next one if the engine waits before it."""
+    while len(burst) < MAX_BURST:
         step = anext(pieces)
         try:
-            waits_for = step.send(None)
+            awaited = step.send(None)
         except StopIteration as done:
-            found.append(done.value)
+            burst.append(done.value)
         else:
-            return _Waiting(step, waits_for)
+            return _PendingPiece(step, awaited)
     return None
 
 
-class _Waiting(Generic[T]):
-    """A piece that was asked for and that must be waited for: to be awaited."""
+class _PendingPiece(Generic[T]):
+    """A piece that was asked for and is not ready yet; it can be awaited.
 
-    def __init__(self, step: Coroutine[Any, Any, T], waits_for: object) -> None:
+    Args:
+        step: the engine's coroutine, which was started already.
+        awaited: what that coroutine waits for.
+    """
+
+    def __init__(self, step: Coroutine[Any, Any, T], awaited: object) -> None:
         self._step = step
-        self._first = [waits_for]
+        self._first_awaited = [awaited]
 
     async def cancel(self) -> None:
-        """Stop the engine where it waits; its generator could not be closed before."""
+        """Stop the engine where it waits; its generator cannot be closed before."""
         with suppress(asyncio.CancelledError, StopIteration, StopAsyncIteration):
-            self._first = [self._step.throw(asyncio.CancelledError())]
+            self._first_awaited = [self._step.throw(asyncio.CancelledError())]
             await self
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -74,9 +80,9 @@ class _Waiting(Generic[T]):
         return self.send(None)
 
     def send(self, value: object) -> object:
-        """Hand on first what it waits for already."""
-        return self._first.pop() if self._first else self._step.send(value)
+        """Go on; first hand out what the coroutine waits for already."""
+        return self._first_awaited.pop() if self._first_awaited else self._step.send(value)
 
     def throw(self, error: BaseException) -> object:
-        """Hand on, for instance, a cancellation."""
+        """Hand on an exception, for instance a cancellation."""
         return self._step.throw(error)

@@ -9,12 +9,10 @@ asyncio's transports and protocols, and ASGI.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias, cast
+from collections.abc import Awaitable, Callable
+from typing import cast
 
-from dashscope_oss.gateway.http.http_io import Receive, Scope, Send
-
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from dashscope_oss.gateway.http.asgi import Application, Message, Receive, Scope, Send
 
 
 class SlowClientGuard:
@@ -42,7 +40,7 @@ class SlowClientGuard:
             return
         connection.request_began()
 
-        def watched_send(message: MutableMapping[str, Any]) -> Awaitable[None]:
+        def watched_send(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 connection.request_ended()
             return send(message)

@@ -1,1 +1,4 @@
-"""TODO."""
+"""What the gateway tells of itself: access log, metrics, health checks, the status page.
+
+Nothing here holds a prompt, an answer or a key.
+"""

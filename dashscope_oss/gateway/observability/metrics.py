@@ -1,4 +1,4 @@
-"""Numbers of a gateway in Prometheus's form: how many calls, how fast, how many tokens."""
+"""Metrics of a gateway in Prometheus's format: how many calls, how fast, how many tokens."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from dashscope_oss.gateway.engines.engine import Engine
 from dashscope_oss.gateway.engines.health import upstream_states
-from dashscope_oss.gateway.observability.access_log import Entry
+from dashscope_oss.gateway.interface.engine import Engine
+from dashscope_oss.gateway.observability.access_log import AccessLogEntry
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
-# An engine may serve any id: callers must not be able to make up series without end.
-_MOST_MODELS = 500
-OTHER = "(other)"
+OTHER_MODELS = "(other)"
+"""The name that all models share once there are too many."""
+
+# An engine may serve any id; callers must not be able to create series without end.
+_MAX_MODELS = 500
 _PREFIX = "dashscope_gateway"
-_UPSTREAM = f"{_PREFIX}_upstream"
-_BY, _BY_MODEL, _BY_STREAM = ("upstream",), ("model",), ("model", "stream")
-_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_BY_MODEL, _BY_STREAM = ("model",), ("model", "stream")
+_SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 @dataclass(slots=True)
 class Totals:
-    """Of one model since the gateway began: calls, those that failed, tokens, calls under way."""
+    """The numbers of one model since the gateway began."""
 
     requests: int = 0
     failed: int = 0
@@ -37,7 +38,7 @@ class Totals:
 
 
 class Metrics:
-    """The numbers of one gateway; each gateway has its own.
+    """The metrics of one gateway; each gateway has its own.
 
     Attributes:
         totals: the same in short, by model, for the status page.
@@ -48,99 +49,99 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = self._counter(
             "requests",
-            "Calls that ended, by the true status; 499: the caller left",
+            "Calls that ended, by their true status; 499: the caller left before the end",
             ("model", "status", "stream"),
         )
         self._seconds = self._histogram(
             "request_seconds", "Seconds from a request to the end of its answer", _BY_STREAM
         )
-        self._first = self._histogram(
+        self._first_piece_seconds = self._histogram(
             "first_token_seconds", "Seconds from a request to the engine's first piece", _BY_MODEL
         )
         self._tokens = self._counter(
             "tokens", "Tokens as the engine counts them", ("model", "direction")
         )
-        self._limited = self._counter(
+        self._rate_limited = self._counter(
             "rate_limited", "Calls refused by the gateway's own limits", ("key", "code")
         )
-        name = f"{_PREFIX}_requests_under_way"
-        under_way = Gauge(name, "Calls under way", _BY_MODEL, registry=self._registry)
-        self._under_way = cache(under_way.labels)
-        self._registry.register(_Upstreams(engine))
+        self._under_way = self._gauge("requests_under_way", "Calls under way", _BY_MODEL)
+        self._registry.register(_UpstreamCollector(engine))
 
     # Finding a series costs more than counting in it: hence the caches.
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
-        found = Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
-        return cache(found.labels)
+        counter = Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+        return cache(counter.labels)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Gauge]:
+        return cache(Gauge(f"{_PREFIX}_{name}", text, labels, registry=self._registry).labels)
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Histogram]:
-        found = Histogram(
-            f"{_PREFIX}_{name}", text, labels, buckets=_SECONDS, registry=self._registry
+        histogram = Histogram(
+            f"{_PREFIX}_{name}", text, labels, buckets=_SECONDS_BUCKETS, registry=self._registry
         )
-        return cache(found.labels)
+        return cache(histogram.labels)
 
-    def begin(self, entry: Entry) -> None:
-        """Count a call that an engine is now given."""
-        name = self._name(entry.model)
+    def generation_began(self, entry: AccessLogEntry) -> None:
+        """Count a call that the engine now answers."""
+        name = self._series_name(entry.model)
         self._under_way(name).inc()
         self.totals[name].under_way += 1
 
-    def done(self, entry: Entry) -> None:
-        """Count the end of a call that was begun."""
-        name = self._name(entry.model)
+    def generation_ended(self, entry: AccessLogEntry) -> None:
+        """Count the end of a call that the engine has answered, or has failed to."""
+        name = self._series_name(entry.model)
         self._under_way(name).dec()
         self.totals[name].under_way -= 1
 
-    def limited(self, entry: Entry, code: str) -> None:
+    def rate_limited(self, entry: AccessLogEntry, code: str) -> None:
         """Count a call that a limit refused."""
-        self._limited(entry.caller, code).inc()
+        self._rate_limited(entry.key_name, code).inc()
 
-    def ended(self, entry: Entry) -> None:
+    def request_ended(self, entry: AccessLogEntry) -> None:
         """Count a request for an answer, whatever became of it."""
-        name = self._name(entry.model)
-        stream = "true" if entry.call.wants_stream else "false"
+        name = self._series_name(entry.model)
+        stream = "true" if entry.request.wants_stream else "false"
         self._requests(name, str(entry.status), stream).inc()
         self._seconds(name, stream).observe(entry.seconds)
-        if entry.first_seconds is not None:
-            self._first(name).observe(entry.first_seconds)
+        if entry.first_piece_seconds is not None:
+            self._first_piece_seconds(name).observe(entry.first_piece_seconds)
+        input_tokens, output_tokens = entry.input_tokens or 0, entry.output_tokens or 0
+        self._count_tokens(name, input_tokens, output_tokens)
         totals = self.totals[name]
         totals.requests += 1
         totals.failed += entry.status >= 400
-        self._count(name, "in", entry.input_tokens)
-        self._count(name, "out", entry.output_tokens)
+        totals.input_tokens += input_tokens
+        totals.output_tokens += output_tokens
 
-    def _count(self, name: str, direction: str, tokens: int | None) -> None:
-        if not tokens:
-            return
-        self._tokens(name, direction).inc(tokens)
-        if direction == "in":
-            self.totals[name].input_tokens += tokens
-        else:
-            self.totals[name].output_tokens += tokens
+    def _count_tokens(self, name: str, input_tokens: int, output_tokens: int) -> None:
+        if input_tokens:
+            self._tokens(name, "in").inc(input_tokens)
+        if output_tokens:
+            self._tokens(name, "out").inc(output_tokens)
 
-    def _name(self, model: str) -> str:
+    def _series_name(self, model: str) -> str:
         if model not in self.totals:
-            if len(self.totals) >= _MOST_MODELS:
-                model = OTHER
+            if len(self.totals) >= _MAX_MODELS:
+                model = OTHER_MODELS
             self.totals.setdefault(model, Totals())
         return model
 
-    def text(self) -> bytes:
-        """Return everything in the text format that Prometheus reads."""
+    def to_text(self) -> bytes:
+        """Return all metrics in the text format that Prometheus reads."""
         return generate_latest(self._registry)
 
 
-class _Upstreams(Collector):
-    """The engine's upstreams, asked when Prometheus asks."""
+class _UpstreamCollector(Collector):
+    """Reads the state of the engine's upstreams when Prometheus asks."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        healthy = GaugeMetricFamily(f"{_UPSTREAM}_healthy", "1 unless found down", labels=_BY)
-        under_way = GaugeMetricFamily(f"{_UPSTREAM}_requests_under_way", "Calls now", labels=_BY)
-        calls = CounterMetricFamily(f"{_UPSTREAM}_requests", "Calls sent to it", labels=_BY)
-        failures = CounterMetricFamily(f"{_UPSTREAM}_failures", "By its fault", labels=_BY)
+        healthy = _upstream_gauge("healthy", "0 if it is known to be down, else 1")
+        under_way = _upstream_gauge("requests_under_way", "Calls under way")
+        calls = _upstream_counter("requests", "Calls sent to it")
+        failures = _upstream_counter("failures", "Calls that failed by its fault")
         for state in upstream_states(self._engine):
             name = (state.name,)
             healthy.add_metric(name, float(state.healthy is not False))
@@ -151,3 +152,11 @@ class _Upstreams(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return ()
+
+
+def _upstream_gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{_PREFIX}_upstream_{name}", text, labels=("upstream",))
+
+
+def _upstream_counter(name: str, text: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"{_PREFIX}_upstream_{name}", text, labels=("upstream",))

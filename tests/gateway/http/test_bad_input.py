@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine
-from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
-from dashscope_oss.gateway.http.parse_request import parse_request
-from dashscope_oss.gateway.http.response_encoder import ResponseEncoder, reply_body
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.protocol.parse_request import parse_request
+from dashscope_oss.gateway.protocol.response_encoder import ResponseEncoder, encode_reply
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.registry import lookup
 
@@ -104,7 +104,7 @@ def read(content, *, endpoint="text-generation", stream=False):
             endpoint=endpoint,
             stream=stream,
             request_id="r",
-            record_of=lookup.known_model,
+            find_model=lookup.known_model,
         )
     except APIError as refusal:
         return refusal
@@ -183,7 +183,7 @@ def test_what_is_written_reads_back(parts, model, as_message):
     events = [frames.event(part) for part in parts]
     last = json.loads(events[-1].split(b"data:", 1)[1])
 
-    assert last == json.loads(reply_body(job, parts))
+    assert last == json.loads(encode_reply(job, parts))
     assert last["request_id"] == job.request_id
 
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from dashscope_oss.gateway.http.coalesce import MOST, coalesce
+from dashscope_oss.gateway.http.coalesce import MAX_BURST, coalesce
 
 
 async def together(pieces):
@@ -28,10 +28,10 @@ async def test_a_burst_has_an_end():
     """An engine that never waits cannot fill the memory."""
 
     async def pieces():
-        for number in range(MOST + 1):
+        for number in range(MAX_BURST + 1):
             yield number
 
-    assert [len(burst) for burst in await together(pieces())] == [MOST, 1]
+    assert [len(burst) for burst in await together(pieces())] == [MAX_BURST, 1]
 
 
 async def test_nothing_is_nothing():
@@ -123,14 +123,14 @@ async def test_leaving_after_a_full_burst_stops_the_engine():
 
     async def pieces():
         try:
-            for number in range(2 * MOST):
+            for number in range(2 * MAX_BURST):
                 yield number
         finally:
             ended.append(True)
 
     inner = pieces()
     async with aclosing(coalesce(inner)) as found:
-        assert len(await anext(found)) == MOST
+        assert len(await anext(found)) == MAX_BURST
     await inner.aclose()
 
     assert ended == [True]

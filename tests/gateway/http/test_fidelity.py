@@ -8,12 +8,13 @@ import pytest
 
 from dashscope_oss import Client, Endpoint, completion_request, find_model
 from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
-from dashscope_oss.gateway.api_error import APIError
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
-from dashscope_oss.gateway.engines.served_models import modernize
-from dashscope_oss.gateway.http.http_io import Exchange
-from dashscope_oss.gateway.http.parse_request import parse_request
-from dashscope_oss.gateway.http.response_encoder import echo_of
+from dashscope_oss.gateway.http.request import HttpRequest
+from dashscope_oss.gateway.http.response import HttpResponse
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.interface.served_models import modernize
+from dashscope_oss.gateway.protocol.echo import echo_around
+from dashscope_oss.gateway.protocol.parse_request import parse_request
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry.lookup import known_model
@@ -223,13 +224,14 @@ async def test_logs_can_see_the_true_status(accept):
         sent.append(event)
 
     scope = {"method": "POST", "path": "/", "query_string": b"", "headers": [(b"accept", accept)]}
-    call = Exchange(scope, None, send)
-    call.past_front = True
-    await call.refuse(APIError(429, "Throttling.RateQuota", "later"))
+    request = HttpRequest(scope, None)
+    response = HttpResponse(request, send)
+    response.errors_as_events = request.wants_stream
+    await response.send_error(APIError(429, "Throttling.RateQuota", "later"))
 
-    assert (call.status, call.code) == (429, "Throttling.RateQuota")
+    assert (response.status, response.code) == (429, "Throttling.RateQuota")
     assert sent[0]["status"] == (429 if accept == b"*/*" else 200)
-    assert call.request_id.encode() in sent[1]["body"]
+    assert request.request_id.encode() in sent[1]["body"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -282,11 +284,11 @@ def test_a_base_model_repeats_the_prompt_as_a_line():
     """Baichuan's sample; a conversation has no echo."""
     model_info = find_model("baichuan-7b-v1")
 
-    assert echo_of(EngineRequest(model_info=model_info, prompt="登鹳雀楼->")) == (
+    assert echo_around(EngineRequest(model_info=model_info, prompt="登鹳雀楼->")) == (
         "登鹳雀楼->\n",
         "",
     )
-    assert echo_of(EngineRequest(model_info=model_info, messages=())) == ("", "")
+    assert echo_around(EngineRequest(model_info=model_info, messages=())) == ("", "")
 
 
 @pytest.mark.parametrize("model", UNCOUNTED)
@@ -356,7 +358,7 @@ def test_a_prompt_with_a_history_is_a_conversation_to_a_model_that_takes_both():
         endpoint="text-generation",
         stream=False,
         request_id="r",
-        record_of=known_model,
+        find_model=known_model,
     )
     assert [turn.content for turn in job.messages] == ["a", "b", "and now?"]
     assert job.prompt is None

@@ -12,7 +12,7 @@ import pytest
 
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
-from dashscope_oss.gateway.security.access import AccessSettings
+from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.gateway.server import _config
 from dashscope_oss.messages import Delta
 
@@ -28,7 +28,7 @@ REQUEST = (
 @contextmanager
 def impatient(engine=None, seconds=0.4):
     """A gateway that waits for slow clients so long; the value is a function that connects."""
-    settings = AccessSettings.model_validate({"limits": {"slow_client_seconds": seconds}})
+    settings = AccessConfig.model_validate({"limits": {"slow_client_seconds": seconds}})
     with serve_in_thread(Gateway(engine or ScriptedEngine([Answer("ok")]), access=settings)) as url:
         place = httpx.URL(url)
 

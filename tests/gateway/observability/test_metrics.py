@@ -20,8 +20,9 @@ from dashscope_oss.gateway import (
     serve_in_thread,
 )
 from dashscope_oss.gateway.config import parse_config
-from dashscope_oss.gateway.observability.metrics import OTHER
-from dashscope_oss.gateway.security.access import AccessSettings, hashed
+from dashscope_oss.gateway.observability.metrics import OTHER_MODELS
+from dashscope_oss.gateway.security.api_keys import hash_key
+from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.messages import Delta, Usage
 from tests.gateway.fake_upstream import Server, failed, said, streamed
 
@@ -109,7 +110,7 @@ def test_a_call_under_way_is_seen():
 
 def test_callers_cannot_make_up_series_without_end(monkeypatch):
     """An upstream that serves any id: after so many, the rest is one series."""
-    monkeypatch.setattr("dashscope_oss.gateway.observability.metrics._MOST_MODELS", 3)
+    monkeypatch.setattr("dashscope_oss.gateway.observability.metrics._MAX_MODELS", 3)
     upstream = Server((200, "application/json", b"{}"))
     engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
     with serve_in_thread(Gateway(engine)) as url:
@@ -120,13 +121,13 @@ def test_callers_cannot_make_up_series_without_end(monkeypatch):
 
     counted = [labels for name, labels in found if name == "dashscope_gateway_requests_total"]
     models = {dict(labels)["model"] for labels in counted}
-    assert models == {"made-up-a", "made-up-b", "made-up-c", OTHER}
+    assert models == {"made-up-a", "made-up-b", "made-up-c", OTHER_MODELS}
 
 
 def test_what_limits_refuse_is_counted_by_key():
     """Who is held back, and by which limit."""
-    settings = AccessSettings.model_validate(
-        {"keys": {"anna": {"hash": hashed("sk-a"), "requests_per_minute": 1}}}
+    settings = AccessConfig.model_validate(
+        {"keys": {"anna": {"hash": hash_key("sk-a"), "requests_per_minute": 1}}}
     )
     key = {"authorization": "Bearer sk-a"}
     with serve_in_thread(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url:
@@ -181,7 +182,7 @@ def logged(caplog):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_line_for_each_call_says_who_asked_what_and_how_it_went(caplog, stream):
     """One JSON object with the request id that the caller has."""
-    settings = AccessSettings.model_validate({"keys": {"anna": {"hash": hashed("sk-secret")}}})
+    settings = AccessConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-secret")}}})
     headers = {"authorization": "Bearer sk-secret", **(STREAM if stream else {})}
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),
@@ -245,7 +246,9 @@ def body():
 
 def test_a_logger_that_is_off_costs_nothing_and_says_nothing(caplog, monkeypatch):
     """No line is even made."""
-    monkeypatch.setattr("dashscope_oss.gateway.observability.access_log.line", lambda entry: 1 / 0)
+    monkeypatch.setattr(
+        "dashscope_oss.gateway.observability.access_log.format_entry", lambda entry: 1 / 0
+    )
     with (
         caplog.at_level(logging.WARNING, "dashscope_oss.access"),
         serve_in_thread(Gateway(ScriptedEngine([COUNTED]))) as url,

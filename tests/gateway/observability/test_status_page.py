@@ -82,9 +82,9 @@ def test_browsers_get_a_page_that_is_all_its_own(root):
 
 def test_the_page_writes_text_only():
     """Nothing in it can turn text of a model into HTML."""
-    from dashscope_oss.gateway.observability.status_page import page
+    from dashscope_oss.gateway.observability.status_page import status_page
 
-    text = page()[0].decode()
+    text = status_page()[0].decode()
     sinks = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "srcdoc")
     assert [word for word in sinks if word in text] == []
     assert not re.search(r"<[^>]*\son\w+=", text)

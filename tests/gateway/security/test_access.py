@@ -17,7 +17,9 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Answer, APIError, Fault, Gateway, ScriptedEngine, serve_in_thread
-from dashscope_oss.gateway.security.access import Access, AccessSettings, hashed, new_key
+from dashscope_oss.gateway.security.access import AccessControl
+from dashscope_oss.gateway.security.api_keys import generate_key, hash_key
+from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.messages import Usage
 
 PATH = "/services/aigc/text-generation/generation"
@@ -35,7 +37,7 @@ class Clock:
 
 
 def access(clock=None, **tables):
-    return Access(AccessSettings.model_validate(tables), clock=clock or Clock())
+    return AccessControl(AccessConfig.model_validate(tables), clock=clock or Clock())
 
 
 def refused(call, *arguments):
@@ -59,28 +61,28 @@ def bearer(key):
 
 def test_a_key_is_known_by_its_hash_and_has_a_name():
     """The settings hold no key; who calls is told by the key's name."""
-    key = new_key()
-    door = access(keys={"anna": {"hash": hashed(key)}})
+    key = generate_key()
+    door = access(keys={"anna": {"hash": hash_key(key)}})
 
-    assert door.caller(bearer(key)) == "anna"
-    assert not door.open
-    assert refused(door.caller, bearer(new_key())) == (
+    assert door.authenticate(bearer(key)) == "anna"
+    assert not door.is_open
+    assert refused(door.authenticate, bearer(generate_key())) == (
         401,
         "InvalidApiKey",
         "Invalid API-key provided.",
     )
-    assert refused(door.caller, {})[0] == 401
+    assert refused(door.authenticate, {})[0] == 401
 
 
 def test_without_keys_anybody_may_call():
     """A key that is shown all the same does no harm."""
-    assert access().caller({}) == ""
-    assert access().caller(bearer("sk-any")) == ""
+    assert access().authenticate({}) == ""
+    assert access().authenticate(bearer("sk-any")) == ""
 
 
 def test_no_two_keys_are_alike():
     """256 bits each, in letters that every header takes."""
-    keys = {new_key() for _ in range(100)}
+    keys = {generate_key() for _ in range(100)}
 
     assert len(keys) == 100
     assert all(len(key) >= 43 and key.isascii() for key in keys)
@@ -91,9 +93,9 @@ def test_no_two_keys_are_alike():
     [
         {"keys": {"anna": {"hash": "sk-a-plain-key"}}},
         {"keys": {"anna": {"hash": "sha256:12"}}},
-        {"keys": {"an na": {"hash": hashed("k")}}},
-        {"keys": {"anna": {"hash": hashed("k")}, "otto": {"hash": hashed("k")}}},
-        {"keys": {"anna": {"hash": hashed("k"), "requests_per_minute": 0}}},
+        {"keys": {"an na": {"hash": hash_key("k")}}},
+        {"keys": {"anna": {"hash": hash_key("k")}, "otto": {"hash": hash_key("k")}}},
+        {"keys": {"anna": {"hash": hash_key("k"), "requests_per_minute": 0}}},
         {"limits": {"requests_per_minute": "60"}},
         {"limits": {"max_body_bytes": 64_000_000}},
         {"limits": {"unknown": 1}},
@@ -102,7 +104,7 @@ def test_no_two_keys_are_alike():
 def test_settings_that_cannot_be_meant_are_refused(tables):
     """A plain key, a hash twice, limits of nothing, words nobody knows."""
     with pytest.raises(ValidationError):
-        AccessSettings.model_validate(tables)
+        AccessConfig.model_validate(tables)
 
 
 def test_a_minutes_requests_fill_again_evenly():
@@ -140,8 +142,8 @@ def test_each_key_has_its_own_allowance():
     """One caller's calls are not taken from another's; a key's limit goes before the general."""
     door = access(
         keys={
-            "anna": {"hash": hashed("a")},
-            "otto": {"hash": hashed("o"), "requests_per_minute": 2},
+            "anna": {"hash": hash_key("a")},
+            "otto": {"hash": hash_key("o"), "requests_per_minute": 2},
         },
         limits={"requests_per_minute": 1},
     )
@@ -157,8 +159,8 @@ def test_a_models_limit_is_over_all_callers():
     """And a call that it refuses is not taken from the key's allowance."""
     door = access(
         keys={
-            "anna": {"hash": hashed("a"), "requests_per_minute": 2},
-            "otto": {"hash": hashed("o")},
+            "anna": {"hash": hash_key("a"), "requests_per_minute": 2},
+            "otto": {"hash": hash_key("o")},
         },
         limits={"models": {MODEL: {"requests_per_minute": 1}}},
     )
@@ -182,7 +184,9 @@ def test_the_shortest_input_limit_holds(limits, most):
     """The gateway's, this model's, or that of the model itself."""
     model_info = find_model(MODEL)
 
-    assert access(limits=limits).limited(model_info).input_limit == (most or model_info.input_limit)
+    assert access(limits=limits).with_input_limit(model_info).input_limit == (
+        most or model_info.input_limit
+    )
 
 
 def post(url, body=BODY, **more):
@@ -191,7 +195,7 @@ def post(url, body=BODY, **more):
 
 def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
     """The service's status, code and text, for a plain call and for a stream."""
-    settings = AccessSettings.model_validate({"limits": {"requests_per_minute": 1}})
+    settings = AccessConfig.model_validate({"limits": {"requests_per_minute": 1}})
     with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         assert post(url).status_code == 200
         reply = post(url)
@@ -207,7 +211,7 @@ def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_engines_own_count_is_charged(stream):
     """Tokens in and out of a whole answer, streamed or not."""
-    settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 1000}})
+    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 1000}})
     answer = Answer("ok", usage=Usage(input_tokens=600, output_tokens=500))
     headers = {"X-DashScope-SSE": "enable"} if stream else {}
     with serve_in_thread(Gateway(ScriptedEngine([answer]), access=settings)) as url:
@@ -228,7 +232,7 @@ class Silent(ScriptedEngine):
 @pytest.mark.parametrize(("asked", "said"), [("word " * 2000, "ok"), ("hi", "word " * 2000)])
 def test_an_engine_that_does_not_count_is_charged_an_estimate(asked, said):
     """Of the question and of the answer: leaving counts out is no way around a limit."""
-    settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 1000}})
+    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 1000}})
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": asked}]}}
     with serve_in_thread(Gateway(Silent([Answer(said)]), access=settings)) as url:
         assert post(url, body).status_code == 200
@@ -239,7 +243,7 @@ def test_an_engine_that_does_not_count_is_charged_an_estimate(asked, said):
 
 def test_a_call_that_fails_costs_no_tokens():
     """What brought no answer is not charged."""
-    settings = AccessSettings.model_validate({"limits": {"tokens_per_minute": 10}})
+    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 10}})
     engine = ScriptedEngine([Fault(500, "InternalError", "x"), Answer("ok")])
     long = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "word " * 500}]}}
     with serve_in_thread(Gateway(engine, access=settings)) as url:
@@ -249,7 +253,7 @@ def test_a_call_that_fails_costs_no_tokens():
 
 def test_input_longer_than_the_gateway_takes_is_refused_in_the_vendors_words():
     """The text names the gateway's limit."""
-    settings = AccessSettings.model_validate({"limits": {"max_input_tokens": 5}})
+    settings = AccessConfig.model_validate({"limits": {"max_input_tokens": 5}})
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "a b c d e f"}]}}
     with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
         reply = post(url, body)
@@ -260,7 +264,7 @@ def test_input_longer_than_the_gateway_takes_is_refused_in_the_vendors_words():
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
     """By its length if that is said, else by what came."""
-    settings = AccessSettings.model_validate({"limits": {"max_body_bytes": 1000}})
+    settings = AccessConfig.model_validate({"limits": {"max_body_bytes": 1000}})
     content = b"{" + b" " * 2000
     with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
         reply = httpx.post(url + PATH, content=iter([content]) if chunked else content)
@@ -272,7 +276,7 @@ def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
 
 def test_what_needs_a_key_and_what_does_not():
     """Health and the empty page are for everybody; models, numbers and calls are not."""
-    settings = AccessSettings.model_validate({"keys": {"anna": {"hash": hashed("sk-a")}}})
+    settings = AccessConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-a")}}})
     with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-plain",), access=settings)) as url:
         root = url.removesuffix("/api/v1")
         for open_path in ("/", "/healthz", "/health", "/api/v1"):
@@ -310,6 +314,6 @@ def test_a_link_elsewhere_may_lead_to_the_status_page(gateway, method, status):
 @pytest.mark.parametrize("said", ["Bearer sk-a", "bearer sk-a", "BEARER  sk-a", "sk-a"])
 def test_the_word_before_the_key_may_be_written_in_any_way(said):
     """HTTP does not tell it apart by case, and the key alone is understood too."""
-    door = access(keys={"a": {"hash": hashed("sk-a")}})
+    door = access(keys={"a": {"hash": hash_key("sk-a")}})
 
-    assert door.caller({"authorization": said}) == "a"
+    assert door.authenticate({"authorization": said}) == "a"

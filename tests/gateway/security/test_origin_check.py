@@ -7,8 +7,8 @@ import pytest
 
 from dashscope_oss.gateway import Answer, APIError, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.gateway.config import GatewayConfig
-from dashscope_oss.gateway.security.access import hashed
-from dashscope_oss.gateway.security.origin_check import Names
+from dashscope_oss.gateway.security.api_keys import hash_key
+from dashscope_oss.gateway.security.origin_check import HostCheck
 
 PATH = "/api/v1/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
@@ -51,7 +51,10 @@ def test_a_name_that_is_made_to_point_at_this_machine_is_refused(root, host, pat
     reply = httpx.request("POST" if path == PATH else "GET", root + path, headers={"host": host})
 
     assert (reply.status_code, reply.json()["code"]) == (403, "AccessDenied")
-    assert f"not {host.partition(':')[0]}. Let its settings file list" in reply.json()["message"]
+    assert (
+        f"not {host.partition(':')[0]}. To allow that name, list it under"
+        in reply.json()["message"]
+    )
 
 
 def test_the_settings_file_may_name_more():
@@ -67,14 +70,14 @@ def test_the_settings_file_may_name_more():
 def test_a_page_behind_a_proxy_is_told_what_to_set():
     """Some proxies put their own address into ``Host``."""
     with pytest.raises(
-        APIError, match=r"If tools\.lan is this gateway's own name, list it in hosts"
+        APIError, match=r"If tools\.lan is this gateway's own name, list it under hosts"
     ):
-        Names().check({"host": "10.0.0.1:8000", "origin": "http://tools.lan"}, LAN)
+        HostCheck().check({"host": "10.0.0.1:8000", "origin": "http://tools.lan"}, LAN)
 
 
 def test_with_keys_any_name_will_do():
     """No page of another site has one."""
-    settings = GatewayConfig.model_validate({"keys": {"anna": {"hash": hashed("sk-a")}}})
+    settings = GatewayConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-a")}}})
     with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
         root = url.removesuffix("/api/v1")
 
@@ -92,9 +95,9 @@ def test_a_caller_may_name_no_host(root):
 
 def test_other_addresses_answer_to_any_name():
     """Nobody here knows how a network calls this machine, nor what stands before a container."""
-    assert lets_in(Names(), host="gateway.lan")
-    assert not lets_in(Names(), "127.0.0.1", host="gateway.lan")
-    assert not lets_in(Names(), "::1", host="gateway.lan")
+    assert lets_in(HostCheck(), host="gateway.lan")
+    assert not lets_in(HostCheck(), "127.0.0.1", host="gateway.lan")
+    assert not lets_in(HostCheck(), "::1", host="gateway.lan")
 
 
 @pytest.mark.parametrize(
@@ -110,4 +113,4 @@ def test_other_addresses_answer_to_any_name():
 )
 def test_browsers_name_the_site_of_the_page_by_its_origin(headers, lets):
     """Over plain HTTP to other machines they send no ``Sec-Fetch-Site``."""
-    assert lets_in(Names(["tools.LAN"]), host=f"{LAN}:8000", **headers) is lets
+    assert lets_in(HostCheck(["tools.LAN"]), host=f"{LAN}:8000", **headers) is lets

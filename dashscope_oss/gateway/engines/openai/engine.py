@@ -10,8 +10,6 @@ import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from dashscope_oss.gateway.api_error import NOT_JSON, invalid
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.health_check import HealthChecker
 from dashscope_oss.gateway.engines.openai.response_body import read_body, read_objects
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
@@ -23,7 +21,9 @@ from dashscope_oss.gateway.engines.openai.upstream_request import (
 )
 from dashscope_oss.gateway.engines.openai.upstream_response import UpstreamResponseReader
 from dashscope_oss.gateway.engines.openai.upstream_status import UpstreamState, UpstreamStatus
-from dashscope_oss.gateway.engines.served_models import unregistered_model
+from dashscope_oss.gateway.interface.api_error import UnreadableBody
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.interface.served_models import unregistered_model
 from dashscope_oss.messages import Delta, Message
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
@@ -139,4 +139,4 @@ def _to_json(body: Mapping[str, object]) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError:  # for example a number in a schema that no double holds
-        invalid(NOT_JSON)
+        raise UnreadableBody from None

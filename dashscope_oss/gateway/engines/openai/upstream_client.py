@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import httpx2
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.api_error import BROKEN_OFF, UNAVAILABLE, APIError
 from dashscope_oss.gateway.engines.openai.response_body import read_body
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, describe
+from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError, ModelUnavailable
 from dashscope_oss.transport.connections import no_cookies, trusted_tls
 from dashscope_oss.transport.endpoint import checked_url
 
@@ -106,5 +106,5 @@ def _to_api_error(error: Exception) -> APIError:
     if isinstance(error, _STALL_ERRORS):
         return APIError(*_STALLED, cause=describe(error))
     if isinstance(error, _CONNECT_ERRORS):
-        return APIError(*UNAVAILABLE, cause=describe(error))
-    return APIError(*BROKEN_OFF, cause=describe(error))
+        return ModelUnavailable(cause=describe(error))
+    return AnswerBrokenOff(cause=describe(error))

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from pydantic_core import to_json
 
-from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
+from dashscope_oss.gateway.interface.api_error import APIError, ModelUnavailable
 
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
 _TOO_MANY_REQUESTS = (
@@ -110,7 +110,7 @@ def _vendor_error(status: int, text: str, context: int | None) -> APIError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return APIError(*_TOO_MANY_REQUESTS)
     if status in (502, 503, 504):
-        return APIError(*UNAVAILABLE)
+        return ModelUnavailable()
     if status == HTTPStatus.NOT_FOUND:
         return APIError(404, "ModelNotFound", "Model can not be found.")
     if status in _REJECTED:

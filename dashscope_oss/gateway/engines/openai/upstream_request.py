@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.gateway.api_error import APIError, UnsupportedByUpstream, invalid
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
 from dashscope_oss.gateway.engines.openai.upstream import Api, Upstream
+from dashscope_oss.gateway.interface.api_error import (
+    APIError,
+    InvalidParameter,
+    UnsupportedByUpstream,
+)
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Message
 from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
@@ -94,7 +98,9 @@ def _chat_fields(
 
 def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
     if request.parameters.get("tools"):
-        invalid("The tool call is not supported: this model is served by raw completions.")
+        raise InvalidParameter(
+            "The tool call is not supported: this model is served by raw completions."
+        )
     template = request.model_info.template
     prompt = _prompt(request)
     fields = {
@@ -149,7 +155,7 @@ def _tools(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
         _unsupported("tool_choice (a function)", upstream)
     chosen = [tool for tool in tools if function_name(tool) == function_name(choice)]
     if not chosen:
-        invalid("tool_choice names a function that is not among the tools.")
+        raise InvalidParameter("tool_choice names a function that is not among the tools.")
     return {"tools": chosen, "tool_choice": "required"}
 
 
@@ -181,7 +187,7 @@ def _stop(
     stop = request.parameters.get("stop")
     stops = stop if isinstance(stop, list) else [] if stop is None else [stop]
     if any(isinstance(item, list) for item in stops):
-        invalid("Sequences of tokens cannot be passed on as stop; pass texts.")
+        raise InvalidParameter("Sequences of tokens cannot be passed on as stop; pass texts.")
     token_ids = [item for item in stops if isinstance(item, int)]
     texts = [*(item for item in stops if isinstance(item, str)), *template_stop]
     fields: dict[str, object] = {"stop": texts} if texts else {}
@@ -201,7 +207,7 @@ def _prompt(request: EngineRequest) -> str:
     ):
         return request.prompt
     if template is None:
-        invalid("No template is known to write messages for this model.")
+        raise InvalidParameter("No template is known to write messages for this model.")
     messages = request.messages or [Message("user", request.prompt or "")]
     try:
         # The engine's tokenizer adds the mark of the beginning itself.

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.api_error import BROKEN_OFF, APIError
 from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, error_in_answer
+from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.tools import read_tool_call
@@ -70,7 +70,7 @@ class UpstreamResponseReader:
             APIError: if the answer had no finish reason, or an irregular one.
         """
         if self._finish_reason is None:
-            raise APIError(*BROKEN_OFF)
+            raise AnswerBrokenOff
         if self._finish_reason == "content_filter":
             raise APIError(*_BLOCKED)
         finish_reason = _FINISH_REASONS.get(self._finish_reason)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dashscope_oss.gateway.api_error import UNAVAILABLE, APIError
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import (
     base_url_hint,
     is_servers_fault,
     one_line,
 )
+from dashscope_oss.gateway.interface.api_error import APIError
 
 _log = logging.getLogger("dashscope_oss.gateway")
 
@@ -107,5 +107,5 @@ class UpstreamStatus:
             self._failures += 1
             self._call_error = text
         _log.log(level, "a call failed at %s, %s: %s", upstream.name, upstream.url, text)
-        if upstream.health_check is not None and error.status == UNAVAILABLE[0]:
+        if upstream.health_check is not None and error.status == 503:
             self.healthy = False

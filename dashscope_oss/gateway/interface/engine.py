@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from dashscope_oss.gateway.engines.engine_request import EngineRequest
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Delta
 from dashscope_oss.registry.model_info import ModelInfo
 

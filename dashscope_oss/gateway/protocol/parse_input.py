@@ -1,0 +1,154 @@
+"""Reads ``input`` of a request: a prompt, a prompt with the turns before it, or messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from dashscope_oss.gateway.interface.api_error import InvalidParameter
+from dashscope_oss.messages import ROLES, Message, ToolCall
+from dashscope_oss.registry.model_info import ModelInfo
+
+Input: TypeAlias = tuple[tuple[Message, ...] | None, str | None]
+"""Messages and prompt; exactly one of them is ``None``."""
+
+_EMPTY_CONTENT = "Role must be user or assistant and Content length must be greater than 0."
+_NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
+_UNPAIRED_TOOL_MESSAGE = (
+    'Messages with role "tool" must be a response to a preceding message with "tool_calls"'
+)
+_NO_LIMIT = 2**31 - 1
+
+
+def parse_input(model_info: ModelInfo, data: Mapping[str, object]) -> Input:
+    """Return the messages or the prompt of a call.
+
+    Args:
+        model_info: the model that is asked.
+        data: the request's ``input``.
+
+    Raises:
+        InvalidParameter: if the service refuses it for this model.
+    """
+    prompt, messages = data.get("prompt"), data.get("messages")
+    if messages is None:
+        return _parse_prompt(model_info, prompt, data.get("history"))
+    if not isinstance(messages, list):
+        raise InvalidParameter("Input should be a valid list: input.messages")
+    if not messages:
+        raise InvalidParameter(_EMPTY_CONTENT.rstrip(".") if prompt else "[] is too short")
+    if prompt:
+        raise InvalidParameter('Only one of the parameters "prompt" and "messages" can be present')
+    if not model_info.takes_messages:
+        raise InvalidParameter(f"The model {model_info.id} only supports prompt input.")
+    parsed = tuple(_parse_message(model_info, message) for message in messages)
+    _check_conversation(parsed)
+    return parsed, None
+
+
+def input_limit(model_info: ModelInfo) -> int:
+    """Return the longest input in tokens, for the texts of errors."""
+    return model_info.input_limit or _NO_LIMIT
+
+
+def _parse_prompt(model_info: ModelInfo, prompt: object, history: object) -> Input:
+    if prompt is None:
+        raise InvalidParameter(_NO_INPUT)
+    if not isinstance(prompt, str):
+        raise InvalidParameter("Input should be a valid string: input.prompt")
+    if not prompt.strip():
+        limit = input_limit(model_info)
+        raise InvalidParameter(f"Range of input length should be [1, {limit}]")
+    if not model_info.takes_prompt:
+        raise InvalidParameter(f"The model {model_info.id} only supports messages input.")
+    messages = _parse_history(history)
+    if not messages:
+        return None, prompt
+    messages.append(Message("user", prompt))
+    if model_info.takes_messages or model_info.template is None:
+        return tuple(messages), None
+    return None, model_info.template.render(messages)
+
+
+def _parse_history(history: object) -> list[Message]:
+    """Return the messages of the older ``input.history``: a list of ``{"user": …, "bot": …}``."""
+    if history is None:
+        return []
+    messages: list[Message] = []
+    for turn in history if isinstance(history, list) else [history]:
+        user, bot = (turn.get("user"), turn.get("bot")) if isinstance(turn, dict) else (None, None)
+        if not isinstance(user, str) or not isinstance(bot, str):
+            raise InvalidParameter(
+                'Input should be a list of {"user": str, "bot": str}: input.history'
+            )
+        messages += [Message("user", user), Message("assistant", bot)]
+    return messages
+
+
+def _parse_message(model_info: ModelInfo, message: object) -> Message:
+    if not isinstance(message, Mapping):
+        raise InvalidParameter("Input should be a valid dictionary or instance of GPT3Message")
+    role = message.get("role")
+    if role not in ROLES:
+        raise InvalidParameter(_EMPTY_CONTENT)
+    tool_calls = _parse_tool_calls(message.get("tool_calls"))
+    content = _parse_content(model_info, message, optional=bool(tool_calls))
+    if role == "user" and not content:
+        raise InvalidParameter(_EMPTY_CONTENT)
+    if message.get("partial"):
+        raise InvalidParameter("Partial mode is not supported by this gateway.")
+    tool_call_id = message.get("tool_call_id")
+    return Message(
+        role,
+        content,
+        tool_calls=tool_calls,
+        tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
+    )
+
+
+def _parse_content(model_info: ModelInfo, message: Mapping[str, object], *, optional: bool) -> str:
+    content = message.get("content")
+    if content is None:
+        if optional:
+            return ""
+        raise InvalidParameter("The content field is a required field.")
+    if isinstance(content, str):
+        return content
+    if model_info.endpoint == "text-generation" or not isinstance(content, list):
+        raise InvalidParameter("input content must be a string.")
+    return "".join(_parse_part(part) for part in content)
+
+
+def _parse_part(part: object) -> str:
+    text = part.get("text") if isinstance(part, Mapping) else None
+    if not isinstance(text, str):
+        raise InvalidParameter("This gateway takes text only: input.messages.content")
+    return text
+
+
+def _parse_tool_calls(tool_calls: object) -> tuple[ToolCall, ...]:
+    if tool_calls is None:
+        return ()
+    if not isinstance(tool_calls, list):
+        raise InvalidParameter("Input should be a valid list: input.messages.tool_calls")
+    return tuple(_parse_tool_call(call, index) for index, call in enumerate(tool_calls))
+
+
+def _parse_tool_call(call: object, index: int) -> ToolCall:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(call, Mapping) or not isinstance(function, Mapping):
+        raise InvalidParameter("Input should be a valid dictionary: input.messages.tool_calls")
+    id, name, arguments = call.get("id", ""), function.get("name"), function.get("arguments", "")
+    if not (isinstance(id, str) and isinstance(name, str) and isinstance(arguments, str)):
+        raise InvalidParameter("Input should be a valid string: input.messages.tool_calls")
+    return ToolCall(id=id, name=name, arguments=arguments, index=index)
+
+
+def _check_conversation(messages: tuple[Message, ...]) -> None:
+    known_calls: set[str] = set()
+    for message in messages:
+        known_calls.update(call.id for call in message.tool_calls)
+        if message.role == "tool" and message.tool_call_id not in known_calls:
+            raise InvalidParameter(_UNPAIRED_TOOL_MESSAGE)
+    if all(message.role == "system" for message in messages):
+        raise InvalidParameter(_EMPTY_CONTENT)

@@ -1,0 +1,100 @@
+"""Reads a request's body: the result is an :class:`EngineRequest`, or the service's own error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pydantic_core import from_json
+
+from dashscope_oss.errors import ContextLengthError
+from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter, UnreadableBody
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.protocol.parameters import check_parameters
+from dashscope_oss.gateway.protocol.parse_input import input_limit, parse_input
+from dashscope_oss.registry.model_info import Endpoint, ModelInfo
+from dashscope_oss.tokens.input_length import check_least_length
+
+_NOT_SERVED = "Model can not be found. GET /api/v1/models lists what this gateway serves."
+# A gateway may serve every id; ids then appear in logs and metrics.
+_MAX_MODEL_ID = 256
+
+
+def parse_request(
+    body: bytes,
+    *,
+    endpoint: Endpoint,
+    stream: bool,
+    request_id: str,
+    find_model: Callable[[str], ModelInfo | None],
+) -> EngineRequest:
+    """Return the request that ``body`` holds.
+
+    Args:
+        body: JSON, as it arrived.
+        endpoint: where it arrived.
+        stream: whether the caller wants events.
+        request_id: identifies the call.
+        find_model: returns how a model is served, ``None`` if it is not.
+
+    Raises:
+        APIError: for whatever the service refuses.
+    """
+    data = _parse_object(body)
+    model_info = _find_model(data, find_model)
+    if model_info.endpoint != endpoint:
+        raise InvalidParameter("url error, please check url！")
+    parameters = _mapping(data.get("parameters"), "parameters")
+    messages, prompt = parse_input(model_info, _mapping(data.get("input"), "input"))
+    request = EngineRequest(
+        model_info=model_info,
+        messages=messages,
+        prompt=prompt,
+        parameters={name: value for name, value in parameters.items() if value is not None},
+        stream=stream,
+        request_id=request_id,
+    )
+    check_parameters(request)
+    _check_input_length(request)
+    return request
+
+
+def _parse_object(body: bytes) -> dict[str, object]:
+    try:
+        value: object = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise UnreadableBody from None
+    if not isinstance(value, dict):
+        raise UnreadableBody
+    return value
+
+
+def _find_model(
+    data: Mapping[str, object], find_model: Callable[[str], ModelInfo | None]
+) -> ModelInfo:
+    model = data.get("model")
+    if not isinstance(model, str) or not model:
+        raise APIError(
+            400, "BadRequest.EmptyModel", 'Required parameter "model" missing from request.'
+        )
+    model_info = find_model(model) if len(model) <= _MAX_MODEL_ID else None
+    if model_info is None:
+        raise APIError(404, "ModelNotFound", _NOT_SERVED)
+    return model_info
+
+
+def _mapping(value: object, name: str) -> dict[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidParameter(
+            f"Required parameter({name}) missing or invalid, please check the request parameters."
+        )
+    return value
+
+
+def _check_input_length(request: EngineRequest) -> None:
+    try:
+        check_least_length(request.model_info, request.texts)
+    except ContextLengthError:
+        limit = input_limit(request.model_info)
+        raise InvalidParameter(f"Range of input length should be [1, {limit}]") from None

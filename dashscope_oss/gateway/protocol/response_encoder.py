@@ -1,0 +1,93 @@
+"""Writes what an engine generates as the service's JSON: bodies and events. No I/O.
+
+A stream writes hundreds of events that differ in a few words. So bodies are put together from
+parts that are JSON already, and what does not change is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic_core import to_json
+
+from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.protocol.body_writer import GENERATING, BodyWriter
+from dashscope_oss.gateway.protocol.echo import echo_around
+from dashscope_oss.messages import Delta, ToolCall
+from dashscope_oss.protocol.streaming.deltas import join_deltas, join_tool_calls
+
+_RESULT_EVENT = b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:"
+_ERROR_EVENT = b"id:%d\nevent:error\n:HTTP_STATUS/%d\ndata:%b\n\n"
+
+
+def encode_reply(request: EngineRequest, deltas: Sequence[Delta]) -> bytes:
+    """Return the body of an answer that is not streamed; it has at least one piece."""
+    answer = join_deltas(deltas)
+    before, after = echo_around(request)
+    text = before + answer.text + (after if answer.finish_reason == "stop" else "")
+    writer = BodyWriter(request)
+    writer.set_usage(answer.usage)
+    finish_reason = to_json(answer.finish_reason or "stop")
+    return writer.body(text, answer.reasoning, answer.tool_calls, finish_reason)
+
+
+def encode_error_event(error: APIError, request_id: str, number: int) -> bytes:
+    """Return the event of an error: the stream's first, or one in its middle.
+
+    Args:
+        error: what went wrong.
+        request_id: identifies the call.
+        number: the event's own, counted from 1.
+    """
+    body = to_json({**error.body, "request_id": request_id})
+    return _ERROR_EVENT % (number, error.status, body)
+
+
+class ResponseEncoder:
+    """Writes the events of one stream; it numbers them and keeps the text so far."""
+
+    def __init__(self, request: EngineRequest) -> None:
+        self._incremental = request.incremental
+        self._writer = BodyWriter(request)
+        self._before, self._after = echo_around(request)
+        self._events = 0
+        self._text = ""
+        self._reasoning = ""
+        self._tool_calls: tuple[ToolCall, ...] = ()
+        self._numbered_calls = 0
+
+    def event(self, delta: Delta) -> bytes:
+        """Return the event for the next piece."""
+        if delta.usage is not None:
+            self._writer.set_usage(delta.usage)
+        text, reasoning, tool_calls = delta.text, delta.reasoning, delta.tool_calls
+        if self._before or delta.last:
+            text = self._with_echo(delta)
+        if tool_calls:
+            tool_calls = tuple(map(self._numbered, tool_calls))
+        if not self._incremental:
+            text = self._text = self._text + text
+            reasoning = self._reasoning = self._reasoning + reasoning
+            tool_calls = self._tool_calls = join_tool_calls((*self._tool_calls, *tool_calls))
+        finish_reason = to_json(delta.finish_reason or "stop") if delta.last else GENERATING
+        self._events += 1
+        body = self._writer.body(text, reasoning, tool_calls, finish_reason)
+        return _RESULT_EVENT % self._events + body + b"\n\n"
+
+    def _with_echo(self, delta: Delta) -> str:
+        """Return the piece's text, with the echo before the first and behind the last."""
+        text = delta.text
+        if self._before:
+            text, self._before = self._before + text, ""
+        if delta.last and delta.finish_reason == "stop":
+            text += self._after
+        return text
+
+    def _numbered(self, call: ToolCall) -> ToolCall:
+        """Return ``call`` with an index; where it has none, the next one of the whole answer."""
+        if call.index is not None:
+            return call
+        self._numbered_calls += 1
+        return replace(call, index=self._numbered_calls - 1)
