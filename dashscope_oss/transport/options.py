@@ -113,8 +113,12 @@ def checked_timeouts(timeout: Timeout | None) -> httpx2.Timeout:
 
 
 def storable_timeout(timeout: object) -> object:
-    """Return an ``httpx2.Timeout`` as the tuple of its limits, which can be stored as JSON."""
-    return tuple(timeout.as_dict().values()) if isinstance(timeout, httpx2.Timeout) else timeout
+    """Return an ``httpx2.Timeout`` as the tuple of its limits, which can be stored as JSON.
+
+    One of httpx, which has the same four limits, is taken too.
+    """
+    limits = getattr(timeout, "as_dict", None)
+    return timeout if limits is None else tuple(limits().values())
 
 
 def _check_seconds(name: str, seconds: float | None) -> None:
