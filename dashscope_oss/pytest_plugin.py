@@ -1,4 +1,4 @@
-"""A pytest fixture that stands for the service: test your own chains without an account.
+"""A pytest fixture that stands in for the service: test your own chains without an account.
 
 pytest finds it by itself wherever ``dashscope-oss[gateway]`` is installed::
 
@@ -10,7 +10,7 @@ pytest finds it by itself wherever ``dashscope-oss[gateway]`` is installed::
         assert llm.invoke("Hi").content == "Hello!"
         assert engine.requests[0].body["input"]["messages"][0]["content"] == "Hi"
 
-Every run of pytest loads this module: what it needs is imported by the fixture.
+Every run of pytest loads this module, so the fixture itself imports what it needs.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ import pytest
 if TYPE_CHECKING:
     from dashscope_oss.gateway.engines.scripted import ScriptedEngine, ScriptEntry
 
-Start: TypeAlias = "Callable[..., ScriptedEngine]"
+StartGateway: TypeAlias = "Callable[..., ScriptedEngine]"
 
 
 @pytest.fixture
-def dashscope_gateway(_dashscope_gateways_leaving: list[threading.Thread]) -> Iterator[Start]:
+def dashscope_gateway(
+    _dashscope_stopping_gateways: list[threading.Thread],
+) -> Iterator[StartGateway]:
     """Start gateways that answer from a script, each on a free port of 127.0.0.1.
 
-    Call it with what is to be answered, one entry a request; the last repeats, and without any
-    the question comes back. An entry is an ``Answer``, a ``Fault``, a function of the job that
-    returns one, or a dict of the form of ``serve --script``: ``{"text": "…"}``,
-    ``{"status": 429, "code": "…"}``. The engine that comes back has ``base_url``, where to point
-    a model, and ``requests``, what arrived: ``path``, ``headers`` and ``body`` of each.
+    Call it with the answers, one a request. The last answer repeats; without any, the question
+    comes back. An answer is an ``Answer``, a ``Fault``, a function of the engine's request that
+    returns one, or a dict in the form of ``serve --script``: ``{"text": "…"}`` or
+    ``{"status": 429, "code": "…"}``. The returned engine has ``base_url``, to which a model is
+    pointed, and ``requests``: ``path``, ``headers`` and ``body`` of each request.
     """
-    with started_gateways(_dashscope_gateways_leaving) as start:
+    with started_gateways(_dashscope_stopping_gateways) as start:
         yield start
 
 
 @pytest.fixture(scope="session")
-def _dashscope_gateways_leaving() -> Iterator[list[threading.Thread]]:
-    """Gateways that are on their way out: no test waits for the end of its own."""
+def _dashscope_stopping_gateways() -> Iterator[list[threading.Thread]]:
+    """Threads in which gateways stop: no test has to wait for its own."""
     threads: list[threading.Thread] = []
     yield threads
     for thread in threads:
@@ -52,16 +54,16 @@ def _dashscope_gateways_leaving() -> Iterator[list[threading.Thread]]:
 
 
 @contextmanager
-def started_gateways(leaving: list[threading.Thread]) -> Iterator[Start]:
+def started_gateways(stopping: list[threading.Thread]) -> Iterator[StartGateway]:
     """Give a function that starts scripted gateways; at the end they stop in the background.
 
     Args:
-        leaving: takes the threads in which they stop, for somebody to join.
+        stopping: gets the thread in which they stop, for the caller to join.
     """
     running = ExitStack()
 
     def start(*script: ScriptEntry | Mapping[str, object]) -> ScriptedEngine:
-        # Here, for it needs the extra, and takes time that other tests would pay.
+        # Imported here: it needs the extra `gateway`, and its time is for those who use it.
         from dashscope_oss.gateway import Gateway, ScriptedEngine, serve_in_thread  # noqa: PLC0415
         from dashscope_oss.gateway.engines.script import to_script_entry  # noqa: PLC0415
 
@@ -73,5 +75,5 @@ def started_gateways(leaving: list[threading.Thread]) -> Iterator[Start]:
     try:
         yield start
     finally:
-        leaving.append(threading.Thread(target=running.close))
-        leaving[-1].start()
+        stopping.append(threading.Thread(target=running.close))
+        stopping[-1].start()

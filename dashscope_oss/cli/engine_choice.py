@@ -16,8 +16,8 @@ from dashscope_oss.gateway import (
     ScriptedEngine,
     Upstream,
     build_load_balancer,
-    load_script,
 )
+from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.security.api_keys import key_from_environment
 
 ENGINE_OPTIONS = {

@@ -1,7 +1,18 @@
-"""The gateway: a server that speaks DashScope's native protocol in front of a local engine.
+"""The gateway: a server that speaks DashScope's native protocol in front of an engine of yours.
 
 It needs the extra ``gateway`` (``pip install "dashscope-oss[gateway]"``); the embedded engine
-needs ``local``.
+needs ``local``. What users of it need can be imported from here:
+
+- :class:`Gateway`, the ASGI application, and :func:`serve` and :func:`serve_in_thread`, which run
+  it;
+- the engines :class:`EmbeddedEngine`, :class:`OpenAIEngine`, :class:`LoadBalancer` and
+  :class:`ScriptedEngine`, with what they are made of;
+- :func:`load_config` and :func:`build_load_balancer` for a configuration file;
+- :class:`Engine`, :class:`EngineRequest` and :class:`APIError` for an engine of your own.
+
+Inside, ``interface`` holds what HTTP and engines agree on; ``engines`` answer; ``protocol`` reads
+and writes bodies; ``http`` receives and sends them; ``security`` says who may call;
+``observability`` tells what was done. ``app`` joins them, and ``server`` runs it.
 """
 
 try:
@@ -18,7 +29,6 @@ from dashscope_oss.gateway.engines.embedded import EmbeddedEngine
 from dashscope_oss.gateway.engines.load_balancer import Backend, LoadBalancer
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import HealthCheck, Upstream
-from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptedEngine
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine import Engine
@@ -43,7 +53,6 @@ __all__ = [
     "Upstream",
     "build_load_balancer",
     "load_config",
-    "load_script",
     "serve",
     "serve_in_thread",
 ]

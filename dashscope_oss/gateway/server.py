@@ -1,4 +1,4 @@
-"""Running a gateway: in this process's main thread, or beside it for tests and notebooks."""
+"""Runs a gateway: in this process's main thread, or in a thread for tests and notebooks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.app import BASE_PATH, Gateway
 from dashscope_oss.gateway.http.slow_clients import SlowClientGuard
 
-_LAST_PORT = 65535
+_MAX_PORT = 65535
 _MAX_HEAD_BYTES = 65_536
-# Seconds: longer than load balancers keep a connection (60), or they use it as it is closed.
-_KEEP_ALIVE = 75
+_BACKLOG = 2048
+# Load balancers keep a connection for 60 seconds. Closing it earlier would hit calls that a
+# balancer is just sending.
+_KEEP_ALIVE_SECONDS = 75
+_START_POLL_SECONDS = 0.005
+_STOP_SECONDS = 10
 
 
 def serve(
@@ -32,71 +36,83 @@ def serve(
     on_ready: Callable[[str], None],
     grace: int = 30,
 ) -> None:
-    """Serve ``app`` until the process is told to stop, by SIGTERM or SIGINT.
+    """Serve ``app`` until the process gets SIGTERM or SIGINT.
 
-    From then on nobody new is let in, and what is under way is finished. A second signal ends the
-    process at once.
+    From then on no new connection is accepted, and calls under way are finished. A second signal
+    ends the process at once.
 
     Args:
-        host: address to bind to.
+        app: what to serve.
+        host: the address to listen on.
         port: 0 picks a free one.
-        on_ready: told the base URL once calls are answered.
-        grace: seconds for what is under way; the rest is then told that the model is unavailable.
+        on_ready: is called with the base URL once calls are answered.
+        grace: seconds for calls under way; later ones then get "model unavailable".
 
     Raises:
-        ConfigurationError: if the address cannot be had, or the engine did not start.
-        KeyboardInterrupt: at the end, if SIGINT asked for it.
+        ConfigurationError: if the address cannot be used, or the engine did not start.
+        KeyboardInterrupt: at the end, after SIGINT.
     """
     with bind_socket(host, port) as listener:
         config = _config(app, grace=grace)
-        server = _Server(config, on_ready=lambda: on_ready(_url(listener)))
+        server = _SignalledServer(config, on_ready=lambda: on_ready(_base_url(listener)))
         _run(server, listener)
-        if server.interrupted:
+        if server.was_interrupted:
             raise KeyboardInterrupt
-        if not server.started and not server.told_to_stop:
-            raise ConfigurationError(f"the gateway did not start: {app.start_error or 'unknown'}")
+        if not server.started and not server.was_stopped:
+            raise _start_error(app)
 
 
 @contextmanager
 def serve_in_thread(app: Gateway, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve ``app`` in a thread; the context's value is its base URL.
+    """Serve ``app`` in a thread while the context lasts; its value is the base URL.
+
+    Args:
+        app: what to serve.
+        host: the address to listen on.
+        port: 0 picks a free one.
 
     Raises:
-        ConfigurationError: if the address cannot be had, or the engine did not start.
+        ConfigurationError: if the address cannot be used, or the engine did not start.
     """
     with bind_socket(host, port) as listener:
-        # What the server itself would complain of is told by the callers' errors.
+        # Callers get the errors that the server would log.
         server = uvicorn.Server(_config(app, log_level="critical"))
         thread = threading.Thread(target=_run, args=(server, listener), daemon=True)
         thread.start()
         try:
-            _await_start(server, thread, app)
-            yield _url(listener)
+            _wait_for_start(server, thread, app)
+            yield _base_url(listener)
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
+            thread.join(timeout=_STOP_SECONDS)
 
 
 @contextmanager
 def bind_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Bind a listening socket, or say why it cannot be had."""
-    if not 0 <= port <= _LAST_PORT:
-        raise ConfigurationError(f"cannot listen on port {port}: ports go from 0 to {_LAST_PORT}")
+    """Give a listening socket, which is closed at the end.
+
+    Raises:
+        ConfigurationError: if the address cannot be used; the text says why.
+    """
+    if not 0 <= port <= _MAX_PORT:
+        raise ConfigurationError(f"cannot listen on port {port}: ports go from 0 to {_MAX_PORT}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, ValueError) as error:  # ValueError: no name can be written so
-        raise ConfigurationError(_why_not(host, port, error)) from error
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, ValueError) as error:  # ValueError: no host name can be written like this
+        raise ConfigurationError(_describe_bind_error(host, port, error)) from error
     with listener:
         yield listener
 
 
-class _Server(uvicorn.Server):
+class _SignalledServer(uvicorn.Server):
+    """A server that says when it is ready, and by which signal it was stopped."""
+
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
-        self.told_to_stop = False
-        self.interrupted = False
+        self.was_stopped = False
+        self.was_interrupted = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -105,15 +121,15 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:  # pragma: no cover - it ends the process, and what measures it
-            # Nothing may hold it up now, not even a thread of an engine.
+            # Nothing may delay the end now, not even a thread of an engine.
             signal.signal(sig, signal.SIG_DFL)
             signal.raise_signal(sig)
-        self.should_exit = self.told_to_stop = True
-        self.interrupted = sig == signal.SIGINT
+        self.should_exit = self.was_stopped = True
+        self.was_interrupted = sig == signal.SIGINT
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
-    # Newer versions of uvicorn leave by SystemExit if the engine did not start; older ones return.
+    # If the engine did not start, newer versions of uvicorn raise SystemExit; older ones return.
     with suppress(SystemExit):
         server.run(sockets=[listener])
 
@@ -123,8 +139,8 @@ def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uv
     config = uvicorn.Config(
         guard,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        # Not httptools: it loses the body of a request that offers to change the protocol, as
-        # each of Java's HTTP client does.
+        # Not httptools: of a request that offers to change the protocol, as every call of Java's
+        # HTTP client does, it loses the body (uvicorn's issue 2722).
         http="h11",
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         ws="none",
@@ -134,7 +150,7 @@ def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uv
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace,
     )
     config.load()
@@ -142,21 +158,25 @@ def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uv
     return config
 
 
-def _await_start(server: uvicorn.Server, thread: threading.Thread, app: Gateway) -> None:
-    # No limit: an engine may have to fetch its weights over a slow line first, and says so.
+def _wait_for_start(server: uvicorn.Server, thread: threading.Thread, app: Gateway) -> None:
+    # Without a time limit: an engine may first fetch its weights, and shows its progress.
     while not server.started:
         if not thread.is_alive():
-            raise ConfigurationError(f"the gateway did not start: {app.start_error or 'unknown'}")
-        time.sleep(0.005)
+            raise _start_error(app)
+        time.sleep(_START_POLL_SECONDS)
 
 
-def _url(listener: socket.socket) -> str:
+def _start_error(app: Gateway) -> ConfigurationError:
+    return ConfigurationError(f"the gateway did not start: {app.start_error or 'unknown reason'}")
+
+
+def _base_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}{BASE_PATH}"
+    url_host = f"[{host}]" if ":" in host else host
+    return f"http://{url_host}:{port}{BASE_PATH}"
 
 
-def _why_not(host: str, port: int, error: OSError | ValueError) -> str:
+def _describe_bind_error(host: str, port: int, error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is in use: stop what uses it, or pass --port 0 for a free one"
