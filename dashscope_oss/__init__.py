@@ -37,7 +37,7 @@ from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.options import ClientOptions
 
 if TYPE_CHECKING:
-    from dashscope_oss.transport.aiohttp_client import DefaultAioHttpClient
+    from dashscope_oss.transport.http.aiohttp_client import DefaultAioHttpClient
 
 __all__ = [
     "APIConnectionError",
@@ -83,7 +83,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # aiohttp is an extra and takes long to import.
     if name == "DefaultAioHttpClient":
-        from dashscope_oss.transport.aiohttp_client import DefaultAioHttpClient  # noqa: PLC0415
+        from dashscope_oss.transport.http.aiohttp_client import DefaultAioHttpClient  # noqa: PLC0415
 
         return DefaultAioHttpClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

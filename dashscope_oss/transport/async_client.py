@@ -20,10 +20,11 @@ from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.deltas import join_deltas
-from dashscope_oss.transport.attempt import Attempt, BodyReader, refuse_explosive_encoding
+from dashscope_oss.transport.attempt import Attempt
 from dashscope_oss.transport.base_client import BaseClient
-from dashscope_oss.transport.deadlines import Deadline
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.deadlines import Deadline
+from dashscope_oss.transport.http.response_body import ResponseBody, refuse_explosive_encoding
 from dashscope_oss.transport.http_errors import error_of_response
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 
@@ -164,7 +165,7 @@ class AsyncClient(BaseClient):
         if opened is None or opened[0] != process:
             self._forget_closed_loops()
             # urllib and httpcore2 take long to import.
-            from dashscope_oss.transport.connections import open_async_client  # noqa: PLC0415
+            from dashscope_oss.transport.http.connections import open_async_client  # noqa: PLC0415
 
             http = open_async_client(self.endpoint.base_url, self.options.max_connections)
             keeper = _until_loop_ends(http, ref(self._by_loop), ref(loop))
@@ -195,7 +196,7 @@ async def _until_loop_ends(
 
 
 async def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = BodyReader(response, attempt.deadline)
+    reader = ResponseBody(response, attempt.deadline)
     with reader.failures():
         refuse_explosive_encoding(response)
         async for chunk in response.aiter_bytes():

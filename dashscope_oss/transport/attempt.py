@@ -17,30 +17,25 @@ from dashscope_oss.errors import (
     APITimeoutError,
     ConfigurationError,
     DashScopeError,
-    ProtocolError,
 )
 from dashscope_oss.messages import Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.redaction import redact, secrets_in
 from dashscope_oss.protocol.request import Request, headers
 from dashscope_oss.protocol.response import INCREMENTAL_HEADER, SERVED_BY_HEADER
-from dashscope_oss.protocol.streaming import sse
 from dashscope_oss.transport import retry
-from dashscope_oss.transport.deadlines import Deadline, ReadLimit
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.deadlines import Deadline, ReadLimit
 from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
 from dashscope_oss.transport.options import ClientOptions
 from dashscope_oss.transport.retirement import add_advice
 
-MAX_ERROR_BODY_BYTES = 20_000_000
-"""What is read of an answer that is an error; a longer one costs its connection."""
 END_OF_BODY_SECONDS = 0.2
 """How long the end of a stream's body may take after its last event; then the connection is closed.
 Almost always both arrive at once, and the connection serves the next call."""
 
 _log = logging.getLogger("dashscope_oss")
 _MAX_ID_LENGTH = 200
-_EXPLOSIVE_ENCODINGS = ("br", "zstd")
 _USER_AGENT = f"dashscope-oss/{__version__}"
 
 
@@ -81,7 +76,7 @@ class Attempt:
         )
 
     def note_head(self, response: httpx2.Response) -> None:
-        """Keep what the head of an answer says: status and id are what the vendor's support asks."""
+        """Keep what the head of an answer says; the vendor's support asks for status and id."""
         self.status = response.status_code
         self.request_id = response.headers.get("x-request-id")
         self.response_headers = response.headers
@@ -213,63 +208,6 @@ def request_headers(
         extra=options.default_headers or {},
         agent=_USER_AGENT,
     )
-
-
-class BodyReader:
-    """Collects the body of an answer, up to the limit of its kind."""
-
-    def __init__(self, response: httpx2.Response, deadline: Deadline) -> None:
-        self._is_success = response.is_success
-        self._deadline = deadline
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    @property
-    def body(self) -> bytes:
-        """What has been collected."""
-        return b"".join(self._parts)
-
-    def add(self, chunk: bytes) -> bool:
-        """Take the next bytes; return whether more are wanted.
-
-        Raises:
-            ProtocolError: if an answer is longer than any may be.
-            TimeoutError: if the deadline has passed.
-        """
-        self._parts.append(chunk)
-        self._size += len(chunk)
-        if not self._is_success and self._size > MAX_ERROR_BODY_BYTES:
-            return False
-        if self._is_success and self._size > sse.MAX_REPLY_BYTES:
-            raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
-        self._deadline.check()
-        return True
-
-    @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Ignore failures inside if the answer is an error: that it is one matters more."""
-        try:
-            yield
-        except httpx2.HTTPError:
-            if self._is_success:
-                raise
-
-
-def refuse_explosive_encoding(response: httpx2.Response) -> None:
-    """Raise for a body that a few bytes could blow up before anybody can count it.
-
-    Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
-    encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it does not know
-    it leaves as it is.
-
-    Raises:
-        httpx2.DecodingError: for an encoding that was not asked for.
-    """
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
-        raise httpx2.DecodingError(
-            "its Content-Encoding is not one of those asked for", request=response.request
-        )
 
 
 def _stated(response: httpx2.Response) -> tuple[str | None, str | None, str]:

@@ -15,8 +15,8 @@ from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.transport import retry
 from dashscope_oss.transport.attempt import Attempt, request_headers
-from dashscope_oss.transport.deadlines import Deadline
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.deadlines import Deadline
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 from dashscope_oss.transport.retirement import warn_if_retired
 

@@ -18,9 +18,10 @@ from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.deltas import join_deltas
-from dashscope_oss.transport.attempt import Attempt, BodyReader, refuse_explosive_encoding
+from dashscope_oss.transport.attempt import Attempt
 from dashscope_oss.transport.base_client import BaseClient
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.response_body import ResponseBody, refuse_explosive_encoding
 from dashscope_oss.transport.http_errors import error_of_response
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 
@@ -178,7 +179,7 @@ class Client(BaseClient):
         with self._lock():
             if self._http is None or self._http[0] != process:
                 # urllib and httpcore2 take long to import.
-                from dashscope_oss.transport.connections import open_client  # noqa: PLC0415
+                from dashscope_oss.transport.http.connections import open_client  # noqa: PLC0415
 
                 http = open_client(self.endpoint.base_url, self.options.max_connections)
                 self._http = (process, http)
@@ -191,7 +192,7 @@ class Client(BaseClient):
 
 
 def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = BodyReader(response, attempt.deadline)
+    reader = ResponseBody(response, attempt.deadline)
     with reader.failures():
         refuse_explosive_encoding(response)
         for chunk in response.iter_bytes():

@@ -10,18 +10,26 @@ from typing import TypeAlias
 import httpx2
 
 from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
+from dashscope_oss.transport.http.timeouts import (
+    Timeout,
+    check_seconds,
+    checked_timeouts,
+    storable_timeout,
+)
 
-DEFAULT_TIMEOUT = 300.0
-"""Seconds between two pieces of an answer; the service itself gives up after 300."""
-DEFAULT_CONNECT_TIMEOUT = 10.0
+__all__ = [
+    "DEFAULT_MAX_CONNECTIONS",
+    "DEFAULT_MAX_RETRIES",
+    "ClientOptions",
+    "OnRetry",
+    "Timeout",
+    "storable_timeout",
+]
+
 DEFAULT_TOTAL_FACTOR = 4
 """Times ``timeout``: the default of ``total_timeout``."""
 DEFAULT_MAX_RETRIES = 2
-DEFAULT_MAX_CONNECTIONS = 100
-
-Timeout: TypeAlias = float | tuple[float | None, ...] | httpx2.Timeout
-"""Seconds between two pieces of an answer; or the limits of connecting, reading, writing and waiting
-for a connection one by one, ``None`` for no limit, as httpx2 has them."""
 
 OnRetry: TypeAlias = Callable[[int, DashScopeError, float], None]
 """Called before each retry: number of the failed try, its error, seconds until the next."""
@@ -62,7 +70,7 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         checked_timeouts(self.timeout)
-        _check_seconds("total_timeout", self.total_timeout)
+        check_seconds("total_timeout", self.total_timeout)
         _check_headers(self.default_headers or {})
         _check_http_client("http_client", self.http_client, httpx2.Client)
         _check_http_client("http_async_client", self.http_async_client, httpx2.AsyncClient)
@@ -86,44 +94,6 @@ class ClientOptions:
             return self.total_timeout
         read_limit = self.timeouts.read
         return None if read_limit is None else DEFAULT_TOTAL_FACTOR * read_limit
-
-
-def checked_timeouts(timeout: Timeout | None) -> httpx2.Timeout:
-    """Return all four limits that ``timeout`` stands for.
-
-    Raises:
-        ConfigurationError: if one of them is not a number above 0.
-    """
-    if timeout is None:
-        timeout = DEFAULT_TIMEOUT
-    if isinstance(timeout, int | float):
-        timeouts = httpx2.Timeout(timeout, connect=min(timeout, DEFAULT_CONNECT_TIMEOUT))
-    elif isinstance(timeout, httpx2.Timeout) or (
-        isinstance(timeout, tuple) and 2 <= len(timeout) <= 4
-    ):
-        timeouts = httpx2.Timeout(timeout)  # type: ignore[arg-type]  # two and three are taken too
-    else:
-        raise ConfigurationError(
-            f"bad timeout {timeout!r:.100}: pass seconds, a tuple of two to four limits, or an "
-            "httpx2.Timeout"
-        )
-    for name, seconds in timeouts.as_dict().items():
-        _check_seconds(f"timeout for {name}", seconds)
-    return timeouts
-
-
-def storable_timeout(timeout: object) -> object:
-    """Return an ``httpx2.Timeout`` as the tuple of its limits, which can be stored as JSON.
-
-    One of httpx, which has the same four limits, is taken too.
-    """
-    limits = getattr(timeout, "as_dict", None)
-    return timeout if limits is None else tuple(limits().values())
-
-
-def _check_seconds(name: str, seconds: float | None) -> None:
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"bad {name} {seconds}: a number of seconds above 0, or None")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

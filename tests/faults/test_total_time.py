@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from dashscope_oss import APITimeoutError, ConfigurationError, RateLimitError
-from dashscope_oss.transport import deadlines
+from dashscope_oss.transport.http import deadlines
 
 from .callers import Caller
 from .server import (

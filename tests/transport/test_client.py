@@ -47,7 +47,8 @@ from dashscope_oss import (
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming import sse
 from dashscope_oss.protocol.streaming.deltas import join_deltas
-from dashscope_oss.transport import client, connections, retirement
+from dashscope_oss.transport import client, retirement
+from dashscope_oss.transport.http import connections
 from tests.faults.server import (
     SSE_END,
     SSE_HEAD,

@@ -20,7 +20,7 @@ from dashscope_oss import (
     chat_request,
     find_model,
 )
-from dashscope_oss.transport import connections
+from dashscope_oss.transport.http import connections
 from tests.faults.server import (
     SSE_HEAD,
     WAIT,
@@ -101,16 +101,18 @@ async def test_as_many_connections_as_the_cap_allows_are_kept(send: Send):
 
 
 async def test_a_call_that_gets_no_connection_in_time_is_told_how_many_there_are(send: Send):
-    with RawServer([SSE_HEAD, UntilGone()]) as server:
-        with pytest.raises(APITimeoutError, match=r"free connection.*All 1 are busy"):
-            await send(
-                server.base_url,
-                2,
-                at_once=True,
-                max_connections=1,
-                max_retries=0,
-                timeout=(WAIT, 1.0, WAIT, 0.1),
-            )
+    with (
+        RawServer([SSE_HEAD, UntilGone()]) as server,
+        pytest.raises(APITimeoutError, match=r"free connection.*All 1 are busy"),
+    ):
+        await send(
+            server.base_url,
+            2,
+            at_once=True,
+            max_connections=1,
+            max_retries=0,
+            timeout=(WAIT, 1.0, WAIT, 0.1),
+        )
 
 
 async def test_cookies_of_an_answer_are_not_sent_back(send: Send):
@@ -120,18 +122,22 @@ async def test_cookies_of_an_answer_are_not_sent_back(send: Send):
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused_with_advice(send: Send):
-    with SecureServer(GOOD) as server:
-        with pytest.raises(APIConnectionError, match="SSL_CERT_FILE") as caught:
-            await send(server.base_url)
+    with (
+        SecureServer(GOOD) as server,
+        pytest.raises(APIConnectionError, match="SSL_CERT_FILE") as caught,
+    ):
+        await send(server.base_url)
     assert not caught.value.retryable
     assert not server.requests
 
 
 @pytest.mark.usefixtures("trusted")
 async def test_a_certificate_of_another_host_is_refused(send: Send):
-    with SecureServer(GOOD) as server:
-        with pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-            await send(server.base_url.replace("127.0.0.1", "localhost"))
+    with (
+        SecureServer(GOOD) as server,
+        pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        await send(server.base_url.replace("127.0.0.1", "localhost"))
     assert not server.requests
 
 
@@ -149,9 +155,11 @@ async def test_a_server_that_does_not_answer_the_tls_greeting_is_a_connect_timeo
 
 
 async def test_a_server_that_speaks_no_tls_is_an_error_of_the_connection(send: Send):
-    with RawServer(Unread([answer("no", "400 Bad Request"), Close()])) as server:
-        with pytest.raises(APIConnectionError, match="no answer from"):
-            await send(server.base_url.replace("http:", "https:"), max_retries=0)
+    with (
+        RawServer(Unread([answer("no", "400 Bad Request"), Close()])) as server,
+        pytest.raises(APIConnectionError, match="no answer from"),
+    ):
+        await send(server.base_url.replace("http:", "https:"), max_retries=0)
 
 
 async def test_a_proxy_of_the_environment_is_used(send: Send, monkeypatch):

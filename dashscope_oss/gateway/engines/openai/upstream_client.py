@@ -13,8 +13,8 @@ from dashscope_oss.gateway.engines.openai.response_body import read_body
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, describe
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError, ModelUnavailable
-from dashscope_oss.transport.connections import no_cookies, trusted_tls
 from dashscope_oss.transport.endpoint import checked_url
+from dashscope_oss.transport.http.connections import no_cookies, trusted_tls
 
 _STALLED = (500, "RequestTimeOut", "Request timed out, try again later.")
 _CONNECT_TIMEOUT = 10.0

@@ -3,7 +3,7 @@
 httpx2 limits each wait by itself, so a server that sends a byte now and then would hold a call
 forever. In asyncio, the standard library's ``asyncio.timeout_at`` ends a call in time. In blocking
 code, :class:`ReadLimit` carries the deadline to the reads of
-:mod:`dashscope_oss.transport.deadline_transport`.
+:mod:`dashscope_oss.transport.http.deadline_transport`.
 """
 
 from __future__ import annotations

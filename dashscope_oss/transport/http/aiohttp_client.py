@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.transport.connections import no_cookies, trusted_tls
-from dashscope_oss.transport.options import DEFAULT_MAX_CONNECTIONS, checked_timeouts
+from dashscope_oss.transport.http.connections import (
+    DEFAULT_MAX_CONNECTIONS,
+    no_cookies,
+    trusted_tls,
+)
+from dashscope_oss.transport.http.timeouts import checked_timeouts
 
 try:
     from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
@@ -33,7 +37,7 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
         **settings: those of ``httpx2.AsyncClient``.
     """
 
-    def __init__(self, *, max_connections: int = DEFAULT_MAX_CONNECTIONS, **settings: Any) -> None:
+    def __init__(self, *, max_connections: int = DEFAULT_MAX_CONNECTIONS, **settings: Any) -> None:  # noqa: ANN401 - httpx2's own
         settings.setdefault("timeout", checked_timeouts(None))
         settings.setdefault("verify", trusted_tls())
         settings.setdefault("cookies", no_cookies())

@@ -17,6 +17,8 @@ import httpx2
 
 from dashscope_oss.errors import ConfigurationError
 
+DEFAULT_MAX_CONNECTIONS = 100
+
 
 def open_client(url: str, max_connections: int) -> httpx2.Client:
     """Return a client for blocking calls to ``url``, whose reads keep the deadline of their call.
@@ -24,7 +26,7 @@ def open_client(url: str, max_connections: int) -> httpx2.Client:
     Raises:
         ConfigurationError: if the environment names authorities or a proxy that cannot be used.
     """
-    from dashscope_oss.transport.deadline_transport import DeadlineTransport  # noqa: PLC0415
+    from dashscope_oss.transport.http.deadline_transport import DeadlineTransport  # noqa: PLC0415
 
     tls = trusted_tls()
     with _usable_proxy():

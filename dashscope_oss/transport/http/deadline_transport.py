@@ -1,6 +1,6 @@
 """The transport of blocking calls: httpcore2's pool, whose reads and writes keep a deadline.
 
-It stands on httpcore2's documented ``NetworkBackend``. Import it late: httpcore2 takes long to load.
+It stands on httpcore2's documented ``NetworkBackend``. Import it late: httpcore2 loads slowly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpcore2
 import httpx2
 
-from dashscope_oss.transport.deadlines import seconds_left
+from dashscope_oss.transport.http.deadlines import seconds_left
 
 KEEPALIVE_SECONDS = 5.0
 """How long an idle connection is kept; httpx2's own choice."""

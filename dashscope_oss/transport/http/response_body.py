@@ -1,0 +1,73 @@
+"""Reading the body of an answer without being overwhelmed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+
+from dashscope_oss.errors import ProtocolError
+from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.transport.http.deadlines import Deadline
+
+MAX_ERROR_BODY_BYTES = 20_000_000
+"""What is read of an answer that is an error; a longer one costs its connection."""
+_EXPLOSIVE_ENCODINGS = ("br", "zstd")
+
+
+class ResponseBody:
+    """Collects the body of an answer, up to the limit of its kind."""
+
+    def __init__(self, response: httpx2.Response, deadline: Deadline) -> None:
+        self._is_success = response.is_success
+        self._deadline = deadline
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    @property
+    def body(self) -> bytes:
+        """What has been collected."""
+        return b"".join(self._parts)
+
+    def add(self, chunk: bytes) -> bool:
+        """Take the next bytes; return whether more are wanted.
+
+        Raises:
+            ProtocolError: if an answer is longer than any may be.
+            TimeoutError: if the deadline has passed.
+        """
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        if not self._is_success and self._size > MAX_ERROR_BODY_BYTES:
+            return False
+        if self._is_success and self._size > sse.MAX_REPLY_BYTES:
+            raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
+        self._deadline.check()
+        return True
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Ignore failures inside if the answer is an error: that it is one matters more."""
+        try:
+            yield
+        except httpx2.HTTPError:
+            if self._is_success:
+                raise
+
+
+def refuse_explosive_encoding(response: httpx2.Response) -> None:
+    """Raise for a body that a few bytes could blow up before anybody can count it.
+
+    Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
+    encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it does not know
+    it leaves as it is.
+
+    Raises:
+        httpx2.DecodingError: for an encoding that was not asked for.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
+        raise httpx2.DecodingError(
+            "its Content-Encoding is not one of those asked for", request=response.request
+        )
