@@ -22,11 +22,11 @@ from dashscope_oss.gateway.security.access import AccessControl
 from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.gateway.security.origin_check import HostCheck, check_fetch_site
 from dashscope_oss.protocol.request import SERVICE_PATH
-from dashscope_oss.registry.model_info import Endpoint
+from dashscope_oss.registry.model_info import ServiceEndpoint
 
 BASE_PATH = "/api/v1"
 
-_ENDPOINTS: dict[str, Endpoint] = {
+_ENDPOINTS: dict[str, ServiceEndpoint] = {
     f"{BASE_PATH}/{SERVICE_PATH.format(endpoint=endpoint)}": endpoint
     for endpoint in ("text-generation", "multimodal-generation")
 }

@@ -10,7 +10,7 @@ from dashscope_oss.prompts.echo import Echo
 from dashscope_oss.prompts.templates import PromptTemplate
 
 Status: TypeAlias = Literal["hosted", "retired", "self-hosted", "unknown"]
-Endpoint: TypeAlias = Literal["text-generation", "multimodal-generation"]
+ServiceEndpoint: TypeAlias = Literal["text-generation", "multimodal-generation"]
 Input: TypeAlias = Literal["prompt", "messages"]
 Incremental: TypeAlias = Literal["yes", "no", "forced", "unknown"]
 Thinking: TypeAlias = Literal["none", "hybrid", "always", "unknown"]
@@ -39,7 +39,7 @@ class ModelInfo:
             client asks for one whenever it sends messages.
         reports_usage: whether replies carry token counts.
         reports_finish: whether replies carry a finish reason.
-        echo: how an answer to a prompt repeats the prompt, see ``templates.EchoFilter``.
+        echo: how an answer to a prompt repeats the prompt, see ``prompts.echo.EchoFilter``.
         context_window: tokens of input and output together.
         max_input: most input tokens.
         max_output: most output tokens.
@@ -73,7 +73,7 @@ class ModelInfo:
     status: Status = "self-hosted"
     retired_on: date | None = None
     successors: tuple[str, ...] = ()
-    endpoint: Endpoint = "text-generation"
+    endpoint: ServiceEndpoint = "text-generation"
     inputs: tuple[Input, ...] = ("messages",)
     template: PromptTemplate | None = None
     strict_turns: bool = False

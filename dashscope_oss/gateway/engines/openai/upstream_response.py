@@ -7,13 +7,13 @@ invented, cut short or empty because something was missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, error_in_answer
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.json_body import read_json_object
+from dashscope_oss.protocol.streaming.tool_calls import ToolCallAssembler
 from dashscope_oss.protocol.tools import read_tool_call
 
 # The servers' finish reasons -> the service's. Any other is no regular end.
@@ -45,7 +45,7 @@ class UpstreamResponseReader:
         self._context = context
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
-        self._tool_calls = _ToolCallNumbers()
+        self._tool_calls = ToolCallAssembler()
         self._characters = 0
 
     def push(self, data: bytes) -> Delta | None:
@@ -99,13 +99,20 @@ class UpstreamResponseReader:
         delta = Delta(
             text=_read_text(message.get("content") or message.get("text")),
             reasoning=_read_text(message.get("reasoning_content") or message.get("reasoning")),
-            tool_calls=self._tool_calls.read(message.get("tool_calls")),
+            tool_calls=self._read_tool_calls(message.get("tool_calls")),
             usage=self._usage,
         )
         if not (delta.text or delta.reasoning or delta.tool_calls):
             return None
         self._check_length(delta)
         return delta
+
+    def _read_tool_calls(self, tool_calls: object) -> tuple[ToolCall, ...]:
+        if not tool_calls:
+            return ()
+        if not isinstance(tool_calls, list):
+            raise APIError(*UNREADABLE)
+        return tuple(self._tool_calls.push(_read_call(call)) for call in tool_calls)
 
     def _check_length(self, delta: Delta) -> None:
         self._characters += _MIN_PIECE_CHARACTERS + len(delta.text) + len(delta.reasoning)
@@ -114,49 +121,12 @@ class UpstreamResponseReader:
             raise APIError(500, "InternalError", "The engine's answer does not end.")
 
 
-class _ToolCallNumbers:
-    """Numbers the tool calls of an answer in order of appearance.
+def _read_call(call: object) -> ToolCall:
+    function = (call.get("function") or {}) if isinstance(call, Mapping) else None
+    if not isinstance(call, Mapping) or not isinstance(function, Mapping):
+        raise APIError(*UNREADABLE)
+    return read_tool_call(call, _read_text)
 
-    Some servers give parallel calls the same index (Ollama), some give none. So a new id is a new
-    call; a piece without an id, or with the id of the last piece of its index, continues a call.
-
-    Attributes:
-        count: calls so far.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        # The server's index -> id and number of the last call with that index.
-        self._last_calls: dict[int | None, tuple[str, int]] = {}
-
-    def read(self, tool_calls: object) -> tuple[ToolCall, ...]:
-        """Return the pieces of calls in ``tool_calls``, each with its call's number."""
-        if not tool_calls:
-            return ()
-        if not isinstance(tool_calls, list):
-            raise APIError(*UNREADABLE)
-        return tuple(map(self._read_call, tool_calls))
-
-    def _read_call(self, call: object) -> ToolCall:
-        function = (call.get("function") or {}) if isinstance(call, Mapping) else None
-        if not isinstance(call, Mapping) or not isinstance(function, Mapping):
-            raise APIError(*UNREADABLE)
-        piece = read_tool_call(call, _read_text)
-        return replace(piece, index=self._number_of(piece))
-
-    def _number_of(self, piece: ToolCall) -> int:
-        last_call = self._last_calls.get(piece.index)
-        if last_call is None or not _continues(last_call[0], piece):
-            last_call = self._last_calls[piece.index] = (piece.id, self.count)
-            self.count += 1
-        return last_call[1]
-
-
-def _continues(last_id: str, piece: ToolCall) -> bool:
-    """Return whether a piece continues the last call of its index."""
-    if piece.id:
-        return piece.id == last_id
-    return not piece.name or piece.index is not None
 
 
 def read_usage(event: Mapping[str, object]) -> Usage | None:
