@@ -5,7 +5,7 @@
     DashScopeError
       · AuthenticationError          401: the key is wrong, expired, or of another region
       · PermissionDeniedError        403: no right to the model or workspace
-          · QuotaExhaustedError      free quota or money gone; waiting does not help
+          · QuotaExhaustedError      the free quota or the balance is used up; waiting is no help
       · ModelNotFoundError           404: no such model, or no longer
       · InvalidRequestError          400: the service refuses the request as it is
           · ContextLengthError       the input is longer than the model takes
@@ -20,7 +20,7 @@
       · ConfigurationError           raised before any request (also a ValueError)
     DashScopeWarning                 a UserWarning
       · RetiredModelWarning          the hosted service no longer has this model
-      · UnknownModelWarning          no record of this model; conservative defaults apply
+      · UnknownModelWarning          no record of this model; cautious defaults apply
 """
 
 from __future__ import annotations
@@ -33,26 +33,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx2
 
-_MESSAGE_LIMIT = 2000
-_FACTS_LIMIT = 500
-_MODEL_LIMIT = 200
-# What a server says may end in a terminal or a log.
-_UNSHOWN = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_MAX_MESSAGE_LENGTH = 2000
+_MAX_FACTS_LENGTH = 500
+_MAX_MODEL_LENGTH = 200
+# A server's text may be shown in a terminal or written to a log.
+_CONTROL_CHARACTERS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+_SENTENCE_ENDS = (".", ".)", "!", "?", "。", "！")
 
 
 class DashScopeError(Exception):
     """The root: catch this to catch everything that this package raises.
 
+    Its text says what happened and to which model, then the facts that the vendor's support asks
+    for, then what to do.
+
     Attributes:
-        message: what happened, in the service's words where it said so.
+        message: what happened, in the service's words if it gave a reason.
         status_code: HTTP status, ``None`` if there was no answer.
         code: the vendor's code, e.g. ``"InvalidApiKey"``.
         request_id: the service's id of the call.
-        retry_after: seconds the service asked to wait.
+        retry_after: seconds that the service asked to wait.
         partial_text: text of a stream that had arrived before it broke.
         model: the id of the model asked.
         response: the answer with status, headers and body, an ``httpx2.Response`` without its
             request; ``None`` if there was none.
+        hint: what to do in this very case.
+        advice: what to do about errors of this class.
+        retryable: whether the same call may succeed later.
     """
 
     retryable = False
@@ -82,13 +89,13 @@ class DashScopeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        said = " ".join(part for part in (self._what(), self._facts(), self._help()) if part)
-        return re.sub(_UNSHOWN, "\ufffd", said)
+        parts = (self._event(), self._facts(), self.advice, self.hint)
+        return re.sub(_CONTROL_CHARACTERS, "\ufffd", " ".join(filter(None, parts)))
 
-    def _what(self) -> str:
-        where = f"{shortened(self.model, _MODEL_LIMIT)}: " if self.model else ""
+    def _event(self) -> str:
+        model = f"{shortened(self.model, _MAX_MODEL_LENGTH)}: " if self.model else ""
         text = shortened(self.message)
-        return where + text + ("" if text.endswith((".", ".)", "!", "?", "。", "！")) else ".")
+        return model + text + ("" if text.endswith(_SENTENCE_ENDS) else ".")
 
     def _facts(self) -> str:
         facts = (
@@ -97,11 +104,8 @@ class DashScopeError(Exception):
             ("request_id", self.request_id),
             ("retry_after", self.retry_after and round(self.retry_after, 3)),
         )
-        said = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
-        return f"[{shortened(said, _FACTS_LIMIT)}]" if said else ""
-
-    def _help(self) -> str:
-        return " ".join(part for part in (self.advice, self.hint) if part)
+        text = ", ".join(f"{name} {value}" for name, value in facts if value is not None)
+        return f"[{shortened(text, _MAX_FACTS_LENGTH)}]" if text else ""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuilt, (type(self), dict(self.__dict__)))
@@ -120,7 +124,7 @@ class PermissionDeniedError(DashScopeError):
 
 
 class QuotaExhaustedError(PermissionDeniedError):
-    """The free quota is used up or the account is in debt; waiting does not help."""
+    """The free quota is used up, or the account is in debt; waiting does not help."""
 
     advice = "Check balance and free quota of the account in the console."
 
@@ -176,17 +180,17 @@ class APITimeoutError(APIConnectionError):
 class ProtocolError(DashScopeError):
     """An answer that cannot be read, or a stream that ended too soon."""
 
-    advice = "Check base_url, and what stands between (a proxy, a gateway); then try again."
+    advice = "Check base_url and any proxy or gateway in between, then try again."
 
 
 class UnreadableAnswerError(ProtocolError, ValueError):
     """The model's answer is not the object or the tool call that was asked for."""
 
-    advice = "Ask more plainly, simplify what is asked for, or use a larger model."
+    advice = "Simplify the question or the schema, or use a larger model."
 
 
 class UnsupportedInputError(DashScopeError, ValueError):
-    """The model cannot carry this input; nothing was sent."""
+    """The model cannot take this input; nothing was sent."""
 
 
 class ConfigurationError(DashScopeError, ValueError):
@@ -202,10 +206,10 @@ class RetiredModelWarning(DashScopeWarning):
 
 
 class UnknownModelWarning(DashScopeWarning):
-    """No record of this model; conservative defaults are used."""
+    """The registry has no record of this model; cautious defaults are used."""
 
 
-def shortened(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+def shortened(text: str, limit: int = _MAX_MESSAGE_LENGTH) -> str:
     """Return ``text``, cut if it is longer than ``limit`` characters."""
     return text if len(text) <= limit else text[:limit] + " … (cut)"
 
@@ -217,14 +221,17 @@ def _rebuilt(cls: type[DashScopeError], state: dict[str, object]) -> DashScopeEr
 
 
 def warn(text: str, category: type[DashScopeWarning]) -> None:
-    """Warn at the line of the caller's own code, past this package and the frameworks."""
+    """Warn at the line of the caller's own code, outside of this package and the frameworks."""
     level, frame = 2, sys._getframe(1)  # noqa: SLF001 - warnings has no other way before 3.12
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+    while (
+        frame.f_back
+        and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN_AND_FRAMEWORKS
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
 
 
-_INSIDE = (
+_OWN_AND_FRAMEWORKS = (
     "dashscope_oss",
     "langchain_dashscope_oss",
     "llama_index_dashscope_oss",

@@ -1,7 +1,7 @@
 """Neutral values that every call is made of: what goes in, what comes out.
 
-They know neither DashScope's wire nor a framework. All are frozen; ``None`` means "not said",
-never zero.
+They know neither DashScope's protocol nor a framework. All but :class:`Delta` are frozen;
+``None`` means "not stated", never zero.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ Json: TypeAlias = "Mapping[str, object]"
 class ToolCall:
     """One call of a tool that a model asked for, or a piece of one while it streams.
 
-    ``arguments`` is the JSON text as the model wrote it. ``index`` tells parallel calls apart;
-    in a stream a later piece carries the index and more ``arguments`` only.
+    Attributes:
+        id: what the tool's result must name.
+        name: the tool.
+        arguments: the JSON text as the model wrote it.
+        index: tells parallel calls apart. In a stream a later piece of a call has the index and
+            more ``arguments`` only.
     """
 
     id: str = ""
@@ -122,16 +126,16 @@ class Options:
     @classmethod
     def of(cls, settings: object) -> Options:
         """Return the options that ``settings`` holds in its own attributes of these names."""
-        held = vars(settings)
-        said = {name: held.get(name) for name in _NAMES}
-        return cls(**{name: value for name, value in said.items() if value is not None})
+        attributes = vars(settings)
+        values = {name: attributes.get(name) for name in _NAMES}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
-    def merged(self, given: Json) -> Options:
-        """Return these options with ``given`` over them; names that are no option go to extra."""
-        if not given:
+    def merged(self, overrides: Json) -> Options:
+        """Return these options with ``overrides`` over them; other names go into ``extra``."""
+        if not overrides:
             return self
-        known = {name: value for name, value in given.items() if name in _NAMES}
-        rest = {name: value for name, value in given.items() if name not in _NAMES}
+        known = {name: value for name, value in overrides.items() if name in _NAMES}
+        rest = {name: value for name, value in overrides.items() if name not in _NAMES}
         return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.catalog import SEED_IDS
 from dashscope_oss.registry.model_info import ModelInfo

@@ -45,17 +45,10 @@ from dashscope_oss.gateway.engines.openai.upstream import (
 from dashscope_oss.gateway.interface.served_models import modernize, unregistered_model
 from dashscope_oss.gateway.security.api_keys import key_from_environment
 from dashscope_oss.gateway.security.config import AccessConfig, ConfigTable
-from dashscope_oss.prompts import templates
+from dashscope_oss.prompts.templates import TEMPLATES
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import Input, ModelInfo, Structured, Thinking, Tokenizer
 from dashscope_oss.transport.endpoint import checked_url
-
-TEMPLATES: Mapping[str, templates.PromptTemplate] = {
-    template.name: template
-    for template in vars(templates).values()
-    if isinstance(template, templates.PromptTemplate)
-}
-"""The prompt templates by the names that a file may use."""
 
 _SAME_NAMES = (
     "context_window",

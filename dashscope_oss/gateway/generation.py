@@ -20,7 +20,7 @@ from dashscope_oss.gateway.protocol.parse_request import parse_request
 from dashscope_oss.gateway.security.access import AccessControl
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.json_body import read_json_object
-from dashscope_oss.registry.model_info import ServiceEndpoint, ModelInfo
+from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 from dashscope_oss.tokens import estimates
 
 

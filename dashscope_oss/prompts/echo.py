@@ -1,4 +1,4 @@
-"""Taking off an answer what the model repeats of its prompt, and the marks that end it."""
+"""Takes off an answer what the model repeats of its prompt, and the marks that end it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 Echo: TypeAlias = Literal["none", "spaced", "line"]
+"""How an answer repeats its prompt, see :class:`EchoFilter`."""
 
 
 class EchoFilter:
@@ -25,7 +26,7 @@ class EchoFilter:
     """
 
     def __init__(self, echo: Echo, prompt: str, ends: Sequence[str] = ()) -> None:
-        self._echo = _echo_of(echo, prompt)
+        self._echo = _expected_echo(echo, prompt)
         self._ends = tuple(ends)
         self._held = ""
 
@@ -44,14 +45,14 @@ class EchoFilter:
                 return ""
             text = text[end:]
             self._echo = None
-        keep = unfinished_mark(text, self._ends)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        held_length = unfinished_mark_length(text, self._ends)
+        self._held = text[len(text) - held_length :]
+        return text[: len(text) - held_length]
 
     def end(self) -> str:
         """Say that the answer is complete; return what was held back and belongs to it."""
         text, self._held = self._held, ""
-        if self._echo is not None and self._echo.complete(text):
+        if self._echo is not None and self._echo.is_whole(text):
             return ""
         return next((text.removesuffix(m) for m in self._ends if text.endswith(m)), text)
 
@@ -63,7 +64,7 @@ class _LineEcho:
         self._prompt = prompt
 
     def end_in(self, text: str) -> int | None:
-        """Where the echo ends in ``text``: 0 if there is none, ``None`` if that is still open."""
+        """Return where the echo ends: 0 if there is none, ``None`` if that cannot be told yet."""
         size = len(self._prompt)
         if len(text) <= size:
             return None if self._prompt.startswith(text) else 0
@@ -73,50 +74,52 @@ class _LineEcho:
             return size + 1
         return size if "\n" in self._prompt else 0
 
-    def complete(self, text: str) -> bool:
+    def is_whole(self, text: str) -> bool:
+        """Whether an answer that ends here is nothing but the echo."""
         return text == self._prompt and "\n" in text
 
 
 class _SpacedEcho:
-    """``<s>`` and the prompt but for its white space; it remembers how far it has read."""
+    """``<s>`` and the prompt, white space apart; it remembers how far it has compared."""
 
     def __init__(self, prompt: str) -> None:
-        self._chars = "".join(prompt.split())
-        self._marked = re.search(r"<\w+>", prompt) is not None
+        self._characters = "".join(prompt.split())
+        self._has_mark = re.search(r"<\w+>", prompt) is not None
         self._matched = 0
-        self._at = 0
+        self._position = 0
 
     def end_in(self, text: str) -> int | None:
-        """Where the echo ends in ``text``: 0 if there is none, ``None`` if that is still open."""
-        if self._at == 0:
+        """Return where the echo ends: 0 if there is none, ``None`` if that cannot be told yet."""
+        if self._position == 0:
             if "<s>".startswith(text):
                 return None
-            self._at = 3 if text.startswith("<s>") else 0
-            if not self._at and not self._marked:
+            self._position = 3 if text.startswith("<s>") else 0
+            if not self._position and not self._has_mark:
                 return 0
-        while self._at < len(text) and self._matched < len(self._chars):
-            char = text[self._at]
-            if not char.isspace():
-                if char != self._chars[self._matched]:
+        while self._position < len(text) and self._matched < len(self._characters):
+            character = text[self._position]
+            if not character.isspace():
+                if character != self._characters[self._matched]:
                     return 0
                 self._matched += 1
-            self._at += 1
-        if self._at == len(text):
+            self._position += 1
+        if self._position == len(text):
             return None
-        return self._at + 1 if text[self._at] == " " else self._at
+        return self._position + 1 if text[self._position] == " " else self._position
 
-    def complete(self, text: str) -> bool:
-        return bool(text) and self._matched == len(self._chars)
+    def is_whole(self, text: str) -> bool:
+        """Whether an answer that ends here is nothing but the echo."""
+        return bool(text) and self._matched == len(self._characters)
 
 
-def _echo_of(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
+def _expected_echo(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
     if echo == "none" or not prompt.strip():
         return None
     return _LineEcho(prompt) if echo == "line" else _SpacedEcho(prompt)
 
 
-def unfinished_mark(text: str, marks: Sequence[str]) -> int:
-    """Return the length of the tail of ``text`` that may yet become one of ``marks``."""
+def unfinished_mark_length(text: str, marks: Sequence[str]) -> int:
+    """Return how many of the last characters of ``text`` may be the beginning of a mark."""
     longest = max(map(len, marks), default=0)
     for size in range(min(longest, len(text)), 0, -1):
         if any(mark.startswith(text[-size:]) for mark in marks):

@@ -1,139 +1,10 @@
-"""Prompt templates: a conversation to one prompt and back, and the model's echo off its answer.
-
-A prompt-only model takes one string; its family was trained on one way to write turns into it.
-Each way is a :class:`PromptTemplate`. Single turns equal the prompts of the vendor's pages byte
-for byte. Strings that mark a turn are broken up inside the caller's text by one space, so that
-no text can forge a turn: ``<human>`` becomes ``< human>``, ``Human:`` becomes ``Human :``.
-"""
+"""The prompt template of each family. A single turn equals the vendor page's prompt exactly."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from dashscope_oss.messages import Message
-from dashscope_oss.prompts.turn_order import check_turn_order, fold_system_turns, merge_turns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptTemplate:
-    """How one family writes a conversation.
-
-    Attributes:
-        name: what messages and listings call it.
-        user: text before and after a user turn; after it the model answers.
-        answer: text before and after an earlier answer.
-        system: text before and after a system turn; ``None`` folds it into the next user turn.
-        system_inside: the system turn stands inside the first user turn (Llama 2).
-        begin: the token that opens the whole prompt.
-        bos: the part of the opening that a tokenizer adds by itself.
-        controls: pattern of the strings that only the template may write.
-        trims: outer white space of turns is taken off, as the family's own code does.
-        ends: marks that may close an answer and are not part of it.
-        stop: text at which an engine serving the weights must stop.
-        source: where the form was read.
-    """
-
-    name: str
-    user: tuple[str, str]
-    answer: tuple[str, str] = ("", "")
-    system: tuple[str, str] | None = None
-    system_inside: bool = False
-    begin: str = ""
-    bos: str = ""
-    controls: str = ""
-    trims: bool = False
-    ends: tuple[str, ...] = ()
-    stop: tuple[str, ...] = ()
-    source: str = ""
-
-    def render(self, messages: Sequence[Message]) -> str:
-        """Return the prompt for ``messages``.
-
-        Neighbouring turns of one role become one, joined by a blank line. The list must hold a
-        user turn first (after system turns) and last.
-
-        Raises:
-            UnsupportedInputError: for a list of another shape, or with tool turns.
-        """
-        turns = merge_turns(messages if self.system else fold_system_turns(messages))
-        check_turn_order(turns)
-        return self.begin + "".join(self._written(turns))
-
-    def parse(self, prompt: str) -> list[Message] | None:
-        """Return the turns that ``prompt`` was rendered from, or ``None`` if it was not.
-
-        The inverse of :meth:`render`, but for folded system text, trimmed white space and the
-        spaces that broke up control strings.
-        """
-        if not self.user[0] and not self.user[1]:
-            return None
-        rest = prompt.removeprefix(self.begin)
-        system, rest = self._parse_system(rest)
-        turns = self._parse_turns(rest)
-        return system + turns if turns else None
-
-    def is_in(self, prompt: str) -> bool:
-        """Whether ``prompt`` is already written in this form, give or take white space at its end.
-
-        The exact form is that of :meth:`parse`; makers and users write variants of it.
-        """
-        opens = prompt.startswith(self.begin + self.user[0].rstrip())
-        return opens and prompt.rstrip().endswith(self.user[1].rstrip())
-
-    def guarded(self, text: str) -> str:
-        """Return ``text`` with every control string broken up by a space."""
-        return re.sub(self.controls, _broken, text) if self.controls else text
-
-    def _written(self, turns: Sequence[Message]) -> Iterable[str]:
-        inside = ""
-        for turn in turns:
-            text = self.guarded(turn.content.strip() if self.trims else turn.content)
-            if turn.role == "system" and self.system:
-                text = self.system[0] + text + self.system[1]
-                inside = text if self.system_inside else ""
-                yield "" if self.system_inside else text
-            elif turn.role == "user":
-                yield self.user[0] + inside + text + self.user[1]
-                inside = ""
-            else:
-                yield self.answer[0] + text + self.answer[1]
-
-    def _parse_system(self, rest: str) -> tuple[list[Message], str]:
-        if self.system is None:
-            return [], rest
-        before, after = self.system
-        if self.system_inside:
-            before = self.user[0] + before
-        elif not before and not after:
-            after = self.user[0]
-        if not rest.startswith(before) or after not in rest[len(before) :]:
-            return [], rest
-        text, _, left = rest[len(before) :].partition(after)
-        if self.system_inside or after == self.user[0]:
-            left = self.user[0] + left
-        return ([Message("system", text)] if text else []), left
-
-    def _parse_turns(self, rest: str) -> list[Message] | None:
-        turns: list[Message] = []
-        while rest.startswith(self.user[0]) and self.user[1] in rest[len(self.user[0]) :]:
-            text, _, rest = rest[len(self.user[0]) :].partition(self.user[1])
-            turns.append(Message("user", text))
-            if not rest:
-                return turns
-            answer, found, _ = rest.partition(self.answer[1] + self.user[0])
-            if not found:
-                return None
-            rest = rest[len(answer) + len(self.answer[1]) :]
-            turns.append(Message("assistant", answer.removeprefix(self.answer[0])))
-        return None
-
-
-def _broken(found: re.Match[str]) -> str:
-    mark = found[0]
-    return f"{mark[:-1]} {mark[-1]}" if mark[0].isalpha() else f"{mark[0]} {mark[1:]}"
-
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 
 ZIYA = PromptTemplate(
     name="ziya",
@@ -208,3 +79,8 @@ LLAMA3 = PromptTemplate(
     stop=("<|eot_id|>", "<|end_of_text|>"),
     source="meta-llama/llama3 tokenizer.py ChatFormat",
 )
+
+TEMPLATES: Mapping[str, PromptTemplate] = {
+    template.name: template for template in (ZIYA, BELLE, BILLA, PLAIN, BAICHUAN2, LLAMA2, LLAMA3)
+}
+"""The templates by their names."""

@@ -1,4 +1,4 @@
-"""The order of turns that a model wants: which are joined, which are folded, what is refused."""
+"""The turns that a model was trained on: what is joined, folded, told in words, or refused."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def merge_turns(messages: Sequence[Message]) -> list[Message]:
 
 
 def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
-    """Turn system messages into text at the head of the user turn that follows."""
-    said = [m for m in messages if m.role != "system" or m.content.strip()]
-    return [replace(m, role="user") if m.role == "system" else m for m in said]
+    """Make system messages turns of the user's; merged, they stand before the turn that follows."""
+    turns = [turn for turn in messages if turn.role != "system" or turn.content.strip()]
+    return [replace(turn, role="user") if turn.role == "system" else turn for turn in turns]
 
 
 def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
@@ -77,18 +77,18 @@ def check_turn_order(turns: Sequence[Message]) -> None:
         raise UnsupportedInputError(
             "this model knows no tools; put the tool's result into a user message"
         )
-    talk = roles[1:] if roles[:1] == ["system"] else roles
-    if not talk:
+    roles = roles[1:] if roles[:1] == ["system"] else roles
+    if not roles:
         raise UnsupportedInputError("there is no user message to answer; add one")
-    if "system" in talk:
+    if "system" in roles:
         raise UnsupportedInputError(
             "a system message must come first, before any user message; move it to the front"
         )
-    if talk[0] != "user":
+    if roles[0] != "user":
         raise UnsupportedInputError(
-            "the conversation must begin with a user message; drop the leading answer"
+            "the conversation must begin with a user message; leave out the answer before it"
         )
-    if talk[-1] != "user":
+    if roles[-1] != "user":
         raise UnsupportedInputError(
             "the last message must come from the user; add the question to answer"
         )

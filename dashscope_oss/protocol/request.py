@@ -1,8 +1,8 @@
-"""From messages, options and a record to the exact request, or to a clear refusal.
+"""From messages, options and a model's record to the exact request, or to a clear refusal.
 
-Nothing here touches the network. What the record says a model cannot carry is refused before
-anything is sent. Body and headers follow the vendor's pages: ``model``, ``input``,
-``parameters``; a stream is asked for by header, never in the body.
+What the record says that the model cannot take is refused here, before anything is sent. Body and
+headers follow the vendor's pages: ``model``, ``input``, ``parameters``; a stream is asked for by
+header, never in the body.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic_core import PydanticSerializationError, to_json
 
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
-from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.prompts.turn_order import merge_turns
 from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.protocol.validation import (
@@ -40,7 +40,7 @@ class Request:
         content: the body as bytes of UTF-8.
         stream: whether the caller wants the answer in pieces.
         prompt: the prompt as sent, ``None`` if messages were sent; an echo is compared with it.
-        split_think: tell thoughts between tags from the text.
+        split_think: take thoughts between ``<think>`` and ``</think>`` out of the text.
         estimate_usage: give an estimate, marked as one, where the service reports no usage.
     """
 
@@ -65,28 +65,26 @@ class Request:
     @property
     def parameters(self) -> Mapping[str, object]:
         """What the body asks for beside the input."""
-        found = self.body["parameters"]
-        return found if isinstance(found, Mapping) else {}
+        parameters = self.body["parameters"]
+        return parameters if isinstance(parameters, Mapping) else {}
 
     @property
     def own_stops(self) -> tuple[str, ...]:
-        """Texts at which to end the answer here, because the model's page promises no ``stop``."""
+        """Texts at which the client ends the answer: the model's page promises no ``stop``."""
         documented = self.model_info.documented_parameters
         if documented is None or "stop" in documented:
             return ()
-        given = self.parameters.get("stop")
-        stops = (
-            [given] if isinstance(given, str) else given if isinstance(given, list | tuple) else []
-        )
-        return tuple(stop for stop in stops if isinstance(stop, str) and stop)
+        stop = self.parameters.get("stop")
+        stops = stop if isinstance(stop, list | tuple) else [stop]
+        return tuple(text for text in stops if isinstance(text, str) and text)
 
     @property
     def text(self) -> str:
         """All text of the input, for estimates."""
         if self.prompt is not None:
             return self.prompt
-        given = self.body["input"]
-        turns = given.get("messages") if isinstance(given, Mapping) else None
+        body_input = self.body["input"]
+        turns = body_input.get("messages") if isinstance(body_input, Mapping) else None
         return "\n".join(_text_of(turn) for turn in turns or ())
 
 
@@ -97,10 +95,10 @@ def chat_request(
     *,
     stream: bool = False,
 ) -> Request:
-    """Return the request for a conversation: messages, or the record's template filled in.
+    """Return the request for a conversation: as messages, or as a prompt by the model's template.
 
     Raises:
-        UnsupportedInputError: for what this model cannot carry.
+        UnsupportedInputError: for what this model cannot take.
         ContextLengthError: for an input that is surely over its limit.
     """
     check_messages(model_info, messages)
@@ -117,13 +115,17 @@ def completion_request(
 ) -> Request:
     """Return the request for one string.
 
-    A model that takes messages and prompts gets it as it is. A model of messages only gets it
-    as one user message. A prompt-only model gets it in its family's template, unless it is
-    ``formatted``.
+    A model that takes messages and prompts gets it as it is. A model that takes messages only
+    gets it as one user message. A prompt-only model gets it in its family's template, unless it
+    is ``formatted``.
 
     Args:
-        formatted: ``True``: it stands as the model expects it. ``False``: it is plain text.
-            ``None``: it is taken as formatted if it begins and ends as the template does.
+        model_info: the model.
+        prompt: the text.
+        options: what the caller sets for this call.
+        stream: ask for the answer in pieces.
+        formatted: ``True``: it is written as the model expects it. ``False``: it is plain text.
+            ``None``: it is taken for formatted if it begins and ends as the template does.
 
     Raises:
         UnsupportedInputError: for an empty prompt or one that is no text.
@@ -141,27 +143,28 @@ def completion_request(
 def headers(
     *, stream: bool, key: str | None, workspace: str | None, extra: Mapping[str, str], agent: str
 ) -> dict[str, str]:
-    """Return the headers of a call; ``extra`` wins."""
-    found = {
+    """Return the headers of a call; those of ``extra`` win, whatever their case."""
+    standard = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
         "Accept-Encoding": "gzip, deflate",
         "User-Agent": agent,
     }
     if stream:
-        found["X-DashScope-SSE"] = "enable"
+        standard["X-DashScope-SSE"] = "enable"
     if key:
-        found["Authorization"] = f"Bearer {key}"
+        standard["Authorization"] = f"Bearer {key}"
     if workspace:
-        found["X-DashScope-WorkSpace"] = workspace
-    said = {name.lower() for name in extra}
-    return {**{name: value for name, value in found.items() if name.lower() not in said}, **extra}
+        standard["X-DashScope-WorkSpace"] = workspace
+    overridden = {name.lower() for name in extra}
+    kept = {name: value for name, value in standard.items() if name.lower() not in overridden}
+    return {**kept, **extra}
 
 
 def _conversation(
     model_info: ModelInfo, messages: Sequence[Message], options: Options, *, stream: bool
 ) -> Request:
-    """The request for messages that were checked."""
+    """Return the request for messages that were checked."""
     if model_info.takes_messages:
         return _request(model_info, _messages_input(model_info, messages), options, stream=stream)
     prompt = _template_of(model_info).render(messages)
@@ -170,18 +173,22 @@ def _conversation(
 
 def _request(
     model_info: ModelInfo,
-    given: dict[str, object],
+    body_input: dict[str, object],
     options: Options,
     *,
     stream: bool,
     prompt: str | None = None,
 ) -> Request:
-    parameters = _sampling(model_info, options)
-    if "messages" in given and model_info.endpoint == "text-generation":
+    parameters = _parameters(model_info, options)
+    if "messages" in body_input and model_info.endpoint == "text-generation":
         parameters = {"result_format": "message", **parameters}
     if (stream or _must_stream(model_info, parameters)) and model_info.incremental != "no":
         parameters.setdefault("incremental_output", True)
-    body: dict[str, object] = {"model": model_info.id, "input": given, "parameters": parameters}
+    body: dict[str, object] = {
+        "model": model_info.id,
+        "input": body_input,
+        "parameters": parameters,
+    }
     return Request(
         model_info=model_info,
         body=body,
@@ -199,11 +206,11 @@ def _content(
     try:
         return to_json(body)
     except (PydanticSerializationError, ValueError) as error:
-        culprit = _culprit(parameters)
-        refuse(model_info, f"{culprit or 'the input'} cannot be written as JSON: {error}")
+        name = _unwritable_parameter(parameters)
+        refuse(model_info, f"{name or 'the input'} cannot be written as JSON: {error}")
 
 
-def _culprit(parameters: Mapping[str, object]) -> str | None:
+def _unwritable_parameter(parameters: Mapping[str, object]) -> str | None:
     for name, value in parameters.items():
         try:
             to_json(value)
@@ -217,20 +224,20 @@ def _must_stream(model_info: ModelInfo, parameters: Mapping[str, object]) -> boo
     return model_info.stream_only or (thinks and model_info.thinking_streams)
 
 
-def _sampling(model_info: ModelInfo, options: Options) -> dict[str, object]:
-    said = {name: getattr(options, name) for name in OPTION_NAMES}
-    found = {name: value for name, value in said.items() if value is not None}
-    found.update({name: value for name, value in options.extra.items() if value is not None})
-    check_parameters(model_info, found, strict=options.strict)
+def _parameters(model_info: ModelInfo, options: Options) -> dict[str, object]:
+    """Return what the caller set, and whatever that makes necessary."""
+    named = {name: getattr(options, name) for name in OPTION_NAMES}
+    values = (*named.items(), *options.extra.items())
+    parameters = {name: value for name, value in values if value is not None}
+    check_parameters(model_info, parameters, strict=options.strict)
     if model_info.thinking == "none":
-        found.pop("enable_thinking", None)
-    if isinstance(found.get("stop"), Sequence) and not found["stop"]:
-        del found["stop"]
-    if found.get("tools") == []:
-        del found["tools"]
-    if _forces(found):
-        found.update(_unthinking(model_info, found))
-    return found
+        parameters.pop("enable_thinking", None)
+    for name in ("stop", "tools"):
+        if isinstance(parameters.get(name), Sequence) and not parameters[name]:
+            del parameters[name]
+    if _forces(parameters):
+        parameters.update(_thinking_off(model_info, parameters))
+    return parameters
 
 
 def _text_of(turn: Mapping[str, object]) -> str:
@@ -241,12 +248,12 @@ def _text_of(turn: Mapping[str, object]) -> str:
 
 
 def _forces(parameters: Mapping[str, object]) -> bool:
-    """Whether a tool or a JSON form is forced on the answer."""
+    """Whether the answer must be a call of one tool, or JSON."""
     return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
 
 
-def _unthinking(model_info: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
-    """What makes forcing possible: the service forces nothing while a model thinks."""
+def _thinking_off(model_info: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:
+    """Return what lets the service force a tool or JSON, which it does not while a model thinks."""
     switch = _thinking_switch(parameters)
     if not model_info.can_be_forced(switch):
         refuse(
@@ -272,24 +279,24 @@ def _messages_input(model_info: ModelInfo, messages: Sequence[Message]) -> dict[
 
 def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
     parts = model_info.endpoint == "multimodal-generation"
-    found: dict[str, object] = {
+    wire: dict[str, object] = {
         "role": message.role,
         "content": [{"text": message.content}] if parts else message.content,
     }
     if message.tool_calls:
-        found["tool_calls"] = [
+        wire["tool_calls"] = [
             {**written, "index": call.index if call.index is not None else place}
             for place, (call, written) in enumerate(
                 zip(message.tool_calls, write_tool_calls(message.tool_calls), strict=True)
             )
         ]
     if message.tool_call_id:
-        found["tool_call_id"] = message.tool_call_id
+        wire["tool_call_id"] = message.tool_call_id
     if message.reasoning:
-        found["reasoning_content"] = message.reasoning
+        wire["reasoning_content"] = message.reasoning
     if message.partial:
-        found["partial"] = True
-    return found
+        wire["partial"] = True
+    return wire
 
 
 def _is_formatted(model_info: ModelInfo, prompt: str, formatted: bool | None) -> bool:
@@ -300,5 +307,9 @@ def _is_formatted(model_info: ModelInfo, prompt: str, formatted: bool | None) ->
 
 def _template_of(model_info: ModelInfo) -> PromptTemplate:
     if model_info.template is None:
-        refuse(model_info, "its record takes prompts only and names no template; give it one")
+        refuse(
+            model_info,
+            "its record says that it takes prompts only, and names no template to write messages "
+            "with; set template in model_info",
+        )
     return model_info.template

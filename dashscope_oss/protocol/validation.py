@@ -1,7 +1,7 @@
-"""What is refused before any request, because the record or the vendor's pages already know.
+"""What is refused before anything is sent, because the record or a vendor's page rules it out.
 
-Ranges are the vendor's, from its description of the native API; the texts are those of its error
-page, so that a refusal reads the same wherever it happens. The gateway uses the same table.
+Ranges are the vendor's, from its description of the native API. Their texts are those of its
+error page, so that a refusal reads the same wherever it happens; the gateway uses the same table.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ def refuse(model_info: ModelInfo, text: str) -> NoReturn:
 
 
 def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
-    """Raise for messages that the model cannot carry, or that are surely too long for it."""
+    """Raise for messages that the model cannot take, or that are surely too long for it.
+
+    Raises:
+        UnsupportedInputError: for a message of another kind, or turns in another order.
+        ContextLengthError: for an input that is surely over the model's limit.
+    """
     if not isinstance(model_info, ModelInfo):
-        raise TypeError(f"pass a record: find_model({model_info!r:.100})")
+        raise TypeError(f"model_info must be a ModelInfo: find_model({model_info!r:.100})")
     if not all(isinstance(message, Message) for message in messages):
-        raise TypeError("pass a list of Message, for instance [Message('user', 'Hello')]")
+        raise TypeError("messages must be a list of Message: [Message('user', 'Hello')]")
     if not messages:
         refuse(model_info, "the list of messages is empty; add a user message")
     for message in messages:
@@ -48,7 +53,8 @@ def _check_message(model_info: ModelInfo, message: Message) -> None:
     if _has_surrogate(message.content):
         refuse(
             model_info,
-            "the text holds a lone surrogate, which UTF-8 cannot carry; decode the text anew",
+            "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check "
+            "how the text was decoded",
         )
     if not model_info.tools and (message.role == "tool" or message.tool_calls):
         refuse(model_info, "this model knows no tools; put the tool's result into a user message")
@@ -69,9 +75,9 @@ def check_parameters(
             model_info, "this model knows no tools; choose one that does, or say so in model_info"
         )
     _check_thinking(model_info, parameters.get("enable_thinking"))
-    most = parameters.get("max_tokens")
-    if isinstance(most, int) and model_info.max_output and most > model_info.max_output:
-        refuse(model_info, f"max_tokens is {most}, the model gives at most {model_info.max_output}")
+    max_tokens, limit = parameters.get("max_tokens"), model_info.max_output
+    if isinstance(max_tokens, int) and limit and max_tokens > limit:
+        refuse(model_info, f"max_tokens is {max_tokens}, the model gives at most {limit}")
     answers = parameters.get("n")
     if isinstance(answers, int) and answers > 1:
         refuse(model_info, "one call gives one answer; make several calls instead of setting n")
@@ -81,12 +87,18 @@ def check_parameters(
 
 def wants_json(parameters: Mapping[str, object]) -> bool:
     """Whether ``response_format`` asks for anything but text."""
-    form = parameters.get("response_format")
-    return isinstance(form, Mapping) and form.get("type") not in (None, "text")
+    response_format = parameters.get("response_format")
+    if not isinstance(response_format, Mapping):
+        return False
+    return response_format.get("type") not in (None, "text")
 
 
 def check_order(model_info: ModelInfo, turns: Sequence[Message]) -> None:
-    """Raise unless the turns go as strict models want them; the error names the model."""
+    """Raise unless the turns are in the order that strict models want.
+
+    Raises:
+        UnsupportedInputError: names the model, and what to change.
+    """
     try:
         turn_order.check_turn_order(turns)
     except UnsupportedInputError as error:
@@ -98,8 +110,8 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(model_info, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
-    if name not in PARAMETERS and (near := _slip_of(name)):
-        refuse(model_info, f"there is no parameter {name!r}; did you mean {near!r}?")
+    if name not in PARAMETERS and (intended := _probably_intended(name)):
+        refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
         refuse(
             model_info, "stop holds an empty text, which ends every answer at once; leave it out"
@@ -111,11 +123,11 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
         refuse(model_info, f"{name} is {value!r:.100}. {text}")
 
 
-def _slip_of(name: str) -> str | None:
+def _probably_intended(name: str) -> str | None:
+    """Return the parameter of which ``name`` is a misspelling."""
     from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
 
-    near = get_close_matches(name, PARAMETERS, 1, _SLIP)
-    return near[0] if near else None
+    return next(iter(get_close_matches(name, PARAMETERS, 1, _MIN_LIKENESS)), None)
 
 
 def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:
@@ -133,12 +145,14 @@ def _check_thinking(model_info: ModelInfo, switch: object) -> None:
 
 
 def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
-    known = model_info.documented_parameters
-    strange = [name for name in parameters if known is not None and name not in known]
-    if strange:
+    documented = model_info.documented_parameters
+    if documented is None:
+        return
+    if unknown := [name for name in parameters if name not in documented]:
         refuse(
             model_info,
-            f"its page documents no {', '.join(strange)}; leave it out, or turn off strict checks",
+            f"the vendor's page of this model documents no {', '.join(unknown)}; leave it "
+            "out, or turn off the strict check",
         )
 
 
@@ -174,9 +188,9 @@ PARAMETERS = (
     "search_options",
     "frequency_penalty",
 )
-"""Names of parameters; one that is almost one of these is a slip of the pen."""
+"""Names of parameters; one that is almost one of these is taken for a misspelling."""
 
-_SLIP = 0.85
+_MIN_LIKENESS = 0.85
 
 _STOP = (
     'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '
@@ -185,7 +199,7 @@ _STOP = (
 
 
 def _number(value: object) -> float:
-    """``value`` as a number; not a number where it is none, which no range accepts."""
+    """Return ``value`` as a number; NaN, which no range accepts, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
@@ -194,7 +208,7 @@ def _number(value: object) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _whole(value: object) -> float:
+def _integer(value: object) -> float:
     return _number(value) if isinstance(value, int) else math.nan
 
 
@@ -202,7 +216,7 @@ def _is_stop(value: object) -> bool:
     if isinstance(value, str):
         return True
     return isinstance(value, list) and any(
-        all(map(fits, value)) for fits in (_is_text, _is_id, _is_ids)
+        all(map(is_kind, value)) for is_kind in (_is_text, _is_token_id, _is_token_ids)
     )
 
 
@@ -210,18 +224,18 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_id(value: object) -> bool:
+def _is_token_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_ids(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_id, value))
+def _is_token_ids(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_token_id, value))
 
 
 RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "temperature": (lambda v: 0 <= _number(v) < 2, "Temperature should be in [0.0, 2.0)"),
     "top_p": (lambda v: 0 < _number(v) <= 1, "Range of top_p should be (0.0, 1.0]"),
-    "top_k": (lambda v: _whole(v) >= 0, "Parameter top_k be greater than or equal to 0"),
+    "top_k": (lambda v: _integer(v) >= 0, "Parameter top_k be greater than or equal to 0"),
     "repetition_penalty": (
         lambda v: _number(v) > 0,
         "Repetition_penalty should be greater than 0.0",
@@ -230,13 +244,13 @@ RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
         lambda v: -2 <= _number(v) <= 2,
         "Presence_penalty should be in [-2.0, 2.0]",
     ),
-    "n": (lambda v: 1 <= _whole(v) <= 4, "Range of n should be [1, 4]"),
+    "n": (lambda v: 1 <= _integer(v) <= 4, "Range of n should be [1, 4]"),
     "seed": (
-        lambda v: 0 <= _whole(v) <= 2**63 - 1,
+        lambda v: 0 <= _integer(v) <= 2**63 - 1,
         "Range of seed should be [0, 9223372036854775807]",
     ),
     "max_tokens": (
-        lambda v: 1 <= _whole(v) <= 2**31 - 1,
+        lambda v: 1 <= _integer(v) <= 2**31 - 1,
         "Range of max_tokens should be [1, 2147483647]",
     ),
     "stop": (_is_stop, _STOP),
@@ -246,4 +260,4 @@ RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
         "parameters.",
     ),
 }
-"""Parameter -> whether a value is in its range, and what the vendor says of one that is not."""
+"""For each parameter: whether a value is in its range, and what the vendor says if it is not."""

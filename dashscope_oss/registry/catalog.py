@@ -1,6 +1,6 @@
-"""The rows of the registry.
+"""The models that the registry knows from the start.
 
-Sources, as the rows name them:
+Sources, as the records name them:
 
 - page: the vendor's API page of the family (LLaMA, Ziya-LLaMA, BELLE-LLaMA, BiLLa, Baichuan).
 - retirement: the vendor's page of retired models (下线), with the batches of 2025-05-08,
@@ -372,17 +372,17 @@ def _retired(
     ids: str,
     base: ModelInfo | None = None,
 ) -> Iterable[ModelInfo]:
-    row = base or ModelInfo(id="", family=family, maker=maker, thinking="unknown")
+    common = base or ModelInfo(id="", family=family, maker=maker, thinking="unknown")
     for id in ids.split():
         yield replace(
-            row,
+            common,
             id=id,
             family=family,
             maker=maker,
             status="retired",
             retired_on=when,
             successors=successors,
-            source=row.source or "retirement",
+            source=common.source or "retirement",
             checked=_READ,
         )
 
@@ -690,11 +690,11 @@ _RATES = {
 _RATE_OF = {id: rate for rate, ids in _RATES.items() for id in ids.split()}
 
 
-def _rated(row: ModelInfo) -> ModelInfo:
-    requests, tokens = _RATE_OF.get(row.id, (None, None))
-    return replace(row, requests_per_minute=requests, tokens_per_minute=tokens)
+def _rated(model_info: ModelInfo) -> ModelInfo:
+    requests, tokens = _RATE_OF.get(model_info.id, (None, None))
+    return replace(model_info, requests_per_minute=requests, tokens_per_minute=tokens)
 
 
-ROWS: tuple[ModelInfo, ...] = tuple(map(_rated, (*_SEEDS, *_CURRENT, *_UNCERTAIN, *_RETIRED)))
-SEED_IDS: tuple[str, ...] = tuple(row.id for row in _SEEDS)
+MODELS: tuple[ModelInfo, ...] = tuple(map(_rated, (*_SEEDS, *_CURRENT, *_UNCERTAIN, *_RETIRED)))
+SEED_IDS: tuple[str, ...] = tuple(model_info.id for model_info in _SEEDS)
 """The ten models of the vendor's five pages."""

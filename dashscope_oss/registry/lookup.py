@@ -1,4 +1,4 @@
-"""Finding the record of a model, and adding to the registry."""
+"""Finds the record of a model, and adds records to the registry."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ _warned: set[str] = set()
 def find_model(id: str) -> ModelInfo:
     """Return the record of the model ``id``.
 
-    An unknown id gets a record of conservative defaults (messages, no tools, no thinking, no
-    known limits) and one :class:`UnknownModelWarning` in the life of the process.
+    An unknown id gets a record of cautious defaults (messages, no tools, no thinking, no known
+    limits) and one :class:`UnknownModelWarning` in the life of the process.
 
     Raises:
         ConfigurationError: if ``id`` is empty or not text.
     """
     if not isinstance(id, str) or not id.strip():
-        raise ConfigurationError("model must be a model's id; `dashscope-oss models` lists them")
+        raise ConfigurationError(
+            f"model must be a model's id, not {id!r:.100}; `dashscope-oss models` lists the ids"
+        )
     return _records().get(id.strip()) or _unknown(id.strip())
 
 
@@ -43,12 +45,12 @@ def register_model(info: ModelInfo) -> ModelInfo:
 
 def did_you_mean(id: str) -> str:
     """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed for a slip of the pen only
+    from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelt ids only
 
-    ids = {row.lower(): row for row in _records()}
-    inside = [row for name, row in ids.items() if id.lower() in name]
-    near = inside or [ids[name] for name in get_close_matches(id.lower(), ids)]
-    return f" Did you mean {' or '.join(near[:5])}?" if near else ""
+    ids = {known.lower(): known for known in _records()}
+    containing = [known for lowered, known in ids.items() if id.lower() in lowered]
+    similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
+    return f" Did you mean {' or '.join(similar[:5])}?" if similar else ""
 
 
 def all_models() -> list[ModelInfo]:
@@ -77,10 +79,10 @@ def _unknown(id: str) -> ModelInfo:
 
 
 def _records() -> dict[str, ModelInfo]:
-    # The rows are built when somebody first asks: importing the package must stay cheap.
+    # The catalog is built when somebody first asks: importing the package must stay cheap.
     if not _registry:
-        from dashscope_oss.registry.catalog import ROWS  # noqa: PLC0415
+        from dashscope_oss.registry.catalog import MODELS  # noqa: PLC0415
 
         # In one step, so that no other thread finds half a registry.
-        _registry.update({row.id: row for row in ROWS})
+        _registry.update({model_info.id: model_info for model_info in MODELS})
     return _registry

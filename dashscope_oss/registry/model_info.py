@@ -1,4 +1,4 @@
-"""The record: one row a model, which alone answers every question about it."""
+"""The record of a model, which alone answers every question about it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal, TypeAlias
 
 from dashscope_oss.prompts.echo import Echo
-from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 
 Status: TypeAlias = Literal["hosted", "retired", "self-hosted", "unknown"]
 ServiceEndpoint: TypeAlias = Literal["text-generation", "multimodal-generation"]
@@ -20,34 +20,35 @@ Tokenizer: TypeAlias = Literal["llama2", "llama2-zh", "llama3", "baichuan", "qwe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """Everything known about one model. Override a field with ``dataclasses.replace``.
+    """Everything that is known about one model; ``dataclasses.replace`` overrides fields.
 
     Attributes:
-        id: the name that goes on the wire.
+        id: the name by which calls ask for it.
         family: models that share template and behaviour.
         maker: who trained it.
         status: ``hosted``, ``retired`` (taken off the hosted service), ``self-hosted`` (yours),
             or ``unknown``.
-        retired_on: the day the hosted service took it off.
+        retired_on: the day on which the hosted service took it off.
         successors: what the vendor names in its place.
-        endpoint: which of the two services takes it.
+        endpoint: which of the service's two endpoints takes it.
         inputs: ``prompt`` (one string), ``messages``, or both.
-        template: how its family writes a conversation into a prompt; used by the client for a
-            prompt-only model, by the gateway for serving weights.
+        template: how its family writes a conversation into a prompt. The client needs it for a
+            prompt-only model, the gateway to serve the weights.
         strict_turns: user and assistant must alternate, one system message first.
-        text_reply: answers as ``output.text`` unless ``result_format`` asks for a message; the
-            client asks for one whenever it sends messages.
+        text_reply: answers as ``output.text`` unless ``result_format`` asks for a message, as the
+            client does whenever it sends messages.
         reports_usage: whether replies carry token counts.
         reports_finish: whether replies carry a finish reason.
         echo: how an answer to a prompt repeats the prompt, see ``prompts.echo.EchoFilter``.
         context_window: tokens of input and output together.
         max_input: most input tokens.
         max_output: most output tokens.
-        incremental: ``yes`` sends new pieces if asked, ``forced`` always does, ``no`` repeats
-            the whole text so far, ``unknown`` is asked and then watched.
+        incremental: what the events of a stream hold. ``yes``: new text, if asked for;
+            ``forced``: always new text; ``no``: all the text so far; ``unknown``: new text is
+            asked for, and the events show what comes.
         stream_only: refuses calls that do not stream.
         thinking: ``none``, ``hybrid`` (can be switched), ``always``.
-        thinks_by_default: whether a hybrid model thinks if nothing is said.
+        thinks_by_default: whether a hybrid model thinks if the caller does not set it.
         thinking_streams: thinks only in streaming calls.
         tools: takes tool definitions.
         structured: strongest ``response_format`` it takes.
@@ -62,8 +63,8 @@ class ModelInfo:
         tokens_per_minute: most tokens, in and out, from the same page.
         documented_parameters: all that the vendor page lists, ``None`` if unknown.
         unsupported_parameters: what the model refuses though others take it.
-        source: where the row was read.
-        checked: when it was read.
+        source: where the facts were read.
+        checked: when they were read.
         notes: contradictions in the sources and what was decided.
     """
 

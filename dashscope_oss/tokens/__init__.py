@@ -1,1 +1,8 @@
-"""TODO."""
+"""Token counts without a tokenizer, by family.
+
+- :mod:`.estimates`: about how many tokens a text has, and a count that is never too high.
+- :mod:`.input_length`: whether an input is too long for its model.
+- :mod:`.llama2_vocabulary`: Chinese, Japanese and Korean counted exactly for Llama 2.
+
+A new family of tokenizers is a new row in ``estimates``, with the rates that were measured.
+"""

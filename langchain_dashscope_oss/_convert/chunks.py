@@ -21,7 +21,7 @@ from langchain_dashscope_oss._convert.metadata import (
 from langchain_dashscope_oss._convert.tool_arguments import closing_mark
 
 _MESSAGES = ModelCloner(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
-_GENERATIONS = ModelCloner(ChatGenerationChunk(message=_MESSAGES.cast()))
+_GENERATIONS = ModelCloner(ChatGenerationChunk(message=_MESSAGES.clone()))
 
 
 class ChunkConverter:
@@ -39,8 +39,8 @@ class ChunkConverter:
     def push(self, delta: Delta) -> ChatGenerationChunk:
         """Return the next piece of the answer."""
         if delta.is_plain:
-            message = _MESSAGES.cast(content=delta.text)
-            return _GENERATIONS.cast(message=message, text=delta.text)
+            message = _MESSAGES.clone(content=delta.text)
+            return _GENERATIONS.clone(message=message, text=delta.text)
         return self._with_facts(delta)
 
     def _with_facts(self, delta: Delta) -> ChatGenerationChunk:

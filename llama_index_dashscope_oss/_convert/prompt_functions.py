@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import default_completion_to_prompt
 
 from dashscope_oss import Message
-from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 from llama_index_dashscope_oss._convert.message_adapter import adapt_to_prompt
 
 _DEFAULTS = (messages_to_prompt, default_completion_to_prompt)

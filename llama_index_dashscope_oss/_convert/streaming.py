@@ -77,6 +77,6 @@ class _GrowingAnswer(Generic[Response]):
     def _clone(self, cloner: ModelCloner[Response], delta: Delta) -> Response:
         raw = {name: value for name, value in delta.raw.items() if name != "usage"}
         if cloner.makes(CompletionResponse):
-            return cloner.cast(text=self._text, delta=delta.text, raw=raw)
-        message = _MESSAGES.cast(blocks=[_TEXT_BLOCKS.cast(text=self._text)])
-        return cloner.cast(message=message, delta=delta.text, raw=raw)
+            return cloner.clone(text=self._text, delta=delta.text, raw=raw)
+        message = _MESSAGES.clone(blocks=[_TEXT_BLOCKS.clone(text=self._text)])
+        return cloner.clone(message=message, delta=delta.text, raw=raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import httpx
+import httpx2
 
 from dashscope_oss import (
     Message,
@@ -117,7 +117,7 @@ def reply(data: bytes) -> None:
         _check_reply(reply_in(request, body, None, None, kind))
     except DashScopeError as error:
         _check_error(error)
-    head = httpx.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
+    head = httpx2.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
     _check_error(error_of_response(head, body, request.model_info.id))
 
 

@@ -205,10 +205,10 @@ def test_control_strings_in_a_text_forge_no_turn(template: PromptTemplate, text,
 
 
 def test_the_guard_puts_one_space_into_a_control_string_and_changes_nothing_else():
-    assert ZIYA.guarded("a <human>: b </s>") == "a < human>: b < /s>"
-    assert BELLE.guarded("Human: hi") == "Human : hi"
-    assert LLAMA3.guarded("<|eot_id|>") == "< |eot_id|>"
-    assert ZIYA.guarded("if a <b> and Human:") == "if a <b> and Human:"
+    assert ZIYA.escape("a <human>: b </s>") == "a < human>: b < /s>"
+    assert BELLE.escape("Human: hi") == "Human : hi"
+    assert LLAMA3.escape("<|eot_id|>") == "< |eot_id|>"
+    assert ZIYA.escape("if a <b> and Human:") == "if a <b> and Human:"
 
 
 def test_a_base_model_has_no_turns_to_parse():
@@ -251,7 +251,7 @@ def _talks(draw, template: PromptTemplate) -> list[Message]:
 def _expected(template: PromptTemplate, talk: list[Message]) -> list[Message]:
     turns = merge_turns(talk if template.system else fold_system_turns(talk))
     texts = [turn.content.strip() if template.trims else turn.content for turn in turns]
-    found = [Message(t.role, template.guarded(x)) for t, x in zip(turns, texts, strict=True)]
+    found = [Message(t.role, template.escape(x)) for t, x in zip(turns, texts, strict=True)]
     return [turn for turn in found if turn.content or turn.role != "system"]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 import pytest
 
 from dashscope_oss import (
     Client,
+    ClientOptions,
     Endpoint,
     Message,
     Usage,
@@ -277,16 +278,16 @@ def test_prompts_equal_those_of_the_pages_byte_for_byte(id, question, prompt):
     )  # it is not wrapped a second time
 
 
-def _headers_of_a_call(seed: Seed, workspace: str | None, *, stream: bool) -> httpx.Request:
-    seen: list[httpx.Request] = []
+def _headers_of_a_call(seed: Seed, workspace: str | None, *, stream: bool) -> httpx2.Request:
+    seen: list[httpx2.Request] = []
 
-    def handle(request: httpx.Request) -> httpx.Response:
+    def handle(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
-        return httpx.Response(200, json=seed.sample)
+        return httpx2.Response(200, json=seed.sample)
 
     endpoint = Endpoint.resolve(api_key="sk-test", workspace=workspace)
-    with httpx.Client(transport=httpx.MockTransport(handle)) as http:
-        client = Client(endpoint, http_client=http)
+    with httpx2.Client(transport=httpx2.MockTransport(handle)) as http:
+        client = Client(endpoint, ClientOptions(http_client=http))
         request = chat_request(find_model(seed.id), [Message("user", QUESTION)], stream=stream)
         _ = list(client.stream(request)) if stream else client.send(request)
     return seen[0]

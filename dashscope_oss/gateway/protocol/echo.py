@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.prompts.templates import PromptTemplate
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 
 
 def echo_around(request: EngineRequest) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.protocol.parameters import check_parameters
 from dashscope_oss.gateway.protocol.parse_input import input_limit, parse_input
-from dashscope_oss.registry.model_info import ServiceEndpoint, ModelInfo
+from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 from dashscope_oss.tokens.input_length import check_least_length
 
 _NOT_SERVED = "Model can not be found. GET /api/v1/models lists what this gateway serves."

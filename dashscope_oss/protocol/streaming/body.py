@@ -1,4 +1,4 @@
-"""Whether a body is a stream of events or one piece of JSON, told by the body itself."""
+"""Whether a body is a stream of events or one piece of JSON: the body itself tells."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class EventReader:
         self._hold(chunk)
         if self._is_stream is None:
             self._is_stream = is_stream(self.body, self.content_type)
-        return self._decoded() if self._is_stream else []
+        return self._decode_held() if self._is_stream else []
 
     def ends_as_stream(self) -> bool:
         """Say that the body has ended; return whether it was a stream."""
@@ -78,12 +78,12 @@ class EventReader:
 
     def flush(self) -> list[Event]:
         """Return what was still held back of a stream that has ended."""
-        return [*self._decoded(), *self._decoder.flush()]
+        return [*self._decode_held(), *self._decoder.flush()]
 
-    def _decoded(self) -> list[Event]:
-        start = self.body
+    def _decode_held(self) -> list[Event]:
+        held = self.body
         self._held.clear()
-        return self._decoder.feed(start)
+        return self._decoder.feed(held)
 
     def _hold(self, chunk: bytes) -> None:
         self._held += chunk

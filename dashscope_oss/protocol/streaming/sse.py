@@ -1,8 +1,8 @@
-"""A push decoder for the event streams of DashScope: bytes in, events out, no I/O.
+"""A decoder for the event streams of DashScope: bytes in, events out, no I/O.
 
-It follows the server-sent-events grammar of the HTML standard and takes, besides, what the
-service really sends: no space after the colon, the true status in a comment
-(``:HTTP_STATUS/400``), events without a blank line between them, and a last line without an end.
+It follows the server-sent-events grammar of the HTML standard, and reads besides what the service
+really sends: no space after the colon, the true status in a comment (``:HTTP_STATUS/400``),
+events without a blank line between them, and a last line without an end.
 """
 
 from __future__ import annotations
@@ -17,18 +17,24 @@ from dashscope_oss.errors import ProtocolError
 _LINE_END = rb"\r\n|\n|\r"
 _STATUS = re.compile(rb":\s*HTTP_STATUS/(\d{3})")
 BOM = b"\xef\xbb\xbf"
-_RESULT = b"\nevent:result\n:HTTP_STATUS/200"
-# Lines of one event that are looked at for the end of an event whose blank line is missing.
-_WATCHED_LINES = 16
-_ANSWERING = ("", "result", "message", "data")
-_SAYS_NOTHING = (b"", b"[DONE]")
+_USUAL_HEAD = b"\nevent:result\n:HTTP_STATUS/200"
+# Up to so many lines of an event are looked at for its end, in case its blank line is missing.
+_MAX_WATCHED_LINES = 16
+_ANSWER_KINDS = ("", "result", "message", "data")
+_EMPTY_DATA = (b"", b"[DONE]")
 
 MAX_REPLY_BYTES = 100_000_000
 """Most bytes of a reply, and of a line or an event of a stream."""
 
 
 class Event(NamedTuple):
-    """One event: its kind (``result`` or ``error``), the status of its comment, its data."""
+    """One event of a stream.
+
+    Attributes:
+        kind: its event type, ``result`` or ``error``; empty if it states none.
+        status: the HTTP status that its comment states.
+        data: its data, as a rule JSON.
+    """
 
     kind: str
     status: int | None
@@ -44,16 +50,16 @@ class Event(NamedTuple):
         """Whether it only says that the server is there, or that no more will come."""
         if self.data.startswith(b"{") or self.failed:
             return False
-        strange = self.kind not in _ANSWERING and not self.data.lstrip().startswith(b"{")
-        return strange or self.data.strip() in _SAYS_NOTHING
+        is_no_answer = self.kind not in _ANSWER_KINDS and not self.data.lstrip().startswith(b"{")
+        return is_no_answer or self.data.strip() in _EMPTY_DATA
 
 
 class Decoder:
-    """Feed it the body as it arrives; it returns the events that became complete.
+    """Feed it the body as it arrives; it returns the events that each chunk completed.
 
     Args:
-        max_event_bytes: an event or line longer than this raises :class:`ProtocolError`; 100 MB
-            if ``None``.
+        max_event_bytes: an event or line longer than this raises :class:`ProtocolError`;
+            ``MAX_REPLY_BYTES`` if ``None``.
     """
 
     def __init__(self, max_event_bytes: int | None = None) -> None:
@@ -75,49 +81,49 @@ class Decoder:
             self._after_cr = False
         events: list[Event] = []
         if self._began and b"\r" not in chunk:
-            if not self._between:
+            if not self._is_between_events:
                 head, end, chunk = chunk.partition(b"\n\n")
-                self._read(head + end, events)
-            if self._between:
-                chunk = self._blocks(chunk, events)
-        self._read(chunk, events)
+                self._read_lines(head + end, events)
+            if self._is_between_events:
+                chunk = self._read_usual_events(chunk, events)
+        self._read_lines(chunk, events)
         return events
 
     @property
-    def _between(self) -> bool:
-        """Whether what was read so far ends with an event's end."""
+    def _is_between_events(self) -> bool:
+        """Whether what was read so far ends with the end of an event."""
         return not (self._tail or self._data or self._kind or self._status)
 
-    def _blocks(self, chunk: bytes, events: list[Event]) -> bytes:
-        """Read the whole events at the head of ``chunk``; return the rest.
+    def _read_usual_events(self, chunk: bytes, events: list[Event]) -> bytes:
+        """Read the events at the head of ``chunk`` that have the usual form; return the rest.
 
-        The form in which the service writes them is known, and taking each apart line by line
+        The form in which the service writes them is known, and to take each apart line by line
         would be half the cost of a stream.
         """
         *blocks, rest = chunk.split(b"\n\n")
-        for at, block in enumerate(blocks):
-            head, found, data = block.partition(b"\ndata:")
-            if not (found and _is_usual(head)) or b"\n" in data:
-                return b"\n\n".join((*blocks[at:], rest))
-            self._check(len(data))
+        for place, block in enumerate(blocks):
+            head, separator, data = block.partition(b"\ndata:")
+            if not (separator and _is_usual(head)) or b"\n" in data:
+                return b"\n\n".join((*blocks[place:], rest))
+            self._check_size(len(data))
             events.append(Event("result", 200, data.removeprefix(b" ")))
         return rest
 
-    def _read(self, chunk: bytes, events: list[Event]) -> None:
+    def _read_lines(self, chunk: bytes, events: list[Event]) -> None:
         if chunk:
-            for line in self._lines(chunk):
-                self._line(line, events)
+            for line in self._completed_lines(chunk):
+                self._read_line(line, events)
 
     def flush(self) -> list[Event]:
         """Say that the body has ended; return the last event if it was not closed."""
         events: list[Event] = []
         if self._tail:
-            self._line(self._without_bom(bytes(self._tail)), events)
+            self._read_line(self._without_bom(bytes(self._tail)), events)
             self._tail.clear()
         self._close(events, last=True)
         return events
 
-    def _lines(self, chunk: bytes) -> list[bytes]:
+    def _completed_lines(self, chunk: bytes) -> list[bytes]:
         lines = re.split(_LINE_END, chunk) if b"\r" in chunk else chunk.split(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         if len(lines) == 1:
@@ -131,7 +137,7 @@ class Decoder:
 
     def _hold(self, part: bytes) -> None:
         self._tail += part
-        self._check(len(self._tail))
+        self._check_size(len(self._tail))
 
     def _without_bom(self, line: bytes) -> bytes:
         if self._began:
@@ -139,36 +145,36 @@ class Decoder:
         self._began = True
         return line.removeprefix(BOM)
 
-    def _line(self, line: bytes, events: list[Event]) -> None:
+    def _read_line(self, line: bytes, events: list[Event]) -> None:
         if not line:
             self._close(events)
         elif line.startswith(b":"):
-            self._comment(line, events)
+            self._read_comment(line, events)
         else:
             name, _, value = line.partition(b":")
-            self._field(name, value.removeprefix(b" "), events)
+            self._read_field(name, value.removeprefix(b" "), events)
 
-    def _comment(self, line: bytes, events: list[Event]) -> None:
-        if found := _STATUS.match(line):
+    def _read_comment(self, line: bytes, events: list[Event]) -> None:
+        if status := _STATUS.match(line):
             self._close_if_data(events)
-            self._status = int(found[1])
+            self._status = int(status[1])
 
-    def _field(self, name: bytes, value: bytes, events: list[Event]) -> None:
+    def _read_field(self, name: bytes, value: bytes, events: list[Event]) -> None:
         if name == b"data":
-            if self._is_whole():
+            if self._has_whole_json():
                 self._close(events)  # a second event whose blank line is missing
             self._data.append(value)
             self._size += len(value) + len(b"data:\n")
-            self._check(self._size)
+            self._check_size(self._size)
         elif name in (b"event", b"id"):
             self._close_if_data(events)
             if name == b"event":
                 self._kind = value.decode("utf-8", "replace")
 
-    def _is_whole(self) -> bool:
+    def _has_whole_json(self) -> bool:
         if not self._data or not self._data[-1].endswith(b"}"):
             return False
-        return len(self._data) <= _WATCHED_LINES and _is_json(b"\n".join(self._data))
+        return len(self._data) <= _MAX_WATCHED_LINES and _is_json(b"\n".join(self._data))
 
     def _close_if_data(self, events: list[Event]) -> None:
         # A new event's first line while data is pending: the blank line between them is missing.
@@ -178,19 +184,19 @@ class Decoder:
     def _close(self, events: list[Event], *, last: bool = False) -> None:
         event = Event(self._kind, self._status, b"\n".join(self._data))
         if not self._data and self._kind != "error" and event.failed and not last:
-            return  # a comment with a bad status, alone: it is about the event that follows
+            return  # nothing but a comment with a bad status: the event that follows is meant
         if self._data or event.failed:
             events.append(event)
         self._kind, self._status, self._size = "", None, 0
         self._data.clear()
 
-    def _check(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if size > self._limit:
             raise ProtocolError(f"an event of the stream is longer than {self._limit} bytes")
 
 
 def _is_usual(head: bytes) -> bool:
-    return head.startswith(b"id:") and head.endswith(_RESULT) and head.count(b"\n") == 2
+    return head.startswith(b"id:") and head.endswith(_USUAL_HEAD) and head.count(b"\n") == 2
 
 
 def _is_json(data: bytes) -> bool:

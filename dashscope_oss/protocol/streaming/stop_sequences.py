@@ -1,10 +1,10 @@
-"""Ending an answer at a stop text, where the service may not do it."""
+"""Ends an answer at a stop text, for models of which no page promises that the service does it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashscope_oss.prompts.echo import unfinished_mark
+from dashscope_oss.prompts.echo import unfinished_mark_length
 
 
 class StopSequenceFilter:
@@ -27,9 +27,9 @@ class StopSequenceFilter:
         if self.hit or not self._stops:
             return "" if self.hit else piece
         text = self._held + piece
-        found = [at for at in map(text.find, self._stops) if at >= 0]
-        self.hit = bool(found)
-        end = min(found) if found else len(text) - unfinished_mark(text, self._stops)
+        places = [place for place in map(text.find, self._stops) if place >= 0]
+        self.hit = bool(places)
+        end = min(places) if places else len(text) - unfinished_mark_length(text, self._stops)
         self._held = "" if self.hit else text[end:]
         return text[:end]
 

@@ -18,7 +18,7 @@ FIRST = Piece(text="", facts={"a": 1}, more="m")
 
 
 def test_a_cast_equals_an_object_that_pydantic_made():
-    made = ModelCloner(FIRST).cast(text="hi")
+    made = ModelCloner(FIRST).clone(text="hi")
     assert made == Piece(text="hi", facts={"a": 1}, more="m")
     assert made.model_dump(exclude_unset=True) == {"text": "hi", "facts": {"a": 1}, "more": "m"}
     assert pickle.loads(pickle.dumps(made)) == made
@@ -26,15 +26,15 @@ def test_a_cast_equals_an_object_that_pydantic_made():
 
 def test_no_cast_shares_a_list_a_dict_or_its_set_fields_with_another():
     mould = ModelCloner(FIRST)
-    one = mould.cast(text="one")
+    one = mould.clone(text="one")
     one.facts["b"] = 2
     one.calls = ["x"]
     one.further = 3
-    two = mould.cast(text="two")
+    two = mould.clone(text="two")
     two.calls.append("y")
-    assert mould.cast(text="") == FIRST == Piece(text="", facts={"a": 1}, more="m")
+    assert mould.clone(text="") == FIRST == Piece(text="", facts={"a": 1}, more="m")
     assert one.model_fields_set != two.model_fields_set
 
 
 def test_a_value_that_is_given_takes_the_place_of_the_first_one():
-    assert ModelCloner(FIRST).cast(facts={"z": 9}).facts == {"z": 9}
+    assert ModelCloner(FIRST).clone(facts={"z": 9}).facts == {"z": 9}

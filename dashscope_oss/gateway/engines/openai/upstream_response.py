@@ -128,7 +128,6 @@ def _read_call(call: object) -> ToolCall:
     return read_tool_call(call, _read_text)
 
 
-
 def read_usage(event: Mapping[str, object]) -> Usage | None:
     """Return the token counts so far: the server's usage, or llama.cpp's running timings."""
     usage, timings = event.get("usage"), event.get("timings")
