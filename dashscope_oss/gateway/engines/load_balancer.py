@@ -59,8 +59,17 @@ class LoadBalancer:
         }
 
     async def start(self) -> None:
-        """Check every upstream once; those that are down may come up later."""
-        await asyncio.gather(*(engine.start() for engine in self._engines))
+        """Check every upstream once; those that are down may come up later.
+
+        Raises:
+            ConfigurationError: if an upstream's address or the authorities for TLS are wrong.
+        """
+        starts = (engine.start() for engine in self._engines)
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                await self.aclose()
+                raise outcome
 
     async def aclose(self) -> None:
         """Close the connections to all upstreams."""

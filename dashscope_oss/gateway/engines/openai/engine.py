@@ -57,12 +57,11 @@ class OpenAIEngine:
 
     async def aclose(self) -> None:
         """Stop the health checks and close the connections."""
-        if self._health_checker is not None:
-            await self._health_checker.aclose()
-            self._health_checker = None
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        health_checker, client = self._health_checker, self._client
+        self._health_checker = self._client = None
+        for opened in (health_checker, client):
+            if opened is not None:
+                await opened.aclose()
 
     def find_model(self, model: str) -> ModelInfo | None:
         """Return the record of ``model`` if it is served; a conservative one for a new id."""

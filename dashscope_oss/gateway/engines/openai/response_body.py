@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 
 import httpx2
 
@@ -14,6 +15,7 @@ MAX_BODY_BYTES = 10_000_000
 """Most bytes of a body that is no stream, and of one event of a stream."""
 _EVENT_STREAM = "text/event-stream"
 _END_OF_STREAM = b"[DONE]"
+_END_OF_BODY_TIMEOUT = 0.2
 
 
 async def read_body(response: httpx2.Response) -> bytes:
@@ -52,6 +54,7 @@ async def read_objects(
                 raise TimeoutError(f"no event in {idle_timeout:g} s")
             for event in decoder.feed(chunk):
                 if event.data == _END_OF_STREAM:
+                    await _read_to_end(chunks)
                     return
                 if event.data:
                     yield event.data
@@ -59,3 +62,11 @@ async def read_objects(
     for event in decoder.flush():
         if event.data not in (b"", _END_OF_STREAM):
             yield event.data
+
+
+async def _read_to_end(chunks: AsyncIterator[bytes]) -> None:
+    """Read to the end of a body whose answer is complete, so that its connection can be kept."""
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(_END_OF_BODY_TIMEOUT):
+            async for _ in chunks:
+                pass
