@@ -1,4 +1,4 @@
-"""The settings file: what it may say, what its errors say, and what is served by it."""
+"""The configuration file: what it may hold, what its errors say, and what is served by it."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Gateway, build_load_balancer, load_config, serve_in_thread
-from dashscope_oss.gateway.config import TEMPLATES, parse_config
+from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Message
 from dashscope_oss.prompts.templates import ZIYA
 from tests.gateway.fake_upstream import Server, said, streamed
@@ -25,15 +25,16 @@ UPSTREAM = '[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n'
 MODEL = f'[models."{ZIYA_ID}"]\n'
 
 
-def model_info(text, id=ZIYA_ID):
-    settings = parse_config(UPSTREAM + f'[models."{id}"]\n' + text, "x.toml")
-    return build_load_balancer(settings, {}).find_model(id)
+def served_model(text, id=ZIYA_ID):
+    """The record under which a model is served that has ``text`` in its table."""
+    config = parse_config(UPSTREAM + f'[models."{id}"]\n' + text, "x.toml")
+    return build_load_balancer(config, {}).find_model(id)
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("[server\n", r"x.toml is no TOML: .*line 1"),
+        ("[server\n", r"x.toml is not valid TOML: .*line 1"),
         ("[sever]\n", r"x.toml: \[sever\]: there is no such key"),
         (UPSTREAM + 'knd = "vllm"\n' + MODEL, r"\[upstreams.a\] knd: there is no such key"),
         (UPSTREAM + 'kind = "vlm"\n' + MODEL, r"\[upstreams.a\] kind: .*'vllm'"),
@@ -47,7 +48,7 @@ def model_info(text, id=ZIYA_ID):
         (UPSTREAM + MODEL + 'name = "a\\r\\nx: y"\n', r"\] name: it must be one line of text"),
         (UPSTREAM + '[upstreams.a.health]\npath = "//b/"\n' + MODEL, r"\] path: .*below url"),
         (UPSTREAM + '[upstreams.a.health]\npath = "http://b/"\n' + MODEL, r"\] path: .*below"),
-        ("a = " + "[" * 10_000, r"x.toml is no TOML"),
+        ("a = " + "[" * 10_000, r"x.toml is not valid TOML"),
         (UPSTREAM, r"need each other"),
         (MODEL, r"need each other"),
         (
@@ -64,21 +65,21 @@ def model_info(text, id=ZIYA_ID):
         (UPSTREAM + MODEL + '[limits.models."x"]\n', r'\[limits.models."x"\]: no such model'),
     ],
 )
-def test_a_fault_is_told_with_file_table_and_key(text, complaint):
+def test_an_error_names_file_table_and_key(text, complaint):
     """A typing error is found before anything is served."""
     with pytest.raises(ConfigurationError, match=complaint):
         parse_config(text, "x.toml")
 
 
 def test_a_key_is_read_from_the_environment_only():
-    """The file names a variable; one that is not set is an error, and the key shows nowhere."""
+    """The file names a variable: an error if it is not set; the key itself shows nowhere."""
     text = UPSTREAM + 'api_key_env = "GPU_KEY"\n' + MODEL
-    settings = parse_config(text, "x.toml")
+    config = parse_config(text, "x.toml")
 
     with pytest.raises(ConfigurationError, match=r"\[upstreams.a\] api_key_env: .*GPU_KEY"):
-        build_load_balancer(settings, {})
+        build_load_balancer(config, {})
     assert "sk-secret" not in repr(
-        build_load_balancer(settings, {"GPU_KEY": "sk-secret"}).upstreams()
+        build_load_balancer(config, {"GPU_KEY": "sk-secret"}).upstreams()
     )
 
 
@@ -105,36 +106,40 @@ def test_a_key_in_the_address_is_refused():
 )
 def test_habits_of_early_models_can_be_switched_off(text, echo, usage):
     """Echo and missing usage, one by one or both."""
-    found = model_info(text)
+    model_info = served_model(text)
 
-    assert (found.echo, found.reports_usage) == (echo, usage)
+    assert (model_info.echo, model_info.reports_usage) == (echo, usage)
 
 
-def test_limits_and_template_are_the_files():
-    """A model of one's own: like a known one, with its own figures."""
+def test_a_model_of_ones_own_is_like_a_known_one_but_for_what_the_file_says():
+    """Template, inputs and limits."""
     text = 'like = "llama3-8b-instruct"\ntemplate = "ziya"\ncontext_window = 500\nmax_output = 7'
-    found = model_info(text + '\ninputs = ["prompt"]', id="mine")
+    model_info = served_model(text + '\ninputs = ["prompt"]', id="mine")
 
-    assert (found.id, found.template, found.takes_messages) == ("mine", ZIYA, False)
-    assert (found.context_window, found.max_output, found.max_input) == (500, 7, 6500)
+    assert (model_info.id, model_info.template, model_info.takes_messages) == ("mine", ZIYA, False)
+    assert (model_info.context_window, model_info.max_output) == (500, 7)
+    assert model_info.max_input == find_model("llama3-8b-instruct").max_input
 
 
 def test_an_id_that_no_registry_has_is_served():
     """The server decides what such a model can."""
-    found = model_info("", id="brand-new")
+    model_info = served_model("", id="brand-new")
 
-    assert (found.takes_messages, found.tools) == (True, True)
+    assert (model_info.takes_messages, model_info.tools) == (True, True)
 
 
-def test_all_templates_can_be_named():
-    """One for each of the five families."""
-    assert {"ziya", "belle", "billa", "plain", "baichuan2", "llama2", "llama3"} <= TEMPLATES.keys()
+@pytest.mark.parametrize(
+    "name", ["ziya", "belle", "billa", "plain", "baichuan2", "llama2", "llama3"]
+)
+def test_a_template_is_chosen_by_its_name(name):
+    """One for each family."""
+    assert served_model(f'template = "{name}"').template.name == name
 
 
 def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
     """Two servers, one model on both by different names, one on the second alone."""
     first, second = (Server(streamed(*said(text))) for text in "ab")
-    settings = parse_config(
+    config = parse_config(
         f'''
         [upstreams.one]
         url = "{first.url}"
@@ -149,7 +154,7 @@ def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
         ''',
         "x.toml",
     )
-    gateway = serve_in_thread(Gateway(build_load_balancer(settings, {})))
+    gateway = serve_in_thread(Gateway(build_load_balancer(config, {})))
     with gateway as url, Client(Endpoint.resolve(base_url=url)) as client:
         for id in ("llama3-8b-instruct", "llama3-8b-instruct", "llama2-7b-chat-v2"):
             client.send(chat_request(find_model(id), [Message("user", "hi")]))
@@ -170,7 +175,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, problem):
     elif problem == "not UTF-8":
         file.write_bytes(b"\xff\xfe")
 
-    with pytest.raises(ConfigurationError, match=re.escape(f"cannot read the settings {file}")):
+    with pytest.raises(
+        ConfigurationError, match=re.escape(f"cannot read the configuration file {file}: ")
+    ):
         load_config(file)
 
 

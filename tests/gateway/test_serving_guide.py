@@ -1,4 +1,4 @@
-"""SERVING.md: every settings file loads, every command parses, the table is the registry's."""
+"""SERVING.md: every configuration file loads, every command parses, the table is the registry's."""
 
 import re
 import shlex
@@ -21,13 +21,13 @@ def blocks(kind):
 
 
 @pytest.mark.parametrize("text", blocks("toml"))
-def test_every_settings_file_loads(text):
+def test_every_configuration_file_loads(text):
     """Each is served as it stands, but for the servers."""
-    settings = parse_config(text, "SERVING.md")
-    fleet = build_load_balancer(settings, KEYS)
+    config = parse_config(text, "SERVING.md")
+    balancer = build_load_balancer(config, KEYS)
 
-    assert fleet.models()
-    assert all(fleet.weights_name(model_info) for model_info in fleet.models())
+    assert balancer.models()
+    assert all(balancer.weights_name(model_info) for model_info in balancer.models())
 
 
 def commands():

@@ -67,9 +67,9 @@ def llama(small_model):
 
 @pytest.fixture(scope="module")
 def client(llama):
-    """A client of a gateway in front of it, set up by a settings file."""
-    settings = parse_config(FILE.format(url=llama), "test.toml")
-    gateway = serve_in_thread(Gateway(build_load_balancer(settings, {"UP_KEY": "up-key"})))
+    """A client of a gateway in front of it, set up by a configuration file."""
+    config = parse_config(FILE.format(url=llama), "test.toml")
+    gateway = serve_in_thread(Gateway(build_load_balancer(config, {"UP_KEY": "up-key"})))
     with (
         gateway as url,
         Client(Endpoint.resolve(base_url=url), ClientOptions(max_retries=0)) as client,
@@ -158,8 +158,8 @@ def test_too_long_an_input_is_told_in_the_vendors_words(client):
 
 def test_a_wrong_key_is_not_the_callers_fault(llama):
     """The server's 401 is no 401 of ours: the caller's key is fine."""
-    settings = parse_config(FILE.format(url=llama), "test.toml")
-    with serve_in_thread(Gateway(build_load_balancer(settings, {"UP_KEY": "wrong"}))) as url:
+    config = parse_config(FILE.format(url=llama), "test.toml")
+    with serve_in_thread(Gateway(build_load_balancer(config, {"UP_KEY": "wrong"}))) as url:
         client = Client(Endpoint.resolve(base_url=url), ClientOptions(max_retries=0))
         with client, pytest.raises(ServerError) as caught:
             client.send(ask("llama3-8b-instruct", Options(max_tokens=1)))

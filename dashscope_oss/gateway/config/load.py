@@ -1,0 +1,56 @@
+"""Reading the configuration file, and naming file, table and key of what is wrong in it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.gateway.config.tables import GatewayConfig
+
+
+def load_config(file: Path) -> GatewayConfig:
+    """Return the configuration in ``file``.
+
+    Raises:
+        ConfigurationError: if it cannot be used; the text names file, table and key.
+    """
+    try:
+        return parse_config(file.read_text(encoding="utf-8-sig"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"cannot read the configuration file {file}: {reason}") from error
+
+
+def parse_config(text: str, name: str) -> GatewayConfig:
+    """Return the configuration in ``text``.
+
+    Args:
+        text: TOML.
+        name: the file's name, for errors.
+
+    Raises:
+        ConfigurationError: if the text is not TOML, or a table or key is wrong.
+    """
+    try:
+        return GatewayConfig.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigurationError(f"{name} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        faults = (_describe_fault(fault["loc"], fault["msg"]) for fault in error.errors())
+        raise ConfigurationError(f"{name}: {'; '.join(faults)}") from error
+
+
+def _describe_fault(location: Sequence[str | int], message: str) -> str:
+    """Return a fault with the table and the key where it is."""
+    text = message.removeprefix("Value error, ").replace(
+        "Extra inputs are not permitted", "there is no such key"
+    )
+    *tables, key = map(str, location) if location else ("",)
+    if not tables:
+        return f"[{key}]: {text}" if key else text
+    table = ".".join(part if part.isidentifier() else f'"{part}"' for part in tables)
+    return f"[{table}] {key}: {text}"
