@@ -30,7 +30,11 @@ SCRIPTED = ("serve", "--engine", "scripted")
         (("serve", "--script", "x.json"), 2, "--script is for --engine scripted"),
         (("serve", "--threads", "0"), 2, "--threads must be at least 1"),
         (("serve", "--grace", "-1"), 2, "--grace must be at least 0"),
-        (("serve", "--config", "missing.toml"), 2, "cannot read the configuration file missing.toml"),
+        (
+            ("serve", "--config", "missing.toml"),
+            2,
+            "cannot read the configuration file missing.toml",
+        ),
         (("key", "two words"), 2, "bad name of a key 'two words'"),
         (("serve", "--engine", "openai"), 2, "--upstream"),
         (OPENAI, 2, "--model ID"),
