@@ -5,8 +5,6 @@
 # JOBS=2        tests that run at a time
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
-# CORES="..."   versions of langchain-core that make matrix runs on
-# INDEX_CORES="..."  versions of llama-index-core that make matrixindex runs on
 # SECONDS=600   how long make fuzz runs each target; TARGET=stream runs one
 # SAVE=1        make notebooks writes the outputs into the notebooks
 
@@ -16,14 +14,13 @@ PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint 
 JOBS ?= 2
 SECONDS ?= 600
 CORES ?= 1.6.0 pinned 1.8.1
-OLDEST_UVICORN := 0.34.0
 INDEX_CORES ?= 0.13.0 0.14.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser matrix matrixindex matrixuvicorn format lint types notebooks \
-	wheel bench fuzz record constraints clean
+.PHONY: help demo test clients browser lowest newest format lint types notebooks wheel \
+	bench fuzz record constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -57,41 +54,12 @@ browser: $(VENV)/.dev ## the gateway's status page in a real browser
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
 	@$(PY) -m pytest -q tests/browser $(ARGS)
 
-# The pinned langchain-core is in .venv. Each other one stands in a folder before it on the path; its
-# dependencies stay those of .venv, since not every index has what the newest one asks for.
-matrix: $(VENV)/.dev ## LangChain's tests on the oldest langchain-core, the pinned and the newest
-	@failed=; \
-	for core in $(CORES); do \
-	  folder=; \
-	  if [ $$core != pinned ]; then \
-	    folder=$(VENV)/langchain-core-$$core; \
-	    $(PY) -m pip install -qq --no-deps --upgrade --target $$folder langchain-core==$$core \
-	      || exit 1; \
-	  fi; \
-	  echo "=== langchain-core $$core"; \
-	  PYTHONPATH=$$folder $(PY) -m pytest -n $(JOBS) -q tests/langchain $(ARGS) \
-	    || failed="$$failed $$core"; \
-	done; \
-	[ -z "$$failed" ] || { echo "Failed on langchain-core$$failed" >&2; exit 1; }
+# All tests of the wings, not only those marked `versions`: make lowest ARGS='-m ""'
+lowest: $(VENV)/.dev ## the wings on the lowest versions that pyproject.toml allows
+	@JOBS=$(JOBS) .ci/versions lowest $(ARGS)
 
-# Old cores warn at import under today's pydantic, and today's nltk refuses their own data folder.
-matrixindex: $(VENV)/.dev ## LlamaIndex's tests on older llama-index-core
-	@for core in $(INDEX_CORES); do \
-	  folder=$(CURDIR)/$(VENV)/llama-index-core-$$core; \
-	  more=; [ $$core != 0.13.0 ] || more='llama-index-workflows>=1.0.1,<2'; \
-	  $(PY) -m pip install -qq --no-deps --upgrade --target $$folder \
-	    llama-index-core==$$core $${more:+"$$more"} || exit 1; \
-	  echo "=== llama-index-core $$core"; \
-	  NLTK_DATA=$$folder/llama_index/core/_static/nltk_cache PYTHONPATH=$$folder \
-	    $(PY) -m pytest -n $(JOBS) -q -W default tests/llama_index $(ARGS) || exit 1; \
-	done
-
-# The newest uvicorn is pinned and runs in make test.
-matrixuvicorn: $(VENV)/.dev ## the gateway's tests on the oldest uvicorn
-	@folder=$(CURDIR)/$(VENV)/uvicorn-$(OLDEST_UVICORN); \
-	$(PY) -m pip install -qq --no-deps --upgrade --target $$folder \
-	  uvicorn==$(OLDEST_UVICORN) || exit 1; \
-	PYTHONPATH=$$folder $(PY) -m pytest -n $(JOBS) -q tests/gateway $(ARGS)
+newest: $(VENV)/.dev ## the wings on the newest versions that pyproject.toml allows
+	@JOBS=$(JOBS) .ci/versions newest $(ARGS)
 
 format: $(VENV)/.dev ## write the code in its one form
 	@$(PY) -m ruff format $(if $(CHECK),--diff,--quiet) .
@@ -136,8 +104,7 @@ record: $(VENV)/.dev ## record the cassettes anew, with DASHSCOPE_API_KEY from t
 	@$(PY) -m pytest tests/wire --record-mode=rewrite --force-enable-socket $(ARGS)
 
 # uv resolves for all Python versions at once and writes markers where they differ.
-constraints: $(VENV)/.made ## pin the newest versions that fit into constraints.txt
-	@$(PY) -m pip install -qq uv
+constraints: $(VENV)/.dev ## pin the newest versions that fit into constraints.txt
 	@{ echo '# Versions for demo and development; `make constraints` writes this file.'; \
 	   printf '%s\n' hatchling editables | $(PY) -m uv pip compile --quiet --universal \
 	     --python-version 3.11 --all-extras --group dev --no-header --no-annotate \

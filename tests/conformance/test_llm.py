@@ -30,7 +30,7 @@ from tests.conformance.candidates import VARIABLE, candidate
 from tests.conformance.server import REFUSALS, Say, Service, service
 
 # What an LLM or LlamaIndex warns of is not what is asked here.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.versions]
 
 CANDIDATE = candidate(os.environ.get(VARIABLE, "dashscope-oss"))
 KEY = "sk-0123456789abcdef-sentinel"

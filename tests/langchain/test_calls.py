@@ -25,6 +25,8 @@ from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.transport import retirement
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
+pytestmark = pytest.mark.versions
+
 THINKER = "deepseek-v4-pro"
 PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream"])
 

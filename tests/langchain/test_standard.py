@@ -29,6 +29,7 @@ PROVENANCE = "recorded from this project's gateway, answers by tests/langchain/s
 
 # The suites ask every model for everything; what a model lacks is said in a warning.
 pytestmark = [
+    pytest.mark.versions,
     pytest.mark.filterwarnings("ignore:.*cannot force a call of any of several tools"),
     pytest.mark.filterwarnings("ignore:.*does not know method="),
     # Only while recording.

@@ -28,6 +28,8 @@ from langchain_dashscope_oss import DashScopeOSSLLM
 
 from .standard_gateway import GREETING, USAGE, reply
 
+pytestmark = pytest.mark.versions
+
 NOWHERE = "http://127.0.0.1:1/api/v1"
 STANDARD = {
     "temperature": 0,

@@ -13,6 +13,8 @@ from dashscope_oss import ConfigurationError, ToolCall, UnreadableAnswerError
 from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
 
+pytestmark = pytest.mark.versions
+
 ADD = FunctionTool.from_defaults(fn=lambda a, b=5: a + b, name="add", description="Add.")
 
 

@@ -22,6 +22,8 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer
 
+pytestmark = pytest.mark.versions
+
 MODELS = (
     "llama3-8b-instruct",
     "baichuan2-7b-chat-v1",

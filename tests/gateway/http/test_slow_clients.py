@@ -16,6 +16,8 @@ from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.gateway.server import _config
 from dashscope_oss.messages import Delta
 
+pytestmark = pytest.mark.versions
+
 PATH = "/api/v1/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
 CONTENT = json.dumps(BODY).encode()
