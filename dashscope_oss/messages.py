@@ -87,11 +87,12 @@ class Options:
         top_k: at least 0; 0 or more than 100 turns it off.
         seed: in [0, 2**31 - 1].
         max_tokens: tokens of the answer, thinking not counted; at least 1.
-        stop: text, or several, at which the answer ends.
+        stop: text, or several, or ids of tokens, at which the answer ends.
         repetition_penalty: above 0; 1 is none.
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
+        enable_search: let the model search the web, where the service offers it.
         tools: functions in the OpenAI form, ``{"type": "function", "function": {...}}``.
         tool_choice: ``"auto"``, ``"none"`` or one function in the same form.
         parallel_tool_calls: allow several calls in one answer.
@@ -109,11 +110,12 @@ class Options:
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = None
-    stop: str | Sequence[str] | None = None
+    stop: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
+    enable_search: bool | None = None
     tools: Sequence[Json] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None

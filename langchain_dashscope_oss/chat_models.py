@@ -283,7 +283,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
     ) -> Request:
         model_info, options = self._call_options(stop, arguments)
         sent = to_messages(messages, model_info.id, send_reasoning=self.send_reasoning)
-        return chat_request(model_info, sent, options, stream=stream)
+        return self._checked_length(chat_request(model_info, sent, options, stream=stream))
 
     def stream(
         self,

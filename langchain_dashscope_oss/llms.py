@@ -258,7 +258,10 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
             raise UnsupportedInputError(
                 "plain text holds no tool calls; use ChatDashScopeOSS", model=model_info.id
             )
-        return completion_request(model_info, prompt, options, stream=stream, formatted=formatted)
+        request = completion_request(
+            model_info, prompt, options, stream=stream, formatted=formatted
+        )
+        return self._checked_length(request)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         arguments = self._trace_arguments(kwargs)

@@ -184,7 +184,6 @@ PARAMETERS = (
     "reasoning_effort",
     "preserve_thinking",
     "clear_thinking",
-    "enable_search",
     "search_options",
     "frequency_penalty",
 )

@@ -13,6 +13,8 @@ from langchain_dashscope_oss._settings.lifecycle import Lifecycle, forget_cached
 from langchain_dashscope_oss._settings.names import call_arguments, refuse_settings
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
+_CALL_SETTINGS = ("model", "estimate_usage", "split_think")
+"""Settings that a call may override though they are no parameters."""
 _SWITCHES = ("estimate_usage", "split_think", "strict_params", "send_reasoning")
 """Settings that are not sent, but change an answer or whether there is one."""
 
@@ -37,7 +39,7 @@ class CallOptions(Lifecycle):
         Callbacks and traces see these arguments, so this is called before a run starts.
         """
         by_field = call_arguments(type(self), arguments)
-        allowed = ("model", *self._call_settings)
+        allowed = (*_CALL_SETTINGS, *self._call_settings)
         others = {name: by_field[name] for name in by_field if name not in allowed}
         refuse_settings(type(self), others)
         return by_field
@@ -50,9 +52,11 @@ class CallOptions(Lifecycle):
         return by_field
 
     def _trace_stop(self, stop: list[str] | None) -> list[str] | None:
-        """Return the stop sequences of a call for LangChain's traces."""
-        texts = stop if stop is not None else self.stop
-        return [texts] if isinstance(texts, str) else texts
+        """Return the stop sequences of a call for LangChain's traces, which know texts only."""
+        sequences = stop if stop is not None else self.stop
+        if isinstance(sequences, str):
+            return [sequences]
+        return [text for text in sequences or () if isinstance(text, str)]
 
     @property
     def _defaults(self) -> Options:

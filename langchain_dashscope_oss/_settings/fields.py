@@ -44,11 +44,13 @@ class Settings(Serializable):
         top_k: at least 0; 0 or more than 100 turns it off.
         seed: in [0, 2**31 - 1].
         max_tokens: tokens of the answer, thinking not counted; at least 1.
-        stop: text, or several, at which the answer ends.
+        stop: text, or several, or ids of tokens, at which the answer ends. A call's own ``stop``
+            is text, as LangChain has it.
         repetition_penalty: above 0; 1 is none.
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
+        enable_search: let the model search the web, where the service offers it.
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
             limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
         total_timeout: seconds for a whole answer, retries included, or for the next piece of a
@@ -67,6 +69,9 @@ class Settings(Serializable):
         split_think: take what the model writes between ``<think>`` and ``</think>`` at the
             beginning of an answer for its reasoning.
         strict_params: refuse parameters that the vendor's page of the model does not document.
+        check_length: refuse an input that is too long for the model before it is sent: by
+            ``custom_get_token_ids``, else only if it is too long even where the estimate errs by
+            20 per cent, or is twice the truth where no rate was measured (BiLLa, Baichuan).
         custom_get_token_ids: your tokenizer; token counts are exact then.
     """
 
@@ -82,11 +87,14 @@ class Settings(Serializable):
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = None
-    stop: str | list[str] | None = Field(default=None, validation_alias="stop_sequences")
+    stop: str | list[str] | list[int] | list[list[int]] | None = Field(
+        default=None, validation_alias="stop_sequences"
+    )
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
+    enable_search: bool | None = None
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
         BeforeValidator(storable_timeout),
@@ -107,10 +115,11 @@ class Settings(Serializable):
     estimate_usage: bool = False
     split_think: bool = False
     strict_params: bool = False
+    check_length: bool = True
     custom_get_token_ids: Callable[[str], list[int]] | None = Field(default=None, exclude=True)
 
     _call_settings: ClassVar[tuple[str, ...]] = ()
-    """Settings that a call may override though no service knows them."""
+    """Settings of one model class that a call may override though no service knows them."""
 
     # A pydantic error shows its input, and the input may hold the key.
     model_config = ConfigDict(

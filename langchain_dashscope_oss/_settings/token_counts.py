@@ -1,4 +1,4 @@
-"""Token counts, offline: by estimate, or by the caller's own tokenizer."""
+"""Token counts, offline: by estimate, or by the caller's own tokenizer; and inputs too long."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Message
+from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import estimates
+from dashscope_oss.tokens.input_length import check_length
 from langchain_dashscope_oss._convert import to_messages
 from langchain_dashscope_oss._settings.fields import Settings
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
+_TOO_LONG = (
+    "langchain_core.messages.trim_messages(..., token_counter=llm) shortens a conversation; "
+    "check_length=False sends it all the same."
+)
 _TOKENS_PER_MESSAGE = 4
 """What a chat template adds to a message: the marks of its beginning, its role and its end."""
 
 
 class TokenCounts(Settings):
-    """What LangChain asks when it trims or splits by tokens."""
+    """What LangChain asks when it trims or splits by tokens, and what is checked by tokens."""
 
     def get_num_tokens(self, text: str) -> int:
         """Return about how many tokens ``text`` is, offline.
@@ -52,6 +58,23 @@ class TokenCounts(Settings):
         texts = [_counted_text(message) for message in sent]
         texts += [json.dumps(function, ensure_ascii=False) for function in functions]
         return sum(map(self.get_num_tokens, texts)) + _TOKENS_PER_MESSAGE * len(messages)
+
+    def _checked_length(self, request: Request) -> Request:
+        """Return ``request``, unless its input is surely too long for the model.
+
+        Raises:
+            ContextLengthError: with the count and the limit; only if ``check_length``.
+        """
+        if self.check_length:
+            model_info = request.model_info
+            own_model = model_info.id == self.model
+            check_length(
+                model_info,
+                request.text,
+                tokenizer=self.custom_get_token_ids if own_model else None,
+                hint=_TOO_LONG,
+            )
+        return request
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the ids that ``custom_get_token_ids`` gives.
