@@ -14,14 +14,14 @@ async def made(gateway):
 
     def make(cls, *script, model="llama3-8b-instruct", **settings):
         engine = gateway(*script)
-        found = cls(model=model, **{"base_url": engine.base_url, **settings})
-        models.append(found)
-        return found, engine
+        llm = cls(model=model, **{"base_url": engine.base_url, **settings})
+        models.append(llm)
+        return llm, engine
 
     yield make
-    for model in models:
-        model.close()
-        await model.aclose()
+    for llm in models:
+        llm.close()
+        await llm.aclose()
 
 
 @pytest.fixture
@@ -34,3 +34,15 @@ def chat(made):
 def text(made):
     """``text(*script, **settings)``: a text model and its engine."""
     return lambda *script, **settings: made(DashScopeOSSLLM, *script, **settings)
+
+
+@pytest.fixture(params=["chat", "text"])
+def either(request):
+    """The chat model and the text model, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Retries that hardly wait."""
+    monkeypatch.setattr("dashscope_oss.transport.retry.FIRST_WAIT", 0.001)

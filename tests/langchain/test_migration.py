@@ -144,9 +144,9 @@ def test_several_answers(cls, moved):
 @CLASSES
 def test_what_they_dropped_is_said(cls):
     """Row 38: an unknown argument is sent, with a warning."""
-    with pytest.warns(DashScopeWarning, match="no setting enable_search"):
-        llm = cls(model="llama3-8b-instruct", base_url=NOWHERE, enable_search=True)
-    assert llm.model_kwargs == {"enable_search": True}
+    with pytest.warns(DashScopeWarning, match="no setting search_options"):
+        llm = cls(model="llama3-8b-instruct", base_url=NOWHERE, search_options={"forced": True})
+    assert llm.model_kwargs == {"search_options": {"forced": True}}
 
 
 @CLASSES

@@ -1,0 +1,60 @@
+"""When the next call may go out under limits of requests and tokens a minute."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashscope_oss import ConfigurationError
+from dashscope_oss.tokens.rate_limits import RateLimits
+
+
+def test_the_first_call_goes_out_at_once_and_the_next_after_its_share_of_a_minute():
+    limits = RateLimits(requests_per_minute=60)
+    assert limits.reserve(100.0) == 0
+    assert limits.reserve(100.25) == 0.75
+    assert limits.reserve(101.0) == 0
+
+
+def test_an_idle_minute_saves_nothing_up():
+    limits = RateLimits(requests_per_minute=60)
+    limits.reserve(100.0)
+    assert limits.reserve(200.0) == 0
+    assert limits.reserve(200.0) == 1
+
+
+def test_tokens_of_a_call_delay_the_next():
+    limits = RateLimits(tokens_per_minute=600)
+    assert limits.reserve(100.0, num_tokens=20) == 0
+    assert limits.reserve(100.0) == 2
+
+
+def test_tokens_are_charged_later_and_given_back():
+    limits = RateLimits(tokens_per_minute=600)
+    limits.charge(100.0, 40)
+    limits.charge(100.0, -10)
+    assert limits.reserve(100.0) == 3
+
+
+def test_no_limit_lets_everything_pass():
+    limits = RateLimits()
+    assert [limits.reserve(100.0, 10**9) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"requests_per_minute": 0}, {"tokens_per_minute": -1}, {"requests_per_minute": float("nan")}],
+)
+def test_limits_under_which_nothing_could_be_sent_are_refused(settings):
+    with pytest.raises(ConfigurationError, match="above 0"):
+        RateLimits(**settings)
+
+
+def test_the_vendors_limits_are_ready_made():
+    limits = RateLimits.of("kimi-k2.5")
+    assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 100_000)
+
+
+@pytest.mark.parametrize("model", ["deepseek-v4-pro", "llama2-7b-chat-v2"])
+def test_limits_that_no_page_states_are_not_made_up(model):
+    with pytest.raises(ConfigurationError, match=rf"{model}.*requests_per_minute="):
+        RateLimits.of(model)
