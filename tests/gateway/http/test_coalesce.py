@@ -1,4 +1,4 @@
-"""Pieces that are there together leave together; none is held back, none is lost."""
+"""Pieces that are there bursts_of leave bursts_of; none is held back, none is lost."""
 
 import asyncio
 from contextlib import aclosing
@@ -8,7 +8,7 @@ import pytest
 from dashscope_oss.gateway.http.coalesce import MAX_BURST, coalesce
 
 
-async def together(pieces):
+async def bursts_of(pieces):
     return [burst async for burst in coalesce(pieces)]
 
 
@@ -21,7 +21,7 @@ async def test_pieces_without_waiting_are_one_burst():
         await asyncio.sleep(0)
         yield 3
 
-    assert await together(pieces()) == [[1, 2], [3]]
+    assert await bursts_of(pieces()) == [[1, 2], [3]]
 
 
 async def test_a_burst_has_an_end():
@@ -31,7 +31,7 @@ async def test_a_burst_has_an_end():
         for number in range(MAX_BURST + 1):
             yield number
 
-    assert [len(burst) for burst in await together(pieces())] == [MAX_BURST, 1]
+    assert [len(burst) for burst in await bursts_of(pieces())] == [MAX_BURST, 1]
 
 
 async def test_nothing_is_nothing():
@@ -41,12 +41,12 @@ async def test_nothing_is_nothing():
         return
         yield
 
-    assert await together(pieces()) == []
+    assert await bursts_of(pieces()) == []
 
 
 @pytest.mark.parametrize("wait", [False, True])
 async def test_a_failure_comes_after_the_pieces_before_it(wait):
-    """What was said before it is not lost."""
+    """What came before it is not lost."""
 
     async def pieces():
         yield 1
@@ -54,11 +54,11 @@ async def test_a_failure_comes_after_the_pieces_before_it(wait):
             await asyncio.sleep(0)
         raise LookupError
 
-    found = coalesce(pieces())
+    bursts = coalesce(pieces())
 
-    assert await anext(found) == [1]
+    assert await anext(bursts) == [1]
     with pytest.raises(LookupError):
-        await anext(found)
+        await anext(bursts)
 
 
 async def test_a_piece_is_handed_on_while_the_next_is_waited_for():
@@ -70,10 +70,10 @@ async def test_a_piece_is_handed_on_while_the_next_is_waited_for():
         await go.wait()
         yield 2
 
-    async with aclosing(coalesce(pieces())) as found:
-        assert await anext(found) == [1]
+    async with aclosing(coalesce(pieces())) as bursts:
+        assert await anext(bursts) == [1]
         go.set()
-        assert await anext(found) == [2]
+        assert await anext(bursts) == [2]
 
 
 async def test_leaving_stops_the_engine_where_it_waits():
@@ -89,8 +89,8 @@ async def test_leaving_stops_the_engine_where_it_waits():
             ended.append(True)
 
     inner = pieces()
-    async with aclosing(coalesce(inner)) as found:
-        await anext(found)
+    async with aclosing(coalesce(inner)) as bursts:
+        await anext(bursts)
     await inner.aclose()
 
     assert ended == [True]
@@ -108,7 +108,7 @@ async def test_a_cancellation_reaches_the_engine():
         finally:
             ended.append(True)
 
-    task = asyncio.ensure_future(together(pieces()))
+    task = asyncio.ensure_future(bursts_of(pieces()))
     await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -129,8 +129,8 @@ async def test_leaving_after_a_full_burst_stops_the_engine():
             ended.append(True)
 
     inner = pieces()
-    async with aclosing(coalesce(inner)) as found:
-        assert len(await anext(found)) == MAX_BURST
+    async with aclosing(coalesce(inner)) as bursts:
+        assert len(await anext(bursts)) == MAX_BURST
     await inner.aclose()
 
     assert ended == [True]

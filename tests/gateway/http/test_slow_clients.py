@@ -76,10 +76,10 @@ def test_a_body_that_does_not_come_is_refused_and_the_connection_ended():
     """With the service's words for it."""
     with impatient() as connect, connect() as connection:
         connection.sendall(REQUEST[:-5])
-        status, told = answer(connection)
+        status, body = answer(connection)
         connection.sendall(b" ")
 
-        assert (status, told["code"]) == (408, "RequestTimeOut")
+        assert (status, body["code"]) == (408, "RequestTimeOut")
         assert connection.recv(1) == b""
 
 
@@ -98,9 +98,9 @@ class Flood(ScriptedEngine):
         super().__init__()
         self.stopped = threading.Event()
 
-    async def generate(self, job):
+    async def generate(self, request):
         try:
-            for _ in range(2000 if job.stream else 0):
+            for _ in range(2000 if request.stream else 0):
                 yield Delta(text="x" * 100_000)
                 await asyncio.sleep(0)
             yield Delta(text="ok", last=True, finish_reason="stop")
@@ -141,7 +141,7 @@ def pipelined(read):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_of_50_mb_is_refused_in_the_services_words(chunked):
-    """Before it has come, if its length is said."""
+    """Before it has come, if its length is announced."""
     part = b" " * 1_000_000
     with impatient(seconds=30) as connect, connect() as connection:
         host, port = connection.getpeername()
@@ -178,10 +178,22 @@ def test_a_client_that_vanishes_harms_nobody(sent):
 class Transport(asyncio.Transport):
     """A transport from nowhere that notes whether it was aborted."""
 
-    aborted = False
+    def __init__(self):
+        super().__init__({"peername": ADDRESS})
+        self.aborted = False
 
     def abort(self):
         self.aborted = True
+
+
+ADDRESS = ("10.0.0.1", 5000)
+
+
+def connected(guard):
+    """A connection and its transport; the protocol inside does nothing."""
+    transport, connection = Transport(), guard.around(asyncio.Protocol)()
+    connection.connection_made(transport)
+    return transport, connection
 
 
 async def test_a_caller_who_reads_on_in_time_keeps_its_connection():
@@ -196,11 +208,24 @@ async def test_a_caller_who_reads_on_in_time_keeps_its_connection():
         await asyncio.sleep(0.1)
         assert transport.aborted
 
-    transport = Transport({"peername": ("10.0.0.1", 5000)})
     guard = SlowClientGuard(app, seconds=0.02)
-    connection = guard.around(asyncio.Protocol)()
-    connection.connection_made(transport)
-    await guard({"type": "http", "client": ("10.0.0.1", 5000)}, None, None)
+    transport, connection = connected(guard)
+    await guard({"type": "http", "client": ADDRESS}, None, None)
+
+
+async def test_the_end_of_a_connection_leaves_a_later_one_from_its_address_guarded():
+    """A client's port may be used again before the server has noticed that it was closed."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.1)
+
+    guard = SlowClientGuard(app, seconds=0.02)
+    _, earlier = connected(guard)
+    transport, _ = connected(guard)
+    earlier.connection_lost(None)
+    await guard({"type": "http", "client": ADDRESS}, None, None)
+
+    assert not transport.aborted
 
 
 def test_a_head_without_end_is_refused():

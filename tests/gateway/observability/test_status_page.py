@@ -49,7 +49,7 @@ def fleet(*servers):
 
 @pytest.mark.parametrize(("healthy", "status"), [((200, 500), 200), ((500, 500), 503)])
 def test_a_gateway_without_a_healthy_upstream_is_not_ready(healthy, status):
-    """One is enough; who is down is told, where it is not."""
+    """One is enough. The answer names those that are down, not their addresses."""
     servers = [Server(failed(500, {}), healthy=code) for code in healthy]
     with serve_in_thread(Gateway(fleet(*servers))) as url:
         reply = httpx.get(url.removesuffix("/api/v1") + "/healthz")
@@ -97,7 +97,7 @@ def test_the_numbers_behind_the_page(root):
     for _ in range(2):
         httpx.post(f"{address}/api/v1{PATH}", json=BODY)
 
-    found = httpx.get(f"{address}/status").json()
+    status = httpx.get(f"{address}/status").json()
 
     numbers = {
         "requests": 2,
@@ -106,8 +106,8 @@ def test_the_numbers_behind_the_page(root):
         "output_tokens": 3,
         "under_way": 0,
     }
-    (model,) = [one for one in found["models"] if one["model"] == MODEL]
-    assert found["totals"] == numbers
+    (model,) = [one for one in status["models"] if one["model"] == MODEL]
+    assert status["totals"] == numbers
     assert model == {
         "model": MODEL,
         "served_by": "none (scripted)",
@@ -123,9 +123,9 @@ def test_the_numbers_behind_the_page(root):
 )
 def test_the_page_learns_how_a_prompt_is_written(root, id, form):
     """Weights that know no messages would only go on with a bare question."""
-    found = httpx.get(root() + "/status").json()
+    status = httpx.get(root() + "/status").json()
 
-    assert [one["prompt_form"] for one in found["models"] if one["model"] == id] == [form]
+    assert [one["prompt_form"] for one in status["models"] if one["model"] == id] == [form]
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/healthz", "/metrics", "/api/v1/models"])

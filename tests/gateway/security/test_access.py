@@ -28,7 +28,7 @@ BODY = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "hi"}
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that stands still until a test moves it."""
 
     now = 100.0
 
@@ -42,9 +42,9 @@ def access(clock=None, **tables):
 
 def refused(call, *arguments):
     """Return status, code and text of the refusal of a call."""
-    with pytest.raises(APIError) as found:
+    with pytest.raises(APIError) as raised:
         call(*arguments)
-    return found.value.status, found.value.code, found.value.message
+    return raised.value.status, raised.value.code, raised.value.message
 
 
 RATE = (429, "Throttling.RateQuota", "Requests rate limit exceeded, try again later.")
@@ -60,18 +60,18 @@ def bearer(key):
 
 
 def test_a_key_is_known_by_its_hash_and_has_a_name():
-    """The settings hold no key; who calls is told by the key's name."""
+    """The configuration holds no key; the caller is known by the key's name."""
     key = generate_key()
-    door = access(keys={"anna": {"hash": hash_key(key)}})
+    control = access(keys={"anna": {"hash": hash_key(key)}})
 
-    assert door.authenticate(bearer(key)) == "anna"
-    assert not door.is_open
-    assert refused(door.authenticate, bearer(generate_key())) == (
+    assert control.authenticate(bearer(key)) == "anna"
+    assert not control.is_open
+    assert refused(control.authenticate, bearer(generate_key())) == (
         401,
         "InvalidApiKey",
         "Invalid API-key provided.",
     )
-    assert refused(door.authenticate, {})[0] == 401
+    assert refused(control.authenticate, {})[0] == 401
 
 
 def test_without_keys_anybody_may_call():
@@ -110,37 +110,37 @@ def test_settings_that_cannot_be_meant_are_refused(tables):
 def test_a_minutes_requests_fill_again_evenly():
     """After so many calls it is enough, and a second later there is one for sixty a minute."""
     clock = Clock()
-    door = access(clock, limits={"requests_per_minute": 60})
+    control = access(clock, limits={"requests_per_minute": 60})
 
     for _ in range(60):
-        door.admit("", MODEL)
-    assert refused(door.admit, "", MODEL) == RATE
+        control.admit("", MODEL)
+    assert refused(control.admit, "", MODEL) == RATE
     clock.now += 1
-    door.admit("", MODEL)
-    assert refused(door.admit, "", MODEL) == RATE
+    control.admit("", MODEL)
+    assert refused(control.admit, "", MODEL) == RATE
     clock.now += 3600
     for _ in range(60):
-        door.admit("", MODEL)
-    assert refused(door.admit, "", MODEL) == RATE
+        control.admit("", MODEL)
+    assert refused(control.admit, "", MODEL) == RATE
 
 
 def test_tokens_are_counted_after_the_answer_and_waited_for():
     """A call may go over the minute's tokens; the next waits until they are made up."""
     clock = Clock()
-    door = access(clock, limits={"tokens_per_minute": 600})
+    control = access(clock, limits={"tokens_per_minute": 600})
 
-    door.admit("", MODEL)
-    door.charge("", MODEL, 610)
-    assert refused(door.admit, "", MODEL) == QUOTA
+    control.admit("", MODEL)
+    control.charge("", MODEL, 610)
+    assert refused(control.admit, "", MODEL) == QUOTA
     clock.now += 0.9
-    assert refused(door.admit, "", MODEL) == QUOTA
+    assert refused(control.admit, "", MODEL) == QUOTA
     clock.now += 0.2
-    door.admit("", MODEL)
+    control.admit("", MODEL)
 
 
 def test_each_key_has_its_own_allowance():
     """One caller's calls are not taken from another's; a key's limit goes before the general."""
-    door = access(
+    control = access(
         keys={
             "anna": {"hash": hash_key("a")},
             "otto": {"hash": hash_key("o"), "requests_per_minute": 2},
@@ -148,16 +148,16 @@ def test_each_key_has_its_own_allowance():
         limits={"requests_per_minute": 1},
     )
 
-    door.admit("anna", MODEL)
-    assert refused(door.admit, "anna", MODEL) == RATE
-    door.admit("otto", MODEL)
-    door.admit("otto", MODEL)
-    assert refused(door.admit, "otto", MODEL) == RATE
+    control.admit("anna", MODEL)
+    assert refused(control.admit, "anna", MODEL) == RATE
+    control.admit("otto", MODEL)
+    control.admit("otto", MODEL)
+    assert refused(control.admit, "otto", MODEL) == RATE
 
 
 def test_a_models_limit_is_over_all_callers():
     """And a call that it refuses is not taken from the key's allowance."""
-    door = access(
+    control = access(
         keys={
             "anna": {"hash": hash_key("a"), "requests_per_minute": 2},
             "otto": {"hash": hash_key("o")},
@@ -165,10 +165,10 @@ def test_a_models_limit_is_over_all_callers():
         limits={"models": {MODEL: {"requests_per_minute": 1}}},
     )
 
-    door.admit("otto", MODEL)
-    assert refused(door.admit, "anna", MODEL) == RATE
-    door.admit("anna", "llama2-7b-chat-v2")
-    door.admit("anna", "llama2-7b-chat-v2")
+    control.admit("otto", MODEL)
+    assert refused(control.admit, "anna", MODEL) == RATE
+    control.admit("anna", "llama2-7b-chat-v2")
+    control.admit("anna", "llama2-7b-chat-v2")
 
 
 @pytest.mark.parametrize(
@@ -195,26 +195,26 @@ def post(url, body=BODY, **more):
 
 def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
     """The service's status, code and text, for a plain call and for a stream."""
-    settings = AccessConfig.model_validate({"limits": {"requests_per_minute": 1}})
-    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=settings)) as url:
+    config = AccessConfig.model_validate({"limits": {"requests_per_minute": 1}})
+    with serve_in_thread(Gateway(ScriptedEngine([Answer("ok")]), access=config)) as url:
         assert post(url).status_code == 200
         reply = post(url)
         with Client(Endpoint.resolve(base_url=url), ClientOptions(max_retries=0)) as client:
             call = chat_request(find_model(MODEL), [Message("user", "hi")], Options(), stream=True)
-            with pytest.raises(RateLimitError) as found:
+            with pytest.raises(RateLimitError) as raised:
                 list(client.stream(call))
 
     assert (reply.status_code, reply.json()["code"], reply.json()["message"]) == RATE
-    assert (found.value.status_code, found.value.code) == RATE[:2]
+    assert (raised.value.status_code, raised.value.code) == RATE[:2]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_engines_own_count_is_charged(stream):
     """Tokens in and out of a whole answer, streamed or not."""
-    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 1000}})
+    config = AccessConfig.model_validate({"limits": {"tokens_per_minute": 1000}})
     answer = Answer("ok", usage=Usage(input_tokens=600, output_tokens=500))
     headers = {"X-DashScope-SSE": "enable"} if stream else {}
-    with serve_in_thread(Gateway(ScriptedEngine([answer]), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine([answer]), access=config)) as url:
         assert post(url, headers=headers).status_code == 200
         reply = post(url)
 
@@ -224,17 +224,17 @@ def test_the_engines_own_count_is_charged(stream):
 class Silent(ScriptedEngine):
     """Reports no usage."""
 
-    async def generate(self, job):
-        async for delta in super().generate(job):
+    async def generate(self, request):
+        async for delta in super().generate(request):
             yield replace(delta, usage=None)
 
 
-@pytest.mark.parametrize(("asked", "said"), [("word " * 2000, "ok"), ("hi", "word " * 2000)])
-def test_an_engine_that_does_not_count_is_charged_an_estimate(asked, said):
+@pytest.mark.parametrize(("question", "answer"), [("word " * 200, "ok"), ("hi", "word " * 200)])
+def test_an_engine_that_does_not_count_is_charged_an_estimate(question, answer):
     """Of the question and of the answer: leaving counts out is no way around a limit."""
-    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 1000}})
-    body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": asked}]}}
-    with serve_in_thread(Gateway(Silent([Answer(said)]), access=settings)) as url:
+    config = AccessConfig.model_validate({"limits": {"tokens_per_minute": 100}})
+    body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": question}]}}
+    with serve_in_thread(Gateway(Silent([Answer(answer)]), access=config)) as url:
         assert post(url, body).status_code == 200
         reply = post(url)
 
@@ -243,19 +243,19 @@ def test_an_engine_that_does_not_count_is_charged_an_estimate(asked, said):
 
 def test_a_call_that_fails_costs_no_tokens():
     """What brought no answer is not charged."""
-    settings = AccessConfig.model_validate({"limits": {"tokens_per_minute": 10}})
+    config = AccessConfig.model_validate({"limits": {"tokens_per_minute": 10}})
     engine = ScriptedEngine([Fault(500, "InternalError", "x"), Answer("ok")])
     long = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "word " * 500}]}}
-    with serve_in_thread(Gateway(engine, access=settings)) as url:
+    with serve_in_thread(Gateway(engine, access=config)) as url:
         assert post(url, long).status_code == 500
         assert post(url).status_code == 200
 
 
 def test_input_longer_than_the_gateway_takes_is_refused_in_the_vendors_words():
     """The text names the gateway's limit."""
-    settings = AccessConfig.model_validate({"limits": {"max_input_tokens": 5}})
+    config = AccessConfig.model_validate({"limits": {"max_input_tokens": 5}})
     body = {"model": MODEL, "input": {"messages": [{"role": "user", "content": "a b c d e f"}]}}
-    with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), access=config)) as url:
         reply = post(url, body)
 
     assert reply.json()["message"] == "Range of input length should be [1, 5]"
@@ -263,10 +263,10 @@ def test_input_longer_than_the_gateway_takes_is_refused_in_the_vendors_words():
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
-    """By its length if that is said, else by what came."""
-    settings = AccessConfig.model_validate({"limits": {"max_body_bytes": 1000}})
+    """By its announced length, else by what came."""
+    config = AccessConfig.model_validate({"limits": {"max_body_bytes": 1000}})
     content = b"{" + b" " * 2000
-    with serve_in_thread(Gateway(ScriptedEngine(), access=settings)) as url:
+    with serve_in_thread(Gateway(ScriptedEngine(), access=config)) as url:
         reply = httpx.post(url + PATH, content=iter([content]) if chunked else content)
         alive = post(url)
 
@@ -276,8 +276,8 @@ def test_a_body_larger_than_the_gateway_takes_is_refused(chunked):
 
 def test_what_needs_a_key_and_what_does_not():
     """Health and the empty page are for everybody; models, numbers and calls are not."""
-    settings = AccessConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-a")}}})
-    with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-plain",), access=settings)) as url:
+    config = AccessConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-a")}}})
+    with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-plain",), access=config)) as url:
         root = url.removesuffix("/api/v1")
         for open_path in ("/", "/healthz", "/health", "/api/v1"):
             assert httpx.get(root + open_path).status_code == 200
@@ -292,12 +292,12 @@ def test_what_needs_a_key_and_what_does_not():
 def test_a_page_of_another_site_may_not_call(gateway):
     """Without keys it would spend tokens for whatever is open in a browser."""
     engine = gateway(Answer("hi"))
-    said = {
+    responses = {
         site: httpx.post(engine.base_url + PATH, json=BODY, headers={"Sec-Fetch-Site": site})
         for site in ("cross-site", "same-origin", "none")
     }
-    assert [answer.status_code for answer in said.values()] == [403, 200, 200]
-    assert said["cross-site"].json()["code"] == "AccessDenied"
+    assert [response.status_code for response in responses.values()] == [403, 200, 200]
+    assert responses["cross-site"].json()["code"] == "AccessDenied"
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 403)])
@@ -311,9 +311,9 @@ def test_a_link_elsewhere_may_lead_to_the_status_page(gateway, method, status):
     assert httpx.request(method, url, json=BODY, headers=sent).status_code == status
 
 
-@pytest.mark.parametrize("said", ["Bearer sk-a", "bearer sk-a", "BEARER  sk-a", "sk-a"])
-def test_the_word_before_the_key_may_be_written_in_any_way(said):
+@pytest.mark.parametrize("authorization", ["Bearer sk-a", "bearer sk-a", "BEARER  sk-a", "sk-a"])
+def test_the_word_before_the_key_may_be_written_in_any_way(authorization):
     """HTTP does not tell it apart by case, and the key alone is understood too."""
-    door = access(keys={"a": {"hash": hash_key("sk-a")}})
+    control = access(keys={"a": {"hash": hash_key("sk-a")}})
 
-    assert door.authenticate({"authorization": said}) == "a"
+    assert control.authenticate({"authorization": authorization}) == "a"

@@ -1,4 +1,4 @@
-"""Whatever comes in: a job or the vendor's refusal, never a traceback and never a dead server."""
+"""Whatever comes in becomes a request or the vendor's error, never a traceback or a dead server."""
 
 import json
 import socket
@@ -39,8 +39,8 @@ def wild(likely):
 text = wild(st.text(min_size=1, max_size=5))
 function = wild(st.fixed_dictionaries({"name": text, "arguments": text}))
 tool = wild(st.fixed_dictionaries({"type": st.just("function"), "function": function}))
-said = wild(st.fixed_dictionaries({"role": st.just("assistant"), "content": text}))
-called = wild(
+answered_turn = wild(st.fixed_dictionaries({"role": st.just("assistant"), "content": text}))
+tool_turn = wild(
     st.fixed_dictionaries(
         {
             "role": st.just("assistant"),
@@ -48,11 +48,11 @@ called = wild(
         }
     )
 )
-asked = wild(st.fixed_dictionaries({"role": wild(st.just("user")), "content": text}))
+user_turn = wild(st.fixed_dictionaries({"role": wild(st.just("user")), "content": text}))
 parts = wild(st.lists(wild(st.fixed_dictionaries({"text": text})), max_size=2))
-asked_in_parts = wild(st.fixed_dictionaries({"role": st.just("user"), "content": parts}))
-messages = st.lists(asked | said | called, max_size=3).flatmap(
-    lambda turns: asked.map(lambda last: [*turns, last])
+user_turn_in_parts = wild(st.fixed_dictionaries({"role": st.just("user"), "content": parts}))
+messages = st.lists(user_turn | answered_turn | tool_turn, max_size=3).flatmap(
+    lambda turns: user_turn.map(lambda last: [*turns, last])
 )
 round_ = wild(st.fixed_dictionaries({"user": text, "bot": text}))
 prompts = st.fixed_dictionaries(
@@ -63,7 +63,7 @@ inputs = {
     "llama2-7b-chat-v2": st.fixed_dictionaries({"messages": wild(messages)}) | prompts,
     "ziya-llama-13b-v1": prompts,
     "glm-5": st.fixed_dictionaries({"messages": wild(messages)}),
-    "qwen3.6-27b": st.fixed_dictionaries({"messages": wild(st.lists(asked_in_parts))}),
+    "qwen3.6-27b": st.fixed_dictionaries({"messages": wild(st.lists(user_turn_in_parts))}),
 }
 values = {
     "temperature": st.floats(0, 1.5),
@@ -97,7 +97,7 @@ def endpoint_of(data):
 
 
 def read(content, *, endpoint="text-generation", stream=False):
-    """The job or the refusal; any other exception fails the test."""
+    """The request or the error; any other exception fails the test."""
     try:
         return parse_request(
             content,
@@ -106,32 +106,32 @@ def read(content, *, endpoint="text-generation", stream=False):
             request_id="r",
             find_model=lookup.known_model,
         )
-    except APIError as refusal:
-        return refusal
+    except APIError as error:
+        return error
 
 
 @given(st.binary())
-def test_any_bytes_are_a_job_or_a_refusal(content):
+def test_any_bytes_are_a_request_or_an_error(content):
     """Bytes that are no call are refused as such."""
-    found = read(content)
+    result = read(content)
 
-    assert isinstance(found, APIError)
-    assert found.status in (400, 404)
+    assert isinstance(result, APIError)
+    assert result.status in (400, 404)
 
 
 @settings(max_examples=400, deadline=None)
 @given(body, st.booleans())
-def test_any_json_is_a_job_or_a_refusal(data, stream):
-    """A job has exactly one of prompt and messages; a refusal is the caller's fault and says so."""
-    found = read(json.dumps(data).encode(), endpoint=endpoint_of(data), stream=stream)
+def test_any_json_is_a_request_or_an_error(data, stream):
+    """A request has exactly one of prompt and messages; an error is the caller's and says so."""
+    result = read(json.dumps(data).encode(), endpoint=endpoint_of(data), stream=stream)
 
-    if isinstance(found, EngineRequest):
-        assert (found.prompt is None) != (found.messages is None)
-        assert None not in found.parameters.values()
+    if isinstance(result, EngineRequest):
+        assert (result.prompt is None) != (result.messages is None)
+        assert None not in result.parameters.values()
     else:
-        assert found.status in (400, 404)
-        assert found.code
-        assert found.message
+        assert result.status in (400, 404)
+        assert result.code
+        assert result.message
 
 
 @settings(max_examples=200, deadline=None)
@@ -176,15 +176,17 @@ def test_what_is_written_reads_back(parts, model, as_message):
     model_info = lookup.known_model(model)
     form = "message" if as_message else "text"
     parameters = {"result_format": form, "incremental_output": False}
-    job = EngineRequest(model_info=model_info, prompt="p", parameters=parameters, request_id='r"\\')
+    request = EngineRequest(
+        model_info=model_info, prompt="p", parameters=parameters, request_id='r"\\'
+    )
     parts = [*parts, Delta(finish_reason="stop", last=True, usage=joined_usage(parts))]
 
-    frames = ResponseEncoder(job)
-    events = [frames.event(part) for part in parts]
+    encoder = ResponseEncoder(request)
+    events = [encoder.event(part) for part in parts]
     last = json.loads(events[-1].split(b"data:", 1)[1])
 
-    assert last == json.loads(encode_reply(job, parts))
-    assert last["request_id"] == job.request_id
+    assert last == json.loads(encode_reply(request, parts))
+    assert last["request_id"] == request.request_id
 
 
 def joined_usage(parts):
@@ -242,7 +244,7 @@ def test_a_body_of_50_mb_is_refused_and_the_server_lives_on(engine, length):
     ids=["nothing", "TLS", "no HTTP", "half a head", "half a body", "no chunks", "length", "long"],
 )
 def test_a_client_that_vanishes_leaves_the_server_alive(engine, sent):
-    """At any point of its request; what it had not said in full is not taken for a call."""
+    """At any point of its request; what it did not send in full does not count as a call."""
     with raw(engine) as connection:
         connection.sendall(sent)
 

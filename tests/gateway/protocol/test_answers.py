@@ -45,8 +45,8 @@ def prompt(model="ziya-llama-13b-v1", text=PROMPT, **parameters):
 
 def events(reply):
     """The lines before the data, and the data, of each event."""
-    found = [event.split("\n") for event in reply.text.removesuffix("\n\n").split("\n\n")]
-    return [(lines[:3], json.loads(lines[3].removeprefix("data:"))) for lines in found]
+    split = [event.split("\n") for event in reply.text.removesuffix("\n\n").split("\n\n")]
+    return [(lines[:3], json.loads(lines[3].removeprefix("data:"))) for lines in split]
 
 
 def datas(reply):
@@ -116,19 +116,19 @@ def test_usage_grows_with_the_answer(gateway):
     """Counts that an engine gives in between are in the event of their piece."""
     engine = gateway(Answer("never"))
 
-    async def counted(job):
-        for made in (1, 2):
-            yield piece(made)
+    async def counted(request):
+        for tokens in (1, 2):
+            yield piece(tokens)
         yield piece(2, last=True)
 
     engine.generate = counted
-    found = datas(post(engine, talk(), headers=SSE))
+    events_data = datas(post(engine, talk(), headers=SSE))
 
-    assert [data["usage"]["output_tokens"] for data in found] == [1, 2, 2]
+    assert [data["usage"]["output_tokens"] for data in events_data] == [1, 2, 2]
 
 
-def piece(made, *, last=False):
-    usage = Usage(input_tokens=5, output_tokens=made, total_tokens=5 + made)
+def piece(tokens, *, last=False):
+    usage = Usage(input_tokens=5, output_tokens=tokens, total_tokens=5 + tokens)
     return Delta(text="" if last else "x", usage=usage, last=last, finish_reason=None)
 
 
@@ -155,12 +155,12 @@ def test_tool_calls_in_pieces(gateway):
     tools = [{"type": "function", "function": {"name": "add"}}]
     body = talk("glm-5", incremental_output=True, tools=tools)
 
-    found = [
+    choices = [
         data["output"]["choices"][0]
         for data in datas(post(gateway(Answer(tool_calls=calls)), body, headers=SSE))
     ]
 
-    assert [choice["message"].get("tool_calls") for choice in found] == [
+    assert [choice["message"].get("tool_calls") for choice in choices] == [
         [
             {
                 "index": 0,
@@ -172,7 +172,7 @@ def test_tool_calls_in_pieces(gateway):
         [{"index": 0, "id": "", "type": "function", "function": {"arguments": " 1}"}}],
         None,
     ]
-    assert found[-1]["finish_reason"] == "tool_calls"
+    assert choices[-1]["finish_reason"] == "tool_calls"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -194,10 +194,10 @@ def test_details_of_usage(gateway):
     """Cached and reasoning tokens stand where the service puts them."""
     usage = replace(USAGE, cached_tokens=3, reasoning_tokens=4)
 
-    found = post(gateway(Answer("ok", usage=usage)), talk()).json()["usage"]
+    written = post(gateway(Answer("ok", usage=usage)), talk()).json()["usage"]
 
-    assert found["prompt_tokens_details"] == {"cached_tokens": 3}
-    assert found["output_tokens_details"] == {"reasoning_tokens": 4}
+    assert written["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert written["output_tokens_details"] == {"reasoning_tokens": 4}
 
 
 def test_an_error_in_the_middle_of_a_stream(gateway):
@@ -239,7 +239,7 @@ def test_an_engine_that_ends_without_a_last_piece_is_a_failure(gateway, stream):
     """What was cut short never looks whole."""
     engine = gateway(Answer("never"))
 
-    async def half(job):
+    async def half(request):
         yield piece(1)
 
     engine.generate = half
@@ -263,10 +263,10 @@ def test_a_streams_echo_is_in_its_first_event(gateway, incremental):
     """And in every later one where events hold the text so far."""
     engine = gateway(Answer(pieces=("好", "的")))
 
-    found = datas(post(engine, prompt(incremental_output=incremental), headers=SSE))
+    events_data = datas(post(engine, prompt(incremental_output=incremental), headers=SSE))
 
     echo = "<s><human> :帮我写一份去西安的旅游计划\n<bot> : "
-    assert [data["output"]["text"] for data in found] == (
+    assert [data["output"]["text"] for data in events_data] == (
         [echo + "好", "的", "</s>"]
         if incremental
         else [echo + "好", echo + "好的", echo + "好的</s>"]
@@ -352,13 +352,13 @@ def test_lists_its_models_with_the_weights_that_answer(gateway):
 
 def test_a_prompt_with_a_history_is_a_conversation_to_a_model_that_takes_both():
     """``input.history``, as the vendor's SDK sends it."""
-    given = {"prompt": "and now?", "history": [{"user": "a", "bot": "b"}]}
-    job = parse_request(
-        json.dumps({"model": "llama2-7b-chat-v2", "input": given}).encode(),
+    data = {"prompt": "and now?", "history": [{"user": "a", "bot": "b"}]}
+    request = parse_request(
+        json.dumps({"model": "llama2-7b-chat-v2", "input": data}).encode(),
         endpoint="text-generation",
         stream=False,
         request_id="r",
         find_model=known_model,
     )
-    assert [turn.content for turn in job.messages] == ["a", "b", "and now?"]
-    assert job.prompt is None
+    assert [message.content for message in request.messages] == ["a", "b", "and now?"]
+    assert request.prompt is None

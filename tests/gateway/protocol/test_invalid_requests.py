@@ -1,6 +1,6 @@
 """What the service refuses is refused with its status, code and text, for plain calls and streams.
 
-The rows are those of the vendor's error page that a text model can meet. What depends on an
+The cases are those of the vendor's error page that a text model can meet. What depends on an
 account (workspaces, quotas, faults of the service) is played by the scripted engine.
 """
 
@@ -43,16 +43,16 @@ def call(*messages, model="llama3-8b-instruct", **parameters):
     }
 
 
-def given(input, model="llama2-7b-chat-v2"):
+def with_input(input, model="llama2-7b-chat-v2"):
     return {"model": model, "input": input}
 
 
-def thinks(*messages, model="glm-5", **parameters):
+def thinking_call(*messages, model="glm-5", **parameters):
     usual = {"enable_thinking": True, "incremental_output": True, "result_format": "message"}
     return call(*messages, model=model, **{**usual, **parameters})
 
 
-ROWS = {
+INVALID_REQUESTS = {
     # Name: body, text, and where they are others: code, status.
     "body not JSON": (b"{", "Required body invalid, please check the request body format."),
     "body no object": (b"[]", "Required body invalid, please check the request body format."),
@@ -65,22 +65,25 @@ ROWS = {
     "unknown model": ({"model": "gpt-4"}, "Model can not be found.", "ModelNotFound", 404),
     "wrong endpoint": (call(model="qwen3.6-27b"), "url error, please check url！"),
     "neither prompt nor messages": (
-        given({}),
+        with_input({}),
         'Either "prompt" or "messages" must exist and cannot both be none',
     ),
     "messages outside input": (
         {"model": "llama3-8b-instruct", "messages": [USER]},
         'Either "prompt" or "messages" must exist and cannot both be none',
     ),
-    "both": (given({"prompt": "a", "messages": [USER]}), 'Only one of the parameters "prompt"'),
-    "input no object": (given(3), "Required parameter(input) missing or invalid"),
+    "both": (
+        with_input({"prompt": "a", "messages": [USER]}),
+        'Only one of the parameters "prompt"',
+    ),
+    "input no object": (with_input(3), "Required parameter(input) missing or invalid"),
     "parameters no object": (
         {**call(), "parameters": []},
         "Required parameter(parameters) missing or invalid, please check the request parameters.",
     ),
-    "messages empty": (given({"messages": []}), "[] is too short"),
-    "messages empty beside a prompt": (given({"prompt": "hi", "messages": []}), EMPTY[:-1]),
-    "messages no list": (given({"messages": "hi"}), "Input should be a valid list"),
+    "messages empty": (with_input({"messages": []}), "[] is too short"),
+    "messages empty beside a prompt": (with_input({"prompt": "hi", "messages": []}), EMPTY[:-1]),
+    "messages no list": (with_input({"messages": "hi"}), "Input should be a valid list"),
     "message no object": (
         call("hi"),
         "Input should be a valid dictionary or instance of GPT3Message",
@@ -99,10 +102,10 @@ ROWS = {
         "input content must be a string.",
     ),
     "partial": (call({**USER, "partial": True}), "Partial mode"),
-    "prompt no text": (given({"prompt": 1}), "Input should be a valid string: input.prompt"),
-    "prompt empty": (given({"prompt": " "}), "Range of input length should be [1, 2048]"),
+    "prompt no text": (with_input({"prompt": 1}), "Input should be a valid string: input.prompt"),
+    "prompt empty": (with_input({"prompt": " "}), "Range of input length should be [1, 2048]"),
     "prompt to a model of messages": (
-        given({"prompt": "hi"}, "llama3-8b-instruct"),
+        with_input({"prompt": "hi"}, "llama3-8b-instruct"),
         "only supports messages input",
     ),
     "messages to a model of prompts": (
@@ -110,11 +113,11 @@ ROWS = {
         "only supports prompt input",
     ),
     "history malformed": (
-        given({"prompt": "a", "history": [{"bot": None}]}),
+        with_input({"prompt": "a", "history": [{"bot": None}]}),
         "Input should be a list of",
     ),
     "too long": (
-        given({"prompt": "字" * 3000}, "ziya-llama-13b-v1"),
+        with_input({"prompt": "字" * 3000}, "ziya-llama-13b-v1"),
         "Range of input length should be [1, 2048]",
     ),
     "temperature": (call(temperature=2), "Temperature should be in [0.0, 2.0)"),
@@ -183,7 +186,7 @@ ROWS = {
         "'json_object'.",
     ),
     "json mode while thinking": (
-        thinks(response_format={"type": "json_object"}),
+        thinking_call(response_format={"type": "json_object"}),
         "Json mode response is not supported when enable_thinking is true",
     ),
     "response_format unknown": (
@@ -202,19 +205,19 @@ ROWS = {
         "The value of the enable_thinking parameter is restricted to True.",
     ),
 }
-STREAM_ROWS = {
+INVALID_STREAMS = {
     "thinking without incremental_output": (
-        thinks(incremental_output=False),
+        thinking_call(incremental_output=False),
         'The incremental_output parameter must be "true" when enable_thinking is true',
     ),
     "thinking in text": (
-        thinks(result_format="text"),
+        thinking_call(result_format="text"),
         'The result_format parameter must be "message" when enable_thinking is true',
     ),
 }
-PLAIN_ROWS = {
+INVALID_PLAIN_CALLS = {
     "thinking without a stream": (
-        thinks(),
+        thinking_call(),
         "parameter.enable_thinking must be set to false for non-streaming calls",
     ),
     "model that only streams": (
@@ -223,14 +226,14 @@ PLAIN_ROWS = {
         "model.",
     ),
 }
-MULTIMODAL_ROWS = {
+INVALID_MULTIMODAL = {
     "incremental_output false where it is forced": (
         {"incremental_output": False},
         "The incremental_output parameter of this model cannot be set to False.",
     ),
     "temperature": ({"temperature": 2}, "Temperature should be in [0.0, 2.0)"),
 }
-PLAYED = {
+SCRIPTED_ERRORS = {
     "bad key of another region": (401, "InvalidApiKey", "Invalid API-key provided."),
     "no right to the workspace": (401, "NOT AUTHORIZED", "Access denied: Either you are not "),
     "workspace without the model": (403, "Model.AccessDenied", "Model access denied."),
@@ -254,69 +257,84 @@ def post(url, body, *, path=TEXT, headers=None):
     return httpx.post(url + path, content=content, headers=headers or {}, verify=False)
 
 
-def refusal(row):
-    body, text, *more = row
-    code, status = [*more, INVALID, 400][0], more[1] if len(more) > 1 else 400
+def expected_error(body, text, code=INVALID, status=400):
+    """A case of the tables: its body, the expected status and code, and the expected text."""
     return body, (status, code), text
 
 
-def by_name(rows):
-    return pytest.mark.parametrize("row", rows.values(), ids=rows.keys())
+def by_name(cases):
+    return pytest.mark.parametrize("case", cases.values(), ids=cases.keys())
 
 
-def error_of(reply):
+def error_of(response):
     """The true status, code and text of the only event."""
-    assert (reply.status_code, reply.headers["content-type"]) == (
+    assert (response.status_code, response.headers["content-type"]) == (
         200,
         "text/event-stream;charset=UTF-8",
     )
-    number, kind, status, data = reply.text.removesuffix("\n\n").split("\n")
+    number, kind, status, data = response.text.removesuffix("\n\n").split("\n")
     assert (number, kind) == ("id:1", "event:error")
     body = json.loads(data.removeprefix("data:"))
-    assert body["request_id"] == reply.headers["x-request-id"]
+    assert body["request_id"] == response.headers["x-request-id"]
     return (int(status.removeprefix(":HTTP_STATUS/")), body["code"]), body["message"]
 
 
-@by_name({**ROWS, **PLAIN_ROWS})
-def test_a_plain_call_is_refused_in_json(url, row):
+@by_name({**INVALID_REQUESTS, **INVALID_PLAIN_CALLS})
+def test_a_plain_call_is_refused_in_json(url, case):
     """The status is that of HTTP; the request's id stands in header and body."""
-    body, expected, text = refusal(row)
+    body, expected, text = expected_error(*case)
 
-    reply = post(url, body)
+    response = post(url, body)
 
-    assert (reply.status_code, reply.json()["code"]) == expected
-    assert reply.json()["message"].startswith(text) or text in reply.json()["message"]
-    assert reply.json()["request_id"] == reply.headers["x-request-id"]
-    assert reply.headers["content-type"] == "application/json"
+    assert (response.status_code, response.json()["code"]) == expected
+    assert text in response.json()["message"]
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+    assert response.headers["content-type"] == "application/json"
 
 
-@by_name({**ROWS, **STREAM_ROWS})
-def test_a_stream_is_refused_by_an_error_event(url, row):
+OF_EACH_CHECK = (
+    "body not JSON",
+    "no model",
+    "unknown model",
+    "wrong endpoint",
+    "both",
+    "empty content",
+    "prompt empty",
+    "too long",
+    "temperature",
+    "tool_choice",
+    "response_format unknown",
+    "thinking on a model without",
+)
+
+
+@by_name({**{name: INVALID_REQUESTS[name] for name in OF_EACH_CHECK}, **INVALID_STREAMS})
+def test_a_stream_is_refused_by_an_error_event(url, case):
     """HTTP says 200, the event's comment says the true status, as captures of the service do."""
-    body, expected, text = refusal(row)
+    body, expected, text = expected_error(*case)
 
-    found, message = error_of(post(url, body, headers=SSE))
+    status_and_code, message = error_of(post(url, body, headers=SSE))
 
-    assert found == expected
+    assert status_and_code == expected
     assert text in message
 
 
-@by_name(MULTIMODAL_ROWS)
+@by_name(INVALID_MULTIMODAL)
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_multimodal_endpoint_refuses_alike(url, row, stream):
-    """Parts of text instead of text, else the same."""
-    parameters, text = row
+def test_the_multimodal_endpoint_refuses_alike(url, case, stream):
+    """Content is a list of parts there; the checks are the same."""
+    parameters, text = case
     parts = {"role": "user", "content": [{"text": "hi"}]}
 
-    reply = post(
+    response = post(
         url,
         call(parts, model="qwen3.6-27b", **parameters),
         path=MULTIMODAL,
         headers=SSE if stream else {},
     )
 
-    assert text in reply.text.replace("\\", "")
-    assert reply.status_code == (200 if stream else 400)
+    assert text in response.text.replace("\\", "")
+    assert response.status_code == (200 if stream else 400)
 
 
 @pytest.mark.parametrize("part", [{"image": "http://127.0.0.1/a.png"}, {"text": 1}, "hi"])
@@ -327,20 +345,21 @@ def test_parts_that_are_no_text_are_refused(url, part):
     assert "takes text only" in post(url, body, path=MULTIMODAL).json()["message"]
 
 
-@by_name(PLAYED)
+@by_name(SCRIPTED_ERRORS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_depends_on_an_account_is_played_by_the_scripted_engine(gateway, row, stream):
-    """Any status, code and text goes through in both forms."""
-    engine = gateway(Fault(*row))
+def test_what_depends_on_an_account_is_played_by_the_scripted_engine(gateway, case, stream):
+    """Any status, code and text reaches the caller in both forms."""
+    engine = gateway(Fault(*case))
 
-    reply = post(engine.base_url, call(), headers=SSE if stream else {})
+    response = post(engine.base_url, call(), headers=SSE if stream else {})
 
-    found = (
-        error_of(reply)
+    status_and_code, message = (
+        error_of(response)
         if stream
-        else ((reply.status_code, reply.json()["code"]), reply.json()["message"])
+        else ((response.status_code, response.json()["code"]), response.json()["message"])
     )
-    assert found == (row[:2], row[2])
+    assert status_and_code == case[:2]
+    assert message == case[2]
 
 
 def front_call(url, case):
@@ -364,29 +383,29 @@ def front_call(url, case):
     ],
 )
 def test_the_front_answers_with_the_true_status_even_for_a_stream(case, status, code, text):
-    """Who calls, where and how much is judged before anybody looks for a stream."""
+    """Key, path, method and size are judged before anything asks whether a stream is wanted."""
     with serve_in_thread(Gateway(ScriptedEngine(), api_keys=("sk-right",))) as url:
-        reply = front_call(url, case)
+        response = front_call(url, case)
 
-    assert (reply.status_code, reply.json()["code"]) == (status, code)
-    assert text in reply.json()["message"]
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert text in response.json()["message"]
 
 
 @pytest.mark.parametrize("headers", [{}, SSE])
 def test_the_asynchronous_mode_is_refused(url, headers):
     """Text generation knows no tasks."""
-    reply = post(url, call(), headers={**headers, "X-DashScope-Async": "enable"})
+    response = post(url, call(), headers={**headers, "X-DashScope-Async": "enable"})
 
-    assert "Current user api does not support asynchronous calls." in reply.text
-    assert '"AccessDenied"' in reply.text
-    assert reply.status_code == (200 if headers else 403)
+    assert "Current user api does not support asynchronous calls." in response.text
+    assert '"AccessDenied"' in response.text
+    assert response.status_code == (200 if headers else 403)
 
 
-def test_what_is_null_was_not_said(url):
+def test_a_parameter_that_is_null_counts_as_left_out(url):
     """Clients that send every field they know are not refused for it."""
-    nothing = dict.fromkeys(("temperature", "stop", "tools", "enable_thinking", "n", "seed"))
+    nulls = dict.fromkeys(("temperature", "stop", "tools", "enable_thinking", "n", "seed"))
 
-    assert post(url, call(**nothing)).status_code == 200
+    assert post(url, call(**nulls)).status_code == 200
 
 
 @pytest.mark.parametrize("stop", ["a", [], ["a", "b"], [1, 2], [[1, 2], [3]]])

@@ -1,4 +1,4 @@
-"""The end of a gateway, and of its calls: what is under way is finished, or told why not."""
+"""Start and end of a gateway: calls under way are finished, or end in an error that says why."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,9 @@ from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
-JOB = EngineRequest(model_info=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),))
+REQUEST = EngineRequest(
+    model_info=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),)
+)
 STREAM = {"X-DashScope-SSE": "enable"}
 
 # Says "one ", then waits for SIGUSR1, then says "two". With "stuck" it also has a thread that
@@ -47,7 +49,7 @@ class Slow(ScriptedEngine):
         self.go_on = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.go_on.set)
 
-    async def generate(self, job):
+    async def generate(self, request):
         yield Delta(text="one ")
         if "stuck" in sys.argv:
             await asyncio.to_thread(threading.Event().wait)
@@ -112,8 +114,8 @@ def refuses(url):
     return False
 
 
-def test_told_to_stop_it_finishes_streams_and_lets_nobody_new_in():
-    """SIGTERM: the stream under way comes whole, new connections are refused, status 0."""
+def test_on_sigterm_streams_are_finished_and_no_connection_is_accepted():
+    """The stream under way comes whole, new connections are refused, the exit status is 0."""
     with child("20") as (process, url), begun(url) as lines:
         process.send_signal(signal.SIGTERM)
         assert refuses(url)
@@ -126,7 +128,7 @@ def test_told_to_stop_it_finishes_streams_and_lets_nobody_new_in():
         assert process.stdout.read() == "closed\n"
 
 
-def test_what_outlasts_the_grace_is_told_so():
+def test_a_call_that_outlasts_the_grace_ends_in_an_error():
     """The stream ends in an error that says why, not in a cut."""
     with child("0") as (process, url), begun(url) as lines:
         process.send_signal(signal.SIGTERM)
@@ -214,7 +216,7 @@ async def test_at_whatever_moment_a_caller_leaves_no_connection_stays(answer):
     await engine.start()
 
     async def consume():
-        return [delta async for delta in engine.generate(JOB)]
+        return [delta async for delta in engine.generate(REQUEST)]
 
     for turns in range(120):
         caller = asyncio.create_task(consume())
@@ -244,7 +246,7 @@ async def returns(server, sockets=None):
 
 
 @pytest.mark.parametrize("startup", [uvicorn.Server.startup, returns], ids=["newer", "older"])
-def test_an_engine_that_does_not_start_is_told_and_nothing_is_announced(startup, monkeypatch):
+def test_an_engine_that_does_not_start_is_an_error_and_nothing_is_announced(startup, monkeypatch):
     """The command ends with the engine's reason, on any supported uvicorn."""
     monkeypatch.setattr(uvicorn.Server, "startup", startup)
     announced = []
