@@ -6,25 +6,22 @@ backticks, figures, links, and the order in which they come.
 
 import re
 from itertools import zip_longest
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-ENGLISH = (ROOT / "README.md").read_text("utf-8")
-CHINESE = (ROOT / "README.zh.md").read_text("utf-8")
+from tests.docs.pages import read
+
+ENGLISH, CHINESE = read("README.md"), read("README.zh.md")
 
 BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-MODELS = re.compile(r"^<!-- models -->$.*?^<!-- /models -->$", re.DOTALL | re.MULTILINE)
-HEADING = re.compile(r"^#+ .*$", re.MULTILINE)
 ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
 FACT = re.compile(r"`[^`\n]+`|\d+(?:[.,:/-]\d+)*")  # a name in code, a figure, a date
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def without_code(page: str) -> str:
-    """The page, with a bare fence where a block of code stood, and without the models' table."""
-    return MODELS.sub("", BLOCK.sub("```", page))
+    """The page, with a bare fence where a block of code stood."""
+    return BLOCK.sub("```", page)
 
 
 def sections(page: str) -> list[str]:
@@ -41,14 +38,6 @@ def rows(section: str) -> list[list[tuple[bool, list[str]]]]:
         [(not cell.isspace(), facts(cell)) for cell in row[1:-1].split("|")]
         for row in ROW.findall(section)
     ]
-
-
-def anchors(page: str) -> set[str]:
-    """The addresses that GitHub gives to the page's headings."""
-    return {
-        re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower()).replace(" ", "-")
-        for heading in HEADING.findall(BLOCK.sub("", page))
-    }
 
 
 BY_SECTION = pytest.mark.parametrize(
@@ -76,11 +65,11 @@ def test_headings_and_code_come_in_the_same_order():
 @BY_SECTION
 def test_a_table_has_the_same_rows(english, chinese):
     """Row by row and cell by cell: the same names and figures, and nothing left empty."""
-    wanted, found = rows(english), rows(chinese)
+    wanted, actual = rows(english), rows(chinese)
 
     missing = [
         line
-        for line, want, have in zip_longest(ROW.findall(english), wanted, found)
+        for line, want, have in zip_longest(ROW.findall(english), wanted, actual)
         if want != have
     ]
     assert missing == []
@@ -92,24 +81,9 @@ def test_the_text_of_a_section_has_the_same_names_and_figures(english, chinese):
     assert facts(ROW.sub("", chinese)) == facts(ROW.sub("", english))
 
 
-def test_the_models_are_listed_in_one_place():
-    """The generated table is long, and the same in every language: a link leads to it."""
-    assert MODELS.search(ENGLISH)
-    assert not MODELS.search(CHINESE)
-    assert "README.md#the-models" in LINK.findall(CHINESE)
-
-
 def test_what_the_english_page_links_to_the_chinese_one_does_too():
     """All but the link from one language to the other."""
     assert set(LINK.findall(ENGLISH)) - {"README.zh.md"} <= set(LINK.findall(CHINESE))
-
-
-@pytest.mark.parametrize("link", [link for link in LINK.findall(CHINESE) if "://" not in link])
-def test_a_relative_link_leads_somewhere(link):
-    """To a file of the repository, and to a heading that it has."""
-    path, _, anchor = link.partition("#")
-    page = (ROOT / (path or "README.zh.md")).read_text("utf-8")
-    assert not anchor or anchor in anchors(page)
 
 
 def test_each_language_leads_to_the_other_in_its_first_line():
