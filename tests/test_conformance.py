@@ -90,10 +90,10 @@ def test_rivals_are_known_by_name(monkeypatch, name, module, called, address):
     assert f"http://s{address}" in (given.get("api_base"), vars(sdk).get("base_http_api_url"))
 
 
-def test_the_readme_shows_the_checks_of_the_suite():
+def test_the_documentation_shows_the_checks_of_the_suite():
     """The table's kinds, and how many checks each has, are those of the suite."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    table = readme.partition("| what is checked |")[2].partition("\n\n")[0]
+    page = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    table = page.partition("| what is checked |")[2].partition("\n\n")[0]
     shown = dict(re.findall(r"^\| (.*?) \| \d+/(\d+) \|", table, re.MULTILINE))
     kinds = dict.fromkeys(conftest.KINDS.values(), 0)
     for name, test in vars(suite).items():

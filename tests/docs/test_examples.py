@@ -19,8 +19,19 @@ def own_tokenizer(monkeypatch):
     monkeypatch.setattr(llama_index.core, "global_tokenizer", None)
 
 
+@pytest.fixture
+def closed_loop():
+    """LlamaIndex's blocking methods make an event loop if there is none, and never close it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("own_tokenizer", "closed_loop")
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_an_example_runs(example: Example, gateway, monkeypatch, own_tokenizer, capsys):
+def test_an_example_runs(example: Example, gateway, monkeypatch, capsys):
     """At the address of a gateway of this machine, and at that of the hosted service."""
     answers = eval(example.answers, {"Answer": Answer, "ToolCall": ToolCall})
     engine = gateway(answers)
