@@ -9,7 +9,7 @@ A TOML file, for example::
     [models."ziya-llama-13b-v1"]
     name = "Ziya-LLaMA-13B-v1"
 
-Every table refuses keys that it does not know. SERVING.md has recipes. A new key of the file is a
+Every table refuses keys that it does not know. docs/gateway.md shows all. A new key of the file is a
 field in ``tables`` or ``model_table``; keys and limits of callers stand in ``security/config``.
 """
 
