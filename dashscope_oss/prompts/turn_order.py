@@ -67,7 +67,8 @@ def _without_tools(message: Message, names: Mapping[str, str]) -> Message:
 
 
 def _earlier_answer(answer: Message) -> Message:
-    return replace(answer, role="user", content=f"Your earlier answer: {answer.content}")
+    text = f"Your earlier answer: {answer.content}"
+    return replace(answer, role="user", content=text, reasoning=None, partial=False)
 
 
 def check_turn_order(turns: Sequence[Message]) -> None:

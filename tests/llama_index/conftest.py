@@ -7,15 +7,16 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import llama_index.core
 import pytest
 from llama_index.core import Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import LLM, ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 
-from llama_index_dashscope_oss import DashScopeOSS
+from llama_index_dashscope_oss import DashScopeOSS, use_tokenizer
 
 
 @dataclass
@@ -64,8 +65,8 @@ def run(llm: DashScopeOSS, call):
 
 
 def _async(name):
-    def call(llm, given, **kwargs):
-        started = getattr(llm, name)(given, **kwargs)
+    def call(llm, question, **kwargs):
+        started = getattr(llm, name)(question, **kwargs)
         if "stream" in name:
             return run(llm, _astream(started))
         return Called(run(llm, started))
@@ -74,9 +75,9 @@ def _async(name):
 
 
 def _sync(name):
-    def call(llm, given, **kwargs):
-        found = getattr(llm, name)(given, **kwargs)
-        return gathered(list(found)) if "stream" in name else Called(found)
+    def call(llm, question, **kwargs):
+        response = getattr(llm, name)(question, **kwargs)
+        return gathered(list(response)) if "stream" in name else Called(response)
 
     return call
 
@@ -102,8 +103,8 @@ def ask(request) -> Callable[..., Called]:
     method = METHODS[request.param]
 
     def call(llm: DashScopeOSS, text: str, **kwargs) -> Called:
-        given = [ChatMessage(text)] if "chat" in request.param else text
-        return method(llm, given, **kwargs)
+        question = [ChatMessage(text)] if "chat" in request.param else text
+        return method(llm, question, **kwargs)
 
     call.name = request.param
     return call
@@ -167,23 +168,6 @@ def closed_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     loop.close()
 
 
-AGENTS = (
-    # llama_index_workflows reads every attribute of an agent, pydantic's deprecated ones too;
-    # ReActAgent asks what it need not.
-    "ignore:The `__fields:pydantic.warnings.PydanticDeprecatedSince20",
-    "ignore:Accessing the 'model_:pydantic.warnings.PydanticDeprecatedSince211",
-    "ignore:is_running called from within a step:DeprecationWarning",
-)
-
-
-def pytest_collection_modifyitems(items) -> None:
-    """Let tests of agents meet LlamaIndex's own warnings."""
-    for item in items:
-        if "agent" in item.name:
-            for warning in AGENTS:
-                item.add_marker(pytest.mark.filterwarnings(warning))
-
-
 @pytest.fixture
 def memory() -> ChatMemoryBuffer:
     """What chat engines and agents remember in; the default one leaves SQLite connections open."""
@@ -210,20 +194,10 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 @pytest.fixture
-def waits() -> Callable[[DashScopeOSS], list[float]]:
-    """``waits(llm)`` is the list of a model's waits between tries, which no longer pass."""
-
-    def noted(llm: DashScopeOSS) -> list[float]:
-        seconds: list[float] = []
-
-        async def later(wait: float) -> None:
-            seconds.append(wait)
-
-        llm._client._sleep = seconds.append
-        llm._async_client._sleep = later
-        return seconds
-
-    return noted
+def using_tokenizer(monkeypatch: pytest.MonkeyPatch) -> Callable[[LLM], None]:
+    """``use_tokenizer``; LlamaIndex's own tokenizer is put back after the test."""
+    monkeypatch.setattr(llama_index.core, "global_tokenizer", None)
+    return use_tokenizer
 
 
 @pytest.fixture

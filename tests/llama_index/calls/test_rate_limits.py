@@ -1,19 +1,18 @@
 """Ready-made limits of requests and tokens a minute. Time is given, so no test waits for it."""
 
-import copy
-import pickle
-
 import pytest
 from llama_index.core.llms import ChatMessage
 
-from dashscope_oss import ConfigurationError, Usage
+from dashscope_oss import (
+    ConfigurationError,
+    Usage,
+)
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.tokens import estimates
 from llama_index_dashscope_oss import DashScopeOSS, RateLimits
 from llama_index_dashscope_oss._calls import rate_limiter
+from tests.llama_index.examples import CHAT, PROMPT_ONLY, WITH_TOOLS
 
-LOCAL = "http://127.0.0.1:9/api/v1"
-MODEL = "llama3-8b-instruct"
 WITH_LIMITER = pytest.mark.skipif(
     "rate_limiter" not in DashScopeOSS.model_fields, reason="llama-index-core 0.14.0 has none"
 )
@@ -51,22 +50,22 @@ def clock(monkeypatch) -> Clock:
 
 
 def test_the_vendors_limits_are_ready_made():
-    """Row 40 of LlamaIndex: from the registry, by the id of a model."""
+    """From the registry, by the id of a model."""
     limits = RateLimits.of("kimi-k2.5")
     assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 100_000)
 
 
-@pytest.mark.parametrize("model", ["deepseek-v4-pro", "llama2-7b-chat-v2"])
+@pytest.mark.parametrize("model", [WITH_TOOLS, "llama2-7b-chat-v2"])
 def test_limits_that_no_page_states_are_not_made_up(model):
-    """Row 40 of LlamaIndex: the error says what to give."""
+    """The error says what to give."""
     with pytest.raises(ConfigurationError, match=rf"{model}.*requests_per_minute="):
         RateLimits.of(model)
 
 
-@pytest.mark.parametrize("given", [{"requests_per_minute": 0}, {"tokens_per_minute": -1}])
-def test_limits_under_which_nothing_could_be_sent_are_refused(given):
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 0}, {"tokens_per_minute": -1}])
+def test_limits_under_which_nothing_could_be_sent_are_refused(limits):
     with pytest.raises(ConfigurationError, match="above 0"):
-        RateLimits(**given)
+        RateLimits(**limits)
 
 
 def test_requests_are_spread_over_the_minute(clock):
@@ -105,10 +104,10 @@ def test_tokens_hold_up_the_next_request(clock):
 
 @WITH_LIMITER
 def test_a_call_is_charged_with_the_tokens_that_the_service_counts(make, ask, clock):
-    """Row 40 of LlamaIndex: in all eight methods, by one request each."""
+    """In all eight methods, by one request each."""
     limits = RateLimits(requests_per_minute=60_000, tokens_per_minute=1000)
     answer = Answer("one two three", usage=Usage(300, 200, 500))
-    llm = make(MODEL, answer, rate_limiter=limits)
+    llm = make(CHAT, answer, rate_limiter=limits)
     ask(llm, "hi")
     assert clock.passed == 0
     limits.acquire()
@@ -117,9 +116,8 @@ def test_a_call_is_charged_with_the_tokens_that_the_service_counts(make, ask, cl
 
 @WITH_LIMITER
 def test_where_the_service_counts_nothing_an_estimate_is_charged(make, ask, clock):
-    """Row 40 of LlamaIndex."""
     limits = RateLimits(tokens_per_minute=60)
-    llm = make("ziya-llama-13b-v1", Answer("海面平静。"), rate_limiter=limits)
+    llm = make(PROMPT_ONLY, Answer("海面平静。"), rate_limiter=limits)
     ask(llm, "守塔人写了什么？")
     limits.acquire()
     sent = estimates.estimate("<human>:守塔人写了什么？\n<bot>:", "llama2")
@@ -128,20 +126,30 @@ def test_where_the_service_counts_nothing_an_estimate_is_charged(make, ask, cloc
 
 @WITH_LIMITER
 def test_a_question_counts_before_it_is_answered(make, clock):
-    """Row 40 of LlamaIndex: many calls at once do not all slip through."""
+    """Many calls at once do not all slip through."""
     limits = RateLimits(tokens_per_minute=60)
-    llm = make(MODEL, Fault(400, "InvalidParameter", "No."), rate_limiter=limits)
+    llm = make(CHAT, Fault(400, "InvalidParameter", "No."), rate_limiter=limits)
     stream = llm.stream_chat([ChatMessage("How was the sea that day?")])
     limits.acquire()
     assert clock.passed == estimates.estimate("How was the sea that day?", "llama3")
     stream.close()
 
 
+class Counting:
+    """A rate limiter that only counts."""
+
+    taken = 0
+
+    def acquire(self, num_tokens: int = 0) -> None:
+        self.taken += 1
+
+    async def async_acquire(self, num_tokens: int = 0) -> None:
+        self.taken += 1
+
+
 @WITH_LIMITER
-def test_a_copy_draws_on_the_same_limits_and_a_pickle_has_none():
-    """Row 15 of LlamaIndex: a limiter holds a lock, which can be neither copied nor stored."""
-    limits = RateLimits(requests_per_minute=60)
-    llm = DashScopeOSS(model=MODEL, base_url=LOCAL, rate_limiter=limits)
-    assert copy.deepcopy(llm).rate_limiter is limits
-    assert pickle.loads(pickle.dumps(llm)).rate_limiter is None
-    assert "rate_limiter" not in llm.to_dict()
+def test_a_rate_limiter_is_asked_before_every_call(make, ask):
+    """LlamaIndex's own or any other, too."""
+    limiter = Counting()
+    ask(make(PROMPT_ONLY, rate_limiter=limiter), "hi")
+    assert limiter.taken == 1

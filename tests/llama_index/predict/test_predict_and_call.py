@@ -4,13 +4,17 @@ import pytest
 from llama_index.core.agent.react.formatter import ReActChatFormatter
 from llama_index.core.agent.react.output_parser import ReActOutputParser
 from llama_index.core.llms import ChatMessage
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 
-from dashscope_oss import AuthenticationError, ToolCall, UnreadableAnswerError
-from dashscope_oss.gateway import Answer, Fault
+from dashscope_oss import (
+    AuthenticationError,
+    ToolCall,
+    UnreadableAnswerError,
+)
+from dashscope_oss.gateway import Answer
+from tests.llama_index.examples import CHAT, EXPIRED, PROMPT_ONLY, WITH_TOOLS
 
-WITHOUT = ("llama2-7b-chat-v2", "llama3-8b-instruct", "ziya-llama-13b-v1")
-WITH = "deepseek-v4-pro"
 ADD = FunctionTool.from_defaults(fn=lambda a, b: a + b, name="add", description="Add.")
 SPLIT = FunctionTool.from_defaults(fn=lambda: 1 // 0, name="split", description="Divide.")
 TOOLS = [ADD, SPLIT]
@@ -28,15 +32,15 @@ def act(request, run):
     """Both methods: ``act(llm, question, …)``."""
 
     def call(llm, question="1+2?", **kwargs):
-        found = getattr(llm, request.param)(TOOLS, question, **kwargs)
-        return run(llm, found) if request.param.startswith("a") else found
+        started = getattr(llm, request.param)(TOOLS, question, **kwargs)
+        return run(llm, started) if request.param.startswith("a") else started
 
     return call
 
 
-@pytest.mark.parametrize("model", WITHOUT)
+@pytest.mark.parametrize("model", [CHAT, PROMPT_ONLY])
 def test_a_model_without_tools_calls_one_in_words(make, act, model):
-    """Row 29 of LlamaIndex: one request, one call."""
+    """One request, one call."""
     response = act(make(model, ACT))
     assert str(response) == "3"
     (source,) = response.sources
@@ -45,34 +49,32 @@ def test_a_model_without_tools_calls_one_in_words(make, act, model):
 
 
 def test_a_model_with_tools_calls_one_by_its_tools(make, act):
-    """Row 29 of LlamaIndex."""
     call = ToolCall(id="1", name="add", arguments='{"a": 1, "b": 2}', index=0)
-    assert str(act(make(WITH, Answer(tool_calls=(call,))))) == "3"
+    assert str(act(make(WITH_TOOLS, Answer(tool_calls=(call,))))) == "3"
     assert "Tool Name" not in str(make.body["input"])
     assert make.body["parameters"]["tools"]
 
 
 @pytest.mark.parametrize("text", ["Thought: I know it.\nAnswer: 3", "3"])
 def test_an_answer_without_a_tool_is_the_answer(make, act, text):
-    """Row 29 of LlamaIndex."""
-    response = act(make("llama3-8b-instruct", Answer(text)))
+    response = act(make(CHAT, Answer(text)))
     assert (str(response), response.sources) == ("3", [])
 
 
 def test_a_failure_of_the_call_raises(make, act):
-    """Rows 7 and 29 of LlamaIndex: LlamaIndex's own returns it as if it were the answer."""
+    """LlamaIndex's own returns it as if it were the answer."""
     with pytest.raises(AuthenticationError):
-        act(make("llama3-8b-instruct", Fault(401, "InvalidApiKey", "Invalid API-key provided.")))
+        act(make(CHAT, EXPIRED))
 
 
 def test_history_message_formatter_parser_and_parameters_are_used(make, act):
-    """Row 29 of LlamaIndex: what LlamaIndex's own agent and its callers may be given."""
+    """What LlamaIndex's own agent and its callers may be given."""
 
     class Parser(ReActOutputParser):
         def parse(self, output, is_streaming=False):
             return super().parse(output.replace("Tool:", "Action:"), is_streaming)
 
-    llm = make("llama3-8b-instruct", Answer(ACT.text.replace("Action:", "Tool:")))
+    llm = make(CHAT, Answer(ACT.text.replace("Action:", "Tool:")))
     response = act(
         llm,
         ChatMessage("And now?"),
@@ -96,8 +98,8 @@ def test_history_message_formatter_parser_and_parameters_are_used(make, act):
 
 
 def test_a_history_may_end_with_the_question(make, act):
-    asked = [ChatMessage("1+2?")]
-    assert str(act(make("llama3-8b-instruct", ACT), None, chat_history=asked)) == "3"
+    history = [ChatMessage("1+2?")]
+    assert str(act(make(CHAT, ACT), None, chat_history=history)) == "3"
 
 
 @pytest.mark.parametrize(
@@ -108,16 +110,41 @@ def test_a_history_may_end_with_the_question(make, act):
     ],
 )
 def test_a_step_that_cannot_be_done_raises(make, act, answer, reason):
-    """Row 29 of LlamaIndex: no failure looks like an answer."""
+    """No failure looks like an answer."""
     with pytest.raises(UnreadableAnswerError, match=reason) as failed:
-        act(make("llama3-8b-instruct", answer))
-    assert failed.value.model == "llama3-8b-instruct"
+        act(make(CHAT, answer))
+    assert failed.value.model == CHAT
     assert isinstance(failed.value, ValueError)
 
 
 def test_a_tool_that_fails_is_told_or_raises(make, act):
     """As ``error_on_tool_error`` says."""
     broken = step("split", "{}")
-    assert "division" in str(act(make("llama3-8b-instruct", broken)))
+    assert "division" in str(act(make(CHAT, broken)))
     with pytest.raises(ValueError, match="division"):
-        act(make("llama3-8b-instruct", broken), error_on_tool_error=True)
+        act(make(CHAT, broken), error_on_tool_error=True)
+
+
+def test_what_is_for_an_agent_is_not_sent_with_tools(make):
+    """The same call works on models of both kinds."""
+    call = ToolCall(id="1", name="add", arguments='{"a": 1, "b": 2}', index=0)
+    llm = make(WITH_TOOLS, Answer(tool_calls=(call,)))
+    answer = llm.predict_and_call(
+        [ADD],
+        "1+2?",
+        memory=ChatMemoryBuffer.from_defaults(),
+        react_chat_formatter=ReActChatFormatter.from_defaults(),
+        output_parser=ReActOutputParser(),
+    )
+    assert str(answer) == "3"
+    assert set(make.body["parameters"]) == {"result_format", "tools"}
+
+
+@pytest.mark.filterwarnings("ignore:.*cut off")
+def test_a_step_that_was_cut_calls_no_tool(make):
+    """Its parser would make arguments of what there is of them."""
+    answer = 'Thought: I add.\nAction: add\nAction Input: {"a": {"x": 1}, "b'
+    llm = make(CHAT, Answer(answer, finish_reason="length"))
+    with pytest.raises(UnreadableAnswerError, match="'add' broke off; raise max_tokens") as caught:
+        llm.predict_and_call([ADD], "1+2?")
+    assert caught.value.partial_text == answer

@@ -1,7 +1,7 @@
 """Llama 2's real tokenizer, as far as the texts of these tests need it.
 
 ``llama2_pieces.txt`` holds, best first, those of its 32,000 pieces that occur in the prompts of
-``test_small_windows.py``. A text with others in it is counted too long, never too short.
+``engines/test_small_windows.py``. A text with others in it is counted too long, never too short.
 """
 
 import re

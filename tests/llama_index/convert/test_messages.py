@@ -1,0 +1,119 @@
+"""Messages as they are sent: what is carried over, and what is refused."""
+
+import copy
+import json
+
+import pytest
+from llama_index.core.base.llms import types
+from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
+    CitableBlock,
+    CitationBlock,
+    ImageBlock,
+    TextBlock,
+)
+from llama_index.core.llms import ChatMessage
+
+from dashscope_oss import (
+    UnsupportedInputError,
+)
+from tests.llama_index.examples import WITH_BLOCKS, WITH_TOOLS
+from tests.llama_index.mock_service import failing, model_over
+
+
+@WITH_BLOCKS
+def test_a_conversation_is_carried_over(make):
+    history = [
+        ChatMessage("be kind", role="developer"),
+        ChatMessage("hi"),
+        ChatMessage(
+            role="assistant",
+            blocks=[
+                types.ThinkingBlock(content="hm"),
+                TextBlock(text="a"),
+                CachePoint(cache_control=CacheControl(type="x")),
+                TextBlock(text="b"),
+                types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": "三"}),
+            ],
+        ),
+        ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"}),
+        ChatMessage(
+            [
+                CitableBlock(title="t", source="s", content="cited"),
+                CitationBlock(
+                    cited_content=TextBlock(text="quoted"),
+                    source="s",
+                    title="t",
+                    additional_location_info={},
+                ),
+            ]
+        ),
+    ]
+    before = copy.deepcopy(history)
+    make(WITH_TOOLS).chat(history)
+    call = {"name": "add", "arguments": '{"a": "三"}'}
+    assert history == before
+    assert make.body["input"]["messages"] == [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "hi"},
+        {
+            "role": "assistant",
+            "content": "a\nb",
+            "tool_calls": [{"id": "1", "type": "function", "function": call, "index": 0}],
+        },
+        {"role": "tool", "content": "3", "tool_call_id": "1"},
+        {"role": "user", "content": "cited\nquoted"},
+    ]
+
+
+def test_tool_calls_in_the_older_list_are_carried_over(make):
+    call = {"id": "1", "type": "function", "function": {"name": "now", "arguments": ""}}
+    history = [
+        ChatMessage("hi"),
+        ChatMessage(role="assistant", additional_kwargs={"tool_calls": [call]}),
+        ChatMessage("noon", role="tool", additional_kwargs={"tool_call_id": "1"}),
+    ]
+    make(WITH_TOOLS).chat(history)
+    (sent,) = make.body["input"]["messages"][1]["tool_calls"]
+    assert sent["function"] == {"name": "now", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (ChatMessage([TextBlock(text="a"), ImageBlock(url="http://x/y.png")]), "ImageBlock"),
+        (ChatMessage("a", role="function"), "role 'function'"),
+        (ChatMessage("a", role="tool"), "tool_call_id"),
+        (ChatMessage(""), "empty"),
+        (
+            ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"name": "x"}]}),
+            "tool_calls",
+        ),
+    ],
+)
+def test_what_cannot_be_carried_is_refused_before_any_request(make, message, reason):
+    llm = make(WITH_TOOLS)
+    with pytest.raises(UnsupportedInputError, match=reason):
+        llm.chat([message])
+    with pytest.raises(UnsupportedInputError, match=reason):
+        llm.stream_chat([message])
+    assert not make.requests
+
+
+def test_arguments_that_are_no_json_are_refused(make):
+    """A call of an earlier answer may have been changed by the user's code."""
+    function = {"name": "add", "arguments": {"a": object()}}
+    call = {"id": "1", "type": "function", "function": function}
+    history = [ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [call]})]
+    with pytest.raises(UnsupportedInputError, match="cannot be written as JSON"):
+        make(WITH_TOOLS).chat(history)
+
+
+def test_an_answer_can_be_begun_for_the_model():
+    """``partial`` on the last message: the model goes on where it ends."""
+    handle, bodies = failing()
+    begun = ChatMessage("Once", role="assistant", additional_kwargs={"partial": True})
+    model_over(handle, WITH_TOOLS).chat([ChatMessage("A tale, please."), begun])
+    sent = json.loads(bodies[0])["input"]["messages"][-1]
+    assert sent == {"role": "assistant", "content": "Once", "partial": True}

@@ -1,0 +1,55 @@
+"""What a response says beside its text."""
+
+import json
+
+import pytest
+from llama_index.core.base.llms import types
+from llama_index.core.llms import ChatMessage
+
+from dashscope_oss import (
+    DashScopeWarning,
+    ToolCall,
+)
+from dashscope_oss.gateway import Answer
+from tests.llama_index.examples import CHAT, WITH_TOOLS
+
+
+def test_an_answer_says_who_gave_it_and_why_it_ended(make, ask):
+    last = ask(make(CHAT), "hi").last
+    facts = {
+        "model": CHAT,
+        "finish_reason": "stop",
+        "request_id": last.raw["request_id"],
+        "served_by": "none (scripted)",
+    }
+    assert facts.items() <= last.additional_kwargs.items()
+
+
+def test_a_response_is_plain_json(make, ask):
+    last = ask(make(WITH_TOOLS, Answer("a", reasoning="b")), "hi").last
+    assert json.loads(json.dumps(last.raw)) == last.raw
+
+
+def test_an_answer_that_is_cut_warns_once(make, ask):
+    """Naming the setting."""
+    llm = make(CHAT, Answer("It is", finish_reason="length"), max_tokens=2)
+    with pytest.warns(DashScopeWarning, match="cut off at max_tokens=2") as warned:
+        last = ask(llm, "hi").last
+    assert len(warned) == 1
+    assert last.additional_kwargs["finish_reason"] == "length"
+
+
+def test_an_answer_without_calls_has_no_list_of_calls(make, ask):
+    """The service refuses an empty list in the next request."""
+    last = ask(make(WITH_TOOLS), "hi").last
+    assert "tool_calls" not in getattr(last, "message", last).additional_kwargs
+
+
+def test_calls_go_into_the_older_list_where_there_are_no_blocks_for_them(make, monkeypatch):
+    """llama-index-core 0.14.0 and before has no ToolCallBlock."""
+    monkeypatch.delattr(types, "ToolCallBlock", raising=False)
+    call = ToolCall(id="1", name="Sum", arguments='{"a": 1, "b": 2}', index=0)
+    message = make(WITH_TOOLS, Answer(tool_calls=(call,))).chat([ChatMessage("hi")]).message
+    assert not message.blocks
+    (listed,) = message.additional_kwargs["tool_calls"]
+    assert listed["function"] == {"name": "Sum", "arguments": '{"a": 1, "b": 2}'}

@@ -1,0 +1,62 @@
+"""What an import needs and what it leaves alone; what packaging promises."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from packaging.version import Version
+
+from tests.llama_index.examples import LOCAL, PROMPT_ONLY
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_llama_index_the_import_names_the_extra():
+    code = "import sys; sys.modules['llama_index.core'] = None; import llama_index_dashscope_oss"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "dashscope-oss[llama-index]"' in run.stderr
+
+
+def test_the_vendors_sdk_is_not_needed():
+    code = (
+        "import sys; sys.modules['dashscope'] = None\n"
+        "from llama_index_dashscope_oss import DashScopeOSS\n"
+        f"DashScopeOSS(model='{PROMPT_ONLY}', base_url='{LOCAL}')"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_an_import_changes_nothing_of_others():
+    """No attribute of LlamaIndex, no filter of warnings, no handler, no setting."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.llama_index.global_state"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert run.stdout == ""
+
+
+def test_the_oldest_core_allowed_is_one_that_is_tested():
+    """``make matrixindex`` runs these tests on it; Python from 3.11 on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (needed, _) = project["optional-dependencies"]["llama-index"]
+    oldest = re.search(r">=([\d.]+)", needed)[1]
+    tested = re.search(r"^INDEX_CORES \?= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
+    assert any(Version(core) == Version(oldest) for core in tested.split())
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_what_llama_hub_reads_is_there():
+    """Import path and class are real, and there is the example it claims."""
+    hub = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["llamahub"]
+    package = importlib.import_module(hub["import_path"])
+    (name,) = hub["class_authors"]
+    assert issubclass(getattr(package, name), FunctionCallingLLM)
+    assert hub["contains_example"]
+    assert (ROOT / "notebooks" / "llama_index_rag.ipynb").exists()
