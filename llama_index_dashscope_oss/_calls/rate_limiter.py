@@ -7,21 +7,16 @@ requests at once; the service counts both, each second too.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field
 from typing import Self
 
-from dashscope_oss import ConfigurationError, Delta, Reply, Usage, find_model
+from dashscope_oss import Delta, Reply, Usage
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.tokens import estimates
-
-_MINUTE = 60.0
+from dashscope_oss.tokens import estimates, rate_limits
 
 
-@dataclass
 class RateLimits:
     """A ``rate_limiter`` that spreads calls evenly, so that no second gets more than its share.
 
@@ -34,26 +29,24 @@ class RateLimits:
     question are counted by estimate when it is sent, and by the service's own number when the
     answer is complete. Works in threads and in any number of event loops.
 
-    Attributes:
-        requests_per_minute: ``None`` is no limit.
-        tokens_per_minute: input and output together; ``None`` is no limit.
+    Args:
+        requests_per_minute: above 0; ``None`` is no limit.
+        tokens_per_minute: input and output together, above 0; ``None`` is no limit.
+
+    Raises:
+        ConfigurationError: for limits under which no call could ever be sent.
     """
 
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    _request_at: float = field(default=0.0, init=False, repr=False)
-    _token_at: float = field(default=0.0, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    def __init__(
+        self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
+    ) -> None:
+        self._limits = rate_limits.RateLimits(requests_per_minute, tokens_per_minute)
 
-    def __post_init__(self) -> None:
-        """Refuse limits under which nothing could ever be sent."""
-        for name in ("requests_per_minute", "tokens_per_minute"):
-            limit = getattr(self, name)
-            if limit is not None and limit <= 0:
-                raise ConfigurationError(
-                    f"{name} is {limit}, so no call could ever be sent; give a number above 0, or "
-                    "None for no limit"
-                )
+    def __repr__(self) -> str:
+        return (
+            f"RateLimits(requests_per_minute={self.requests_per_minute}, "
+            f"tokens_per_minute={self.tokens_per_minute})"
+        )
 
     @classmethod
     def of(cls, model: str) -> Self:
@@ -64,50 +57,35 @@ class RateLimits:
         Raises:
             ConfigurationError: if the page states none.
         """
-        model_info = find_model(model)
-        if model_info.requests_per_minute is None and model_info.tokens_per_minute is None:
-            raise ConfigurationError(
-                f"the vendor's page states no limits for {model}; give yours: "
-                "RateLimits(requests_per_minute=..., tokens_per_minute=...)"
-            )
-        return cls(model_info.requests_per_minute, model_info.tokens_per_minute)
+        stated = rate_limits.RateLimits.of(model)
+        return cls(stated.requests_per_minute, stated.tokens_per_minute)
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """Most calls a minute."""
+        return self._limits.requests_per_minute
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """Most tokens a minute, input and output together."""
+        return self._limits.tokens_per_minute
 
     def acquire(self, num_tokens: int = 0) -> None:
         """Wait until a request may go out. ``num_tokens``, if known, are charged with it."""
-        while True:
-            wait = self._take(time.monotonic(), num_tokens)
-            if wait <= 0:
-                return
+        while (wait := self._limits.reserve(time.monotonic(), num_tokens)) > 0:
             time.sleep(wait)
 
     async def async_acquire(self, num_tokens: int = 0) -> None:
         """Wait until a request may go out, without blocking; see :meth:`acquire`."""
         while True:
-            wait = self._take(time.monotonic(), num_tokens)
+            wait = self._limits.reserve(time.monotonic(), num_tokens)
             if wait <= 0:
                 return
             await asyncio.sleep(wait)
 
     def charge(self, num_tokens: int) -> None:
         """Count tokens of a request that went out; below 0 gives back what was too much."""
-        with self._lock:
-            self._charge(time.monotonic(), num_tokens)
-
-    def _take(self, now: float, num_tokens: int) -> float:
-        """Return 0.0 and count the request if it may go out now, else the seconds to wait."""
-        with self._lock:
-            wait = max(self._request_at, self._token_at) - now
-            if wait > 0:
-                return wait
-            if self.requests_per_minute is not None:
-                self._request_at = now + _MINUTE / self.requests_per_minute
-            self._charge(now, num_tokens)
-            return 0.0
-
-    def _charge(self, now: float, num_tokens: int) -> None:
-        if self.tokens_per_minute is not None:
-            free_at = self._token_at if num_tokens < 0 else max(self._token_at, now)
-            self._token_at = free_at + num_tokens * _MINUTE / self.tokens_per_minute
+        self._limits.charge(time.monotonic(), num_tokens)
 
 
 def charge_input(limits: RateLimits | None, request: Request) -> None:

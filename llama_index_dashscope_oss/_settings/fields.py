@@ -157,8 +157,8 @@ class Settings(FunctionCallingLLM):
 
     def _options(self, call_arguments: Mapping[str, Any]) -> Options:
         """Return what a call asks for: its own arguments over the settings of this object."""
-        own = {"strict": self.strict_params, "enable_search": self.enable_search}
-        options = Options.of(self).merged({**own, **self.additional_kwargs})
+        own = {"strict": self.strict_params, **self.additional_kwargs}
+        options = Options.of(self).merged(own)
         return options.merged(without_incremental_output(call_arguments))
 
     @field_serializer("model_info")

@@ -19,7 +19,7 @@ from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index.examples import AGENT_WARNINGS, CHAT, LOCAL, PROMPT_ONLY, WITH_TOOLS
 
-pytestmark = AGENT_WARNINGS
+pytestmark = [pytest.mark.versions, *AGENT_WARNINGS]
 
 
 def add(a: int, b: int) -> int:

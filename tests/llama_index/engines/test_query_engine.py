@@ -21,6 +21,8 @@ from dashscope_oss import (
 from dashscope_oss.gateway import Answer
 from tests.llama_index.examples import CHAT, MODELS, PROMPT_ONLY
 
+pytestmark = pytest.mark.versions
+
 FACTS = (
     "The lighthouse of Alnmouth was built in 1837.",
     "Its lamp is lit by the keeper, Ada Finch.",

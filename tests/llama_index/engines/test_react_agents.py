@@ -11,7 +11,7 @@ from dashscope_oss import ToolCall
 from dashscope_oss.gateway import Answer
 from tests.llama_index.examples import AGENT_WARNINGS, CHAT, PROMPT_ONLY, WITH_TOOLS
 
-pytestmark = AGENT_WARNINGS
+pytestmark = [pytest.mark.versions, *AGENT_WARNINGS]
 
 
 def now() -> str:

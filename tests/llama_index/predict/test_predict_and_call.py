@@ -15,6 +15,8 @@ from dashscope_oss import (
 from dashscope_oss.gateway import Answer
 from tests.llama_index.examples import CHAT, EXPIRED, PROMPT_ONLY, WITH_TOOLS
 
+pytestmark = pytest.mark.versions
+
 ADD = FunctionTool.from_defaults(fn=lambda a, b: a + b, name="add", description="Add.")
 SPLIT = FunctionTool.from_defaults(fn=lambda: 1 // 0, name="split", description="Divide.")
 TOOLS = [ADD, SPLIT]
