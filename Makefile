@@ -83,11 +83,13 @@ bench: $(VENV)/bench/.made ## compare with the peers on this machine; ARGS="--qu
 	@$(VENV)/bench/bin/python benchmarks/compare.py $(ARGS)
 
 # The peers have an environment of their own: one of them pins an old SDK of the vendor.
-$(VENV)/bench/.made: pyproject.toml benchmarks/peers.txt | $(VENV)/.made
+$(VENV)/bench/.made: pyproject.toml $(wildcard benchmarks/peers*.txt) | $(VENV)/.made
 	@echo "Installing this package and its peers into $(VENV)/bench (some 400 MB; a few minutes) ..."
 	@$(PY) -m venv --clear --without-pip $(VENV)/bench
 	@$(PY) -m pip --python $(VENV)/bench install -qq --build-constraint constraints.txt \
-	  --requirement benchmarks/peers.txt --editable '.[langchain,llama-index]'
+	  --requirement benchmarks/peers.txt --editable '.[langchain,llama-index,aiohttp]'
+	@$(PY) -m pip install -qq --no-deps --target $(VENV)/bench/openai2 \
+	  --requirement benchmarks/peers_openai2.txt
 	@touch $@
 
 # Only here, since atheris has no wheels for every Python and platform.

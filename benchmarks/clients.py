@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,14 +101,19 @@ class _LlamaIndex(_Framework):
 
 
 class _Raw(Client):
-    """httpx with nothing above it: what a client on httpx costs at least."""
+    """Stock httpx2 with nothing above it: what a client on httpx2 costs at least."""
 
-    def __init__(self, address: str, tls: ssl.SSLContext | None = None) -> None:
-        httpx = import_module("httpx")
+    def __init__(self, address: str) -> None:
+        httpx2 = import_module("httpx2")
         self.url = f"{address}/api/v1/services/aigc/text-generation/generation"
-        self.tls: ssl.SSLContext = tls or httpx.create_ssl_context()
-        self.session: Any = httpx.Client(verify=self.tls, timeout=60)
-        self.async_session: Any = httpx.AsyncClient(verify=self.tls, timeout=60)
+        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self.settings = {"verify": httpx2.create_ssl_context(), "timeout": 60, "limits": limits}
+        self.session: Any = httpx2.Client(**self.settings)
+        self.async_session: Any = self.async_client()
+
+    def async_client(self) -> object:
+        """Return the client for async calls."""
+        return import_module("httpx2").AsyncClient(**self.settings)
 
     def call(self, *, stream: bool) -> dict[str, Any]:
         """Return what to send."""
@@ -144,25 +148,11 @@ class _Raw(Client):
                     yield text(event.partition(b"\ndata:")[2])
 
 
-class _Pooled(Client):
-    """Raw httpx without the cost of its pool: a stack of clients with one connection each.
+class _RawAiohttp(_Raw):
+    """The same client over aiohttp, by httpx-aiohttp."""
 
-    httpx's own pool looks at every call under way whenever one begins or ends, so a call costs
-    the more, the more there are. This is what is left without that.
-    """
-
-    def __init__(self, address: str) -> None:
-        tls = _Raw(address).tls
-        self.idle = [_Raw(address, tls) for _ in range(CONNECTIONS)]
-        self.free = asyncio.Semaphore(CONNECTIONS)
-
-    async def ainvoke(self) -> str:
-        async with self.free:
-            raw = self.idle.pop()
-            try:
-                return await raw.ainvoke()
-            finally:
-                self.idle.append(raw)
+    def async_client(self) -> object:
+        return import_module("httpx_aiohttp.httpx2").Httpx2AiohttpClient(**self.settings)
 
 
 def text(data: bytes) -> str:
@@ -170,78 +160,107 @@ def text(data: bytes) -> str:
     return str(json.loads(data)["output"]["choices"][0]["message"]["content"])
 
 
+def langchain_dashscope_oss(address: str, **settings: object) -> Client:
+    """Make this package's class for LangChain."""
+    cls = import_module("langchain_dashscope_oss").ChatDashScopeOSS
+    return _LangChain(cls(**native(address), **settings))
+
+
+def llama_index_dashscope_oss(address: str, **settings: object) -> Client:
+    """Make this package's class for LlamaIndex."""
+    cls = import_module("llama_index_dashscope_oss").DashScopeOSS
+    return _LlamaIndex(cls(**native(address), **settings))
+
+
+def over_aiohttp(make: Callable[..., Client]) -> Callable[[str], Client]:
+    """Return what makes the same client with the extra ``aiohttp``."""
+
+    def make_over_aiohttp(address: str) -> Client:
+        client = import_module("dashscope_oss").DefaultAioHttpClient()
+        return make(address, http_async_client=client)
+
+    return make_over_aiohttp
+
+
 def native(address: str) -> dict[str, Any]:
-    """Return what this package's two classes are made with."""
+    """Return the settings of this package's two classes."""
     address = f"{address}/api/v1"
     return {"model": MODEL, "api_key": KEY, "base_url": address, "enable_thinking": False}
 
 
 def tongyi(address: str) -> Client:
-    """Make a ChatTongyi; it streams only when told so, and then in ``invoke`` too."""
+    """Make a ChatTongyi; it streams only if ``streaming`` is set, and then in ``invoke`` too."""
     import_module("dashscope").base_http_api_url = f"{address}/api/v1"
-    made = import_module("langchain_community.chat_models.tongyi").ChatTongyi
-    model, streaming = (made(model=MODEL, api_key=KEY, streaming=on) for on in (False, True))
+    cls = import_module("langchain_community.chat_models.tongyi").ChatTongyi
+    model, streaming = (cls(model=MODEL, api_key=KEY, streaming=on) for on in (False, True))
     return _LangChain(model, streaming)
 
 
 def openai(address: str) -> Client:
     """Make a ChatOpenAI."""
-    made = import_module("langchain_openai").ChatOpenAI
-    return _LangChain(made(model=MODEL, api_key=KEY, base_url=f"{address}/compatible-mode/v1"))
+    cls = import_module("langchain_openai").ChatOpenAI
+    return _LangChain(cls(model=MODEL, api_key=KEY, base_url=f"{address}/compatible-mode/v1"))
 
 
 def index_dashscope(address: str) -> Client:
     """Make LlamaIndex's DashScope."""
     import_module("dashscope").base_http_api_url = f"{address}/api/v1"
-    made = import_module("llama_index.llms.dashscope").DashScope
-    return _LlamaIndex(made(model_name=MODEL, api_key=KEY))
+    cls = import_module("llama_index.llms.dashscope").DashScope
+    return _LlamaIndex(cls(model_name=MODEL, api_key=KEY))
 
 
 def openai_like(address: str) -> Client:
     """Make an OpenAILike."""
-    made = import_module("llama_index.llms.openai_like").OpenAILike
+    cls = import_module("llama_index.llms.openai_like").OpenAILike
     base = f"{address}/compatible-mode/v1"
-    return _LlamaIndex(made(model=MODEL, api_key=KEY, api_base=base, is_chat_model=True))
+    return _LlamaIndex(cls(model=MODEL, api_key=KEY, api_base=base, is_chat_model=True))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A client: the package to install for it, how to make it, and its floor, if it has one."""
+    """A client.
+
+    Attributes:
+        package: what to install for it.
+        make: makes it, given the address of the service.
+        floor: the client that is its framework alone, if it has a framework.
+        only_async: whether it is for the async scenarios alone.
+        folder: where its packages are if they cannot stand beside the others', in the environment.
+    """
 
     package: str
     make: Callable[[str], Client]
     floor: str = ""
+    only_async: bool = False
+    folder: str = ""
 
 
+HTTP = "httpx2"
 ON_LANGCHAIN, ON_LLAMA_INDEX = "langchain-alone", "llama-index-alone"
 CLIENTS = {
-    "httpx": Kind("httpx", _Raw),
-    "httpx-stack": Kind("httpx", _Pooled),
+    HTTP: Kind("httpx2", _Raw),
+    "httpx2-aiohttp": Kind("httpx-aiohttp", _RawAiohttp, only_async=True),
     ON_LANGCHAIN: Kind(
         "langchain-core", lambda _: _LangChain(import_module("floor_langchain").Floor())
     ),
     ON_LLAMA_INDEX: Kind(
         "llama-index-core", lambda _: _LlamaIndex(import_module("floor_llama_index").Floor())
     ),
-    "ChatDashScopeOSS": Kind(
-        "dashscope-oss",
-        lambda to: _LangChain(
-            import_module("langchain_dashscope_oss").ChatDashScopeOSS(**native(to))
-        ),
-        ON_LANGCHAIN,
+    "ChatDashScopeOSS": Kind("dashscope-oss", langchain_dashscope_oss, ON_LANGCHAIN),
+    "ChatDashScopeOSS-aiohttp": Kind(
+        "httpx-aiohttp", over_aiohttp(langchain_dashscope_oss), ON_LANGCHAIN, only_async=True
     ),
     "ChatTongyi": Kind("langchain-community", tongyi, ON_LANGCHAIN),
     "ChatOpenAI": Kind("langchain-openai", openai, ON_LANGCHAIN),
-    "DashScopeOSS": Kind(
-        "dashscope-oss",
-        lambda to: _LlamaIndex(
-            import_module("llama_index_dashscope_oss").DashScopeOSS(**native(to))
-        ),
-        ON_LLAMA_INDEX,
+    "DashScopeOSS": Kind("dashscope-oss", llama_index_dashscope_oss, ON_LLAMA_INDEX),
+    "DashScopeOSS-aiohttp": Kind(
+        "httpx-aiohttp", over_aiohttp(llama_index_dashscope_oss), ON_LLAMA_INDEX, only_async=True
     ),
     "llama-index-llms-dashscope": Kind(
         "llama-index-llms-dashscope", index_dashscope, ON_LLAMA_INDEX
     ),
-    "OpenAILike": Kind("llama-index-llms-openai-like", openai_like, ON_LLAMA_INDEX),
+    "OpenAILike": Kind(
+        "llama-index-llms-openai-like", openai_like, ON_LLAMA_INDEX, folder="openai2"
+    ),
 }
 """The clients by name, this package's own before those of the same framework."""

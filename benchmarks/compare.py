@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,12 +23,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import trustme
-from clients import CLIENTS
+from clients import CLIENTS, HTTP, Kind
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 OURS = {"langchain-alone": "ChatDashScopeOSS", "llama-index-alone": "DashScopeOSS"}
-BELOW = ("aiohttp", "dashscope", "httpcore", "openai", "pydantic", "requests")
+BELOW = ("aiohttp", "dashscope", "httpcore2", "openai", "pydantic", "requests")
 FOREIGN = ("DASHSCOPE_", "OPENAI_", "LANGCHAIN_", "LANGSMITH_")
 COLUMNS = ("client", "CPU us", "of the limit", "ours of it", "wall s", "opened", "most", "MB")
 
@@ -37,7 +37,11 @@ COLUMNS = ("client", "CPU us", "of the limit", "ours of it", "wall s", "opened",
 class Scenario:
     """What every client does ``count`` times; times in seconds.
 
-    ``http`` is the raw client of the limit, ``rounds`` the most that are worth their time.
+    Attributes:
+        latency: before an answer.
+        pause: between the pieces of a stream.
+        rounds: the most that are worth their time.
+        smaller: the scenario with fewer calls at once, to compare the cost of a call with.
     """
 
     title: str
@@ -47,7 +51,7 @@ class Scenario:
     latency: float = 0.0
     pause: float = 0.0
     rounds: int = 99
-    http: str = "httpx"
+    smaller: str = ""
 
     def tenth(self) -> Scenario:
         """Return a smaller one."""
@@ -65,13 +69,18 @@ SCENARIOS = {
     "invoke": CALLS,
     "ainvoke": replace(CALLS, title=f"{CALLS.title}, async", do="ainvoke"),
     "stream": BURST,
-    "astream": replace(BURST, title=f"{BURST.title}, async", do="astream"),
     "paced": PACED,
+    "astream": replace(BURST, title=f"{BURST.title}, async", do="astream"),
     "apaced": replace(PACED, title=f"{PACED.title}, async", do="astream"),
-    "many": replace(CROWD, http="httpx-stack", rounds=2),
+    "many": replace(CROWD, rounds=3),
+    "crowd": replace(
+        CROWD, title=CROWD.title.replace("1,000", "5,000"), count=5000, rounds=2, smaller="many"
+    ),
     "threads": replace(CROWD, title="640 calls from 64 threads", do="threads", count=640, rounds=3),
     "connections": replace(CALLS, title="1,000 calls one after the other", count=1000, rounds=1),
 }
+ASYNC = ("ainvoke", "astream", "many")
+"""What a client for async scenarios alone can do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +121,12 @@ class Process:
         self.process.kill()
         self.process.communicate()
 
-    def said(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
         """Return the next line."""
         assert self.process.stdout  # noqa: S101 - a pipe
         ended = '{"failed": "its process ended"}'
-        found: dict[str, Any] = json.loads(self.process.stdout.readline() or ended)
-        return found
+        line: dict[str, Any] = json.loads(self.process.stdout.readline() or ended)
+        return line
 
     def ask(self, **values: object) -> dict[str, Any]:
         """Send a line and return the answer."""
@@ -126,7 +135,7 @@ class Process:
             print(json.dumps(values), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             return {"failed": "its process ended"}
-        return self.said()
+        return self.answer()
 
 
 class Bench(ExitStack):
@@ -138,15 +147,19 @@ class Bench(ExitStack):
         cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [0]
         command = ["service.py", *([certificate] if tls else [])]
         self.service = self.enter_context(Process(*command, cores=cores[-1:], env=env))
-        address = f"http{'s' if tls else ''}://127.0.0.1:{self.service.said()['port']}"
+        address = f"http{'s' if tls else ''}://127.0.0.1:{self.service.answer()['port']}"
         self.workers = {
             name: self.enter_context(
-                Process("worker.py", name, address, cores=cores[:-1] or cores, env=env)
+                Process(
+                    *("worker.py", name, address),
+                    cores=cores[:-1] or cores,
+                    env=env | packages_first(CLIENTS[name]),
+                )
             )
             for name in names
         }
         for name, worker in list(self.workers.items()):
-            if failed := worker.said().get("failed"):
+            if failed := worker.answer().get("failed"):
                 say(f"{name} did not start: {failed}")
                 del self.workers[name]
 
@@ -154,14 +167,14 @@ class Bench(ExitStack):
         """Let one client do one scenario once."""
         self.service.ask(latency=scenario.latency, pieces=scenario.pieces, pause=scenario.pause)
         worker = self.workers[row.client]
-        found = worker.ask(do=scenario.do, count=scenario.count, pieces=scenario.pieces)
+        cost = worker.ask(do=scenario.do, count=scenario.count, pieces=scenario.pieces)
         counts = self.service.ask()
-        if "failed" in found:
-            failed = " ".join(found["failed"].replace("|", "/").split())
+        if "failed" in cost:
+            failed = " ".join(cost["failed"].replace("|", "/").split())
             say(f"{row.client}, {row.scenario}: {failed}")
             return replace(row, failed=failed)
-        found["cpu"] *= 1e6 / (scenario.count * scenario.pieces)
-        return replace(row, **found, opened=counts["opened"], most=counts["most"])
+        cost["cpu"] *= 1e6 / (scenario.count * scenario.pieces)
+        return replace(row, **cost, opened=counts["opened"], most=counts["most"])
 
 
 def trusting(folder: Path) -> tuple[dict[str, str], str]:
@@ -170,15 +183,15 @@ def trusting(folder: Path) -> tuple[dict[str, str], str]:
     It has no proxies and no settings of the clients.
     """
     authority, certificate = trustme.CA(), str(folder / "service.pem")
-    known = str(folder / "authority.pem")
-    authority.cert_pem.write_to_path(known)
+    trusted = str(folder / "authority.pem")
+    authority.cert_pem.write_to_path(trusted)
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN) and not name.lower().endswith("_proxy")
     }
-    return kept | {"SSL_CERT_FILE": known, "REQUESTS_CA_BUNDLE": known}, certificate
+    return kept | {"SSL_CERT_FILE": trusted, "REQUESTS_CA_BUNDLE": trusted}, certificate
 
 
 def run(bench: Bench, keys: Collection[str], rounds: int, *, quick: bool) -> Iterator[Row]:
@@ -196,19 +209,31 @@ def run(bench: Bench, keys: Collection[str], rounds: int, *, quick: bool) -> Ite
 
 
 def takers(names: Collection[str], scenario: Scenario) -> list[str]:
-    """Return who takes part: the stack of httpx clients is for one scenario only."""
-    return [name for name in names if name != "httpx-stack" or name == scenario.http]
+    """Return who takes part: a client for async scenarios alone has no others."""
+    return [name for name in names if scenario.do in ASYNC or not CLIENTS[name].only_async]
 
 
 def tables(rows: list[Row]) -> str:
     """Return a table in Markdown for each scenario."""
-    found = []
+    lines = []
     for key in dict.fromkeys(row.scenario for row in rows):
-        some = [row for row in rows if row.scenario == key]
-        found += ["", f"### {SCENARIOS[key].title} (`{key}`)", "", line(COLUMNS)]
-        found.append(line(["---"] + ["---:"] * (len(COLUMNS) - 1)))
-        found += [summary(name, some) for name in dict.fromkeys(row.client for row in some)]
-    return "\n".join(found)
+        scenario, some = SCENARIOS[key], [row for row in rows if row.scenario == key]
+        lines += ["", f"### {scenario.title} (`{key}`)", "", line(COLUMNS)]
+        lines.append(line(["---"] + ["---:"] * (len(COLUMNS) - 1)))
+        names = dict.fromkeys(row.client for row in some)
+        lines += [summary(name, some) for name in names]
+        if growth := ", ".join(grown(rows, key, names)):
+            lines += ["", f"CPU of a call, of that in `{scenario.smaller}`: {growth}."]
+    return "\n".join(lines)
+
+
+def grown(rows: list[Row], key: str, names: Iterable[str]) -> Iterator[str]:
+    """How the cost of a call grows with the calls at once, for each client."""
+    smaller = [row for row in rows if row.scenario == SCENARIOS[key].smaller]
+    larger = [row for row in rows if row.scenario == key]
+    for name in names:
+        if growth := ratio(costs(larger, name), costs(smaller, name)):
+            yield f"{name} {growth}"
 
 
 def summary(name: str, rows: list[Row]) -> str:
@@ -221,7 +246,7 @@ def summary(name: str, rows: list[Row]) -> str:
         return median(map(of, own))
 
     cpu, floor = costs(rows, name), CLIENTS[name].floor
-    http, alone = costs(rows, SCENARIOS[own[0].scenario].http), costs(rows, floor)
+    http, alone = costs(rows, HTTP), costs(rows, floor)
     limit = {number: http[number] + alone[number] for number in http if number in alone}
     ours = costs(rows, OURS.get(floor, "")) if OURS.get(floor) != name else {}
     memory = [row.memory for row in own if row.memory is not None]
@@ -246,8 +271,8 @@ def costs(rows: list[Row], name: str) -> dict[int, float]:
 
 def ratio(over: Mapping[int, float], under: Mapping[int, float]) -> str:
     """Return the median of the ratios inside each round, or nothing if there is no round."""
-    found = [over[number] / under[number] for number in over if number in under]
-    return f"{median(found):.2f}" if found else ""
+    ratios = [over[number] / under[number] for number in over if number in under]
+    return f"{median(ratios):.2f}" if ratios else ""
 
 
 def line(cells: Collection[str]) -> str:
@@ -255,43 +280,56 @@ def line(cells: Collection[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def machine(given: argparse.Namespace, load: float) -> str:
+def machine(options: argparse.Namespace, load: float) -> str:
     """Return what the figures depend on: the day, the machine, its load, and versions."""
-    how = f"rounds: {given.rounds}, {'no TLS' if given.plain else 'TLS'}"
-    how += ", a tenth of everything" if given.quick else ""
+    how = f"rounds: {options.rounds}, {'no TLS' if options.plain else 'TLS'}"
+    how += ", a tenth of everything" if options.quick else ""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    packages = sorted({kind.package for kind in CLIENTS.values()} | set(BELOW))
-    found = {name: version(name) for name in packages}
+    names = {kind.package: kind for kind in CLIENTS.values()} | {
+        package: Kind(package, CLIENTS[HTTP].make) for package in BELOW
+    }
+    versions = {package: version(kind) for package, kind in sorted(names.items())}
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {how}; {cores} cores of {processor()}, "
         f"{platform.system()}, load {load:.1f} before and "
         f"{os.getloadavg()[0]:.1f} after; Python {platform.python_version()}, "
-        + ", ".join(f"{name} {number}" for name, number in found.items() if number)
+        + ", ".join(f"{package} {number}" for package, number in versions.items() if number)
     )
 
 
 def processor() -> str:
     """Return the name of the CPU."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text("utf-8").splitlines() if known.exists() else []
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
     names = [text.partition(": ")[2] for text in lines if text.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def version(package: str) -> str | None:
-    """Return the version that is installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def packages(kind: Kind) -> str:
+    """Return the folder of packages that a client has for itself."""
+    return str(Path(sys.prefix, kind.folder))
+
+
+def packages_first(kind: Kind) -> dict[str, str]:
+    """Return the environment variable that puts a client's own packages first, or nothing."""
+    before = [packages(kind)] if kind.folder else []
+    path = os.pathsep.join([*before, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {"PYTHONPATH": path} if path else {}
+
+
+def version(kind: Kind) -> str | None:
+    """Return the version of a client's package that is installed."""
+    path = [packages(kind), *sys.path] if kind.folder else sys.path
+    installed = metadata.distributions(name=kind.package, path=path)
+    return next((distribution.version for distribution in installed), None)
 
 
 def installed(names: Collection[str]) -> list[str]:
-    """Return the clients that are here, and say what is missing."""
-    missing = [name for name in names if version(CLIENTS[name].package) is None]
+    """Return the clients that are here, and tell what is missing."""
+    missing = [name for name in names if version(CLIENTS[name]) is None]
     for name in missing:
         say(f"{name} is left out: {CLIENTS[name].package} is not installed")
-    if version("niquests"):
+    if version(Kind("niquests", CLIENTS[HTTP].make)):
         say("niquests is installed: it replaces urllib3, and slows down all that use requests")
     return [name for name in names if name not in missing]
 
@@ -299,8 +337,8 @@ def installed(names: Collection[str]) -> list[str]:
 def save(text: str, path: Path) -> None:
     """Write ``text`` between the markers of a file."""
     before, _, rest = path.read_text("utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
+    _, end, after = rest.partition(END)
+    if not end:
         raise SystemExit(f"{path.name} lacks the lines {BEGIN} and {END}")
     path.write_text(f"{before}{BEGIN}\n{text}\n\n{END}{after}", "utf-8")
 
@@ -315,8 +353,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--rounds", type=int, default=5, help="default 5; long scenarios take part in fewer")
-    for name, known in (("--clients", list(CLIENTS)), ("--scenarios", list(SCENARIOS))):
-        add(name, nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
+    for name, all_of in (("--clients", list(CLIENTS)), ("--scenarios", list(SCENARIOS))):
+        add(name, nargs="+", choices=all_of, default=all_of, metavar="NAME", help=", ".join(all_of))
     add("--plain", action="store_true", help="HTTP without TLS")
     add("--quick", action="store_true", help="a tenth of everything, to see that it works")
     page, hint = HERE / "README.md", "write the tables into FILE, between its markers"
@@ -326,14 +364,14 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     """Measure, print the tables, and save them if asked to; 1 if a client failed."""
-    given, load = arguments(), os.getloadavg()[0]
-    names, tls = installed(given.clients), not given.plain
+    options, load = arguments(), os.getloadavg()[0]
+    names, tls = installed(options.clients), not options.plain
     with TemporaryDirectory() as folder, Bench(names, Path(folder), tls=tls) as bench:
-        rows = list(run(bench, given.scenarios, given.rounds, quick=given.quick))
-    text = f"{machine(given, load)}\n{tables(rows)}"
+        rows = list(run(bench, options.scenarios, options.rounds, quick=options.quick))
+    text = f"{machine(options, load)}\n{tables(rows)}"
     print(text)
-    if given.save:
-        save(text, given.save)
+    if options.save:
+        save(text, options.save)
     return int(len(bench.workers) < len(names) or any(row.failed for row in rows))
 
 

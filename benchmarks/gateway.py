@@ -67,7 +67,7 @@ PATH = "/api/v1/services/aigc/text-generation/generation"
 END = b"0\r\n\r\n"
 CONNECTIONS = 16
 STREAMS = 1000
-Lines = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -110,23 +110,23 @@ def head(*, stream: bool) -> bytes:
 
 
 @asynccontextmanager
-async def connections(port: int, count: int) -> AsyncIterator[list[Lines]]:
+async def connections(port: int, count: int) -> AsyncIterator[list[Connection]]:
     """Open ``count`` connections, some at a time."""
-    found: list[Lines] = []
-    while len(found) < count:
-        some = min(100, count - len(found))
-        opened = (asyncio.open_connection("127.0.0.1", port) for _ in range(some))
-        found += await asyncio.gather(*opened)
+    opened: list[Connection] = []
+    while len(opened) < count:
+        some = min(100, count - len(opened))
+        opening = (asyncio.open_connection("127.0.0.1", port) for _ in range(some))
+        opened += await asyncio.gather(*opening)
     try:
-        yield found
+        yield opened
     finally:
-        for _, writer in found:
+        for _, writer in opened:
             writer.close()
 
 
-async def ask(line: Lines, request: bytes, times: int, *, stream: bool) -> None:
+async def ask(connection: Connection, request: bytes, times: int, *, stream: bool) -> None:
     """Make ``times`` calls over one connection, one after the other."""
-    reader, writer = line
+    reader, writer = connection
     for _ in range(times):
         writer.write(request)
         top = await reader.readuntil(b"\r\n\r\n")
@@ -141,26 +141,26 @@ async def ask(line: Lines, request: bytes, times: int, *, stream: bool) -> None:
 async def load(port: int, calls: int, *, stream: bool) -> None:
     """Make ``calls`` calls over several connections."""
     request = head(stream=stream)
-    async with connections(port, CONNECTIONS) as lines:
+    async with connections(port, CONNECTIONS) as opened:
         each = calls // CONNECTIONS
-        await asyncio.gather(*(ask(line, request, each, stream=stream) for line in lines))
+        await asyncio.gather(*(ask(one, request, each, stream=stream) for one in opened))
 
 
 def cost(kind: str, calls: int, rounds: int, *, stream: bool) -> float:
     """Return the least CPU of a call, in microseconds."""
     with server(kind) as running:
         asyncio.run(load(running.port, calls // 4, stream=stream))
-        found = []
+        seconds = []
         for _ in range(rounds):
             before = running.used()[0]
             asyncio.run(load(running.port, calls, stream=stream))
-            found.append((running.used()[0] - before) / (calls // CONNECTIONS * CONNECTIONS))
-        return min(found) * 1e6
+            seconds.append((running.used()[0] - before) / (calls // CONNECTIONS * CONNECTIONS))
+        return min(seconds) * 1e6
 
 
-async def slow_stream(line: Lines) -> tuple[int, float]:
+async def slow_stream(connection: Connection) -> tuple[int, float]:
     """Read a slow stream; return its events and the longest wait for one, in seconds."""
-    reader, writer = line
+    reader, writer = connection
     writer.write(head(stream=True))
     events, longest, last, rest = 0, 0.0, time.monotonic(), b""
     while not rest.endswith(END):
@@ -176,8 +176,8 @@ async def slow_stream(line: Lines) -> tuple[int, float]:
 
 async def slow_streams(port: int) -> list[tuple[int, float]]:
     """Read all the slow streams at once."""
-    async with connections(port, STREAMS) as lines:
-        return await asyncio.gather(*map(slow_stream, lines))
+    async with connections(port, STREAMS) as opened:
+        return await asyncio.gather(*map(slow_stream, opened))
 
 
 def crowd() -> str:
@@ -185,13 +185,13 @@ def crowd() -> str:
     with server("slow") as running:
         asyncio.run(load(running.port, CONNECTIONS, stream=False))
         cpu, idle = running.used()
-        found = asyncio.run(slow_streams(running.port))
+        streams = asyncio.run(slow_streams(running.port))
         busy, peak = running.used()
-    events = [count for count, _ in found]
+    events, waits = zip(*streams, strict=True)
     return (
         f"{STREAMS} streams, an event each 0.5 s: {peak - idle:.0f} MB above idle ({idle:.0f} MB), "
         f"{min(events)} to {max(events)} events each, longest wait for one "
-        f"{max(wait for _, wait in found):.2f} s, {(busy - cpu) / sum(events) * 1e6:.0f} us of CPU "
+        f"{max(waits):.2f} s, {(busy - cpu) / sum(events) * 1e6:.0f} us of CPU "
         "an event"
     )
 

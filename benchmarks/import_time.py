@@ -1,4 +1,4 @@
-"""How much `import dashscope_oss` costs over the import of httpx and pydantic, which it needs.
+"""How much `import dashscope_oss` costs over the import of httpx2 and pydantic, which it needs.
 
 Run by hand on a quiet machine: ``python benchmarks/import_time.py [RUNS]``. The house allows
 30 ms. Each run is a new interpreter; the figure is CPU time, so that waiting for the disk or for
@@ -13,7 +13,7 @@ from statistics import median
 
 PROBE = """
 import time
-import httpx, pydantic
+import httpx2, pydantic
 began = time.process_time()
 import dashscope_oss
 print(time.process_time() - began)
@@ -26,15 +26,15 @@ def measure(cache: str) -> float:
 
     Bytecode is kept in ``cache``, as it is of what pip has installed, whatever this machine says.
     """
-    said = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    answer = subprocess.run(
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    child = subprocess.run(
         [sys.executable, "-c", PROBE],
         check=True,
         capture_output=True,
         text=True,
-        env={**said, "PYTHONPYCACHEPREFIX": cache},
+        env={**environment, "PYTHONPYCACHEPREFIX": cache},
     )
-    return float(answer.stdout) * 1000
+    return float(child.stdout) * 1000
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         measure(cache)
         times = sorted(measure(cache) for _ in range(runs))
     print(
-        f"import dashscope_oss over httpx and pydantic: {median(times):.1f} ms of CPU "
+        f"import dashscope_oss over httpx2 and pydantic: {median(times):.1f} ms of CPU "
         f"(median of {runs}, {times[0]:.1f} to {times[-1]:.1f}); allowed: {ALLOWED:.0f} ms"
     )
 

@@ -36,7 +36,7 @@ def native(text: str, finish: str, tokens: int) -> bytes:
 
 def compatible(kind: str, text: str, finish: str | None) -> bytes:
     """Return an answer (``message``) or an event (``delta``) as OpenAI writes it."""
-    said = {"role": "assistant", "content": text}
+    message = {"role": "assistant", "content": text}
     whole = kind == "message"
     usage = {"prompt_tokens": 17, "completion_tokens": 30, "total_tokens": 47}
     return encoded(
@@ -45,7 +45,7 @@ def compatible(kind: str, text: str, finish: str | None) -> bytes:
             "object": "chat.completion" if whole else "chat.completion.chunk",
             "created": 1735120033,
             "model": "benchmark",
-            "choices": [{"index": 0, kind: said, "logprobs": None, "finish_reason": finish}],
+            "choices": [{"index": 0, kind: message, "logprobs": None, "finish_reason": finish}],
             "usage": usage if whole else None,
         }
     )
@@ -66,7 +66,7 @@ def answer(*, openai: bool) -> bytes:
 @cache
 def events(pieces: int, *, openai: bool) -> tuple[bytes, ...]:
     """Return the events of a stream, each as one chunk of HTTP."""
-    found = []
+    chunks = []
     for number in range(1, pieces + 1):
         last = number == pieces
         if openai:
@@ -75,8 +75,8 @@ def events(pieces: int, *, openai: bool) -> tuple[bytes, ...]:
         else:
             data = native(PIECE, "stop" if last else "null", number)
             event = b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:%b\n\n" % (number, data)
-        found.append(b"%x\r\n%b\r\n" % (len(event), event))
-    return tuple(found)
+        chunks.append(b"%x\r\n%b\r\n" % (len(event), event))
+    return tuple(chunks)
 
 
 class Connection(asyncio.Protocol):
@@ -97,20 +97,20 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer as soon as a request is complete."""
         self.unread += data
-        head, found, body = self.unread.partition(b"\r\n\r\n")
+        head, end, body = self.unread.partition(b"\r\n\r\n")
         length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-        if found and len(body) >= int(length):
+        if end and len(body) >= int(length):
             self.unread = b""
             self.task = asyncio.ensure_future(self.answer(head.lower(), json.loads(body)))
 
-    async def answer(self, head: bytes, asked: dict[str, object]) -> None:
+    async def answer(self, head: bytes, request: dict[str, object]) -> None:
         """Answer; a stream that does not ask for increments is cut, for there is no other here."""
         openai = b"/chat/completions " in head
         if SETTINGS["latency"]:
             await asyncio.sleep(SETTINGS["latency"])
-        if b"text/event-stream" not in head and not asked.get("stream"):
+        if b"text/event-stream" not in head and not request.get("stream"):
             self.transport.write(answer(openai=openai))
-        elif openai or b'"incremental_output":true' in encoded(asked):
+        elif openai or b'"incremental_output":true' in encoded(request):
             await self.stream(events(int(SETTINGS["pieces"]), openai=openai))
         else:
             self.transport.abort()

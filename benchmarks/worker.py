@@ -23,10 +23,10 @@ from service import ANSWER, PIECE
 THREADS = 64
 ASYNC = ("ainvoke", "astream", "many")
 WARM_UP = {"threads": "invoke", "many": "ainvoke"}
-Found = list[str] | list[list[str]]
+Answers = list[str] | list[list[str]]
 
 
-def done(client: Client, kind: str, count: int) -> Found:
+def call(client: Client, kind: str, count: int) -> Answers:
     """Make calls or read streams, one after the other or in threads; return what came."""
     if kind == "stream":
         return [list(client.stream()) for _ in range(count)]
@@ -36,7 +36,7 @@ def done(client: Client, kind: str, count: int) -> Found:
         return list(pool.map(lambda _: client.invoke(), range(count)))
 
 
-async def adone(client: Client, kind: str, count: int) -> Found:
+async def acall(client: Client, kind: str, count: int) -> Answers:
     """Make async calls or read streams, one after the other or all at once."""
     if kind == "astream":
         return [[piece async for piece in client.astream()] for _ in range(count)]
@@ -80,10 +80,12 @@ def measured(work: Callable[[], None]) -> dict[str, float | None]:
 def do(client: Client, task: Mapping[str, Any], loop: asyncio.Runner) -> dict[str, float | None]:
     """Warm up with one call or stream, then do the task."""
     client.expect(task["pieces"])
+    loop.run(asyncio.sleep(0.01))  # the loop sees that the service has dropped its connections
 
     def work(kind: str, count: int) -> None:
-        found = loop.run(adone(client, kind, count)) if kind in ASYNC else done(client, kind, count)
-        for answer in found:
+        is_async = kind in ASYNC
+        answers = loop.run(acall(client, kind, count)) if is_async else call(client, kind, count)
+        for answer in answers:
             check(answer, task["pieces"])
 
     work(WARM_UP.get(task["do"], task["do"]), 1)
@@ -101,16 +103,16 @@ def attempt(work: Callable[[], Mapping[str, object]]) -> Mapping[str, object]:
 def main() -> None:
     """Make the client, then do tasks until stdin closes, all in one event loop as in a server."""
     replies, sys.stdout = sys.stdout, sys.stderr  # what a client prints is no reply
-    made: list[Client] = []
+    clients: list[Client] = []
 
     def make() -> Mapping[str, object]:
-        made.append(CLIENTS[sys.argv[1]].make(sys.argv[2]))
+        clients.append(CLIENTS[sys.argv[1]].make(sys.argv[2]))
         return {}
 
     print(json.dumps(attempt(make)), file=replies, flush=True)
     with asyncio.Runner() as loop:
-        for line in sys.stdin if made else ():
-            reply = attempt(partial(do, made[0], json.loads(line), loop))
+        for line in sys.stdin if clients else ():
+            reply = attempt(partial(do, clients[0], json.loads(line), loop))
             print(json.dumps(reply), file=replies, flush=True)
 
 

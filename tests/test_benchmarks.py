@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-CLIENTS = ("httpx", "httpx-stack", "langchain-alone", "ChatDashScopeOSS", "DashScopeOSS")
+CLIENTS = ("httpx2", "httpx2-aiohttp", "langchain-alone", "ChatDashScopeOSS", "DashScopeOSS")
 SCENARIOS = ("invoke", "astream", "many", "threads")
 
 
@@ -19,12 +19,12 @@ def compare(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def cells(tables: str, scenario: str, client: str) -> dict[str, str]:
-    """The line of a client in the table of a scenario, by column."""
+    """The row of a client in the table of a scenario, by column."""
     part = tables.partition(f"(`{scenario}`)")[2].partition("###")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines()]
     (head,) = (row for row in rows if row[:1] == ["client"])
-    (found,) = (row for row in rows if row[:1] == [client])
-    return dict(zip(head, found, strict=True))
+    (own,) = (row for row in rows if row[:1] == [client])
+    return dict(zip(head, own, strict=True))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_small_round_gives_a_table(tmp_path):
 
 @pytest.mark.skipif(find_spec("langchain_openai") is not None, reason="the peer is installed")
 def test_a_peer_that_is_not_installed_is_named_and_left_out():
-    done = compare("--plain", "--clients", "httpx", "ChatOpenAI", "--scenarios", "stream")
+    done = compare("--plain", "--clients", "httpx2", "ChatOpenAI", "--scenarios", "stream")
 
     assert (done.returncode, "ChatOpenAI" in done.stdout) == (0, False)
     assert "ChatOpenAI is left out: langchain-openai is not installed" in done.stderr
@@ -64,15 +64,15 @@ def test_a_peer_that_is_not_installed_is_named_and_left_out():
 def test_ratios_are_taken_inside_a_round(script):
     """The median of each round's ratio, and not the ratio of the medians."""
     costs = {
-        "httpx": (10, 100, 10),
+        "httpx2": (10, 100, 10),
         "langchain-alone": (10, 100, 10),
         "ChatDashScopeOSS": (40, 200, 30),
         "ChatOpenAI": (80, 300, 40),
     }
     rows = [
         script("compare").Row(scenario="invoke", client=client, round=number, cpu=cpu)
-        for client, found in costs.items()
-        for number, cpu in enumerate(found)
+        for client, cpus in costs.items()
+        for number, cpu in enumerate(cpus)
     ]
 
     tables = script("compare").tables(rows)
@@ -80,6 +80,28 @@ def test_ratios_are_taken_inside_a_round(script):
     assert cells(tables, "invoke", "ChatDashScopeOSS")["of the limit"] == "1.50"
     assert cells(tables, "invoke", "ChatOpenAI")["ours of it"] == "0.67"
     assert cells(tables, "invoke", "ChatOpenAI")["CPU us"] == "80 (40-300)"
+
+
+def test_a_larger_crowd_is_compared_with_a_smaller_one(script):
+    """By the cost of a call in the same round."""
+    rows = [
+        script("compare").Row(scenario=scenario, client="httpx2", round=0, cpu=cpu)
+        for scenario, cpu in (("many", 100), ("crowd", 110))
+    ]
+
+    assert "CPU of a call, of that in `many`: httpx2 1.10." in script("compare").tables(rows)
+
+
+def test_a_client_may_have_packages_of_its_own(script, monkeypatch, tmp_path):
+    """OpenAILike takes no openai 3: what it needs stands in a folder of the environment."""
+    installed = tmp_path / "openai2" / "llama_index_llms_openai_like-0.8.1.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Name: llama-index-llms-openai-like\nVersion: 0.8.1\n")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    kind = script("clients").CLIENTS["OpenAILike"]
+
+    assert script("compare").version(kind) == "0.8.1"
+    assert script("compare").packages_first(kind)["PYTHONPATH"].startswith(str(installed.parent))
 
 
 def test_a_failure_stands_in_the_table(script):

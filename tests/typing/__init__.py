@@ -1,1 +1,1 @@
-"""Code as users write it, for the type checker alone: `make types` reads it, pytest runs none of it."""
+"""Code as users write it, for the type checker alone: `make types` reads it, nothing runs it."""
