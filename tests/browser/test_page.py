@@ -17,7 +17,7 @@ from dashscope_oss.gateway import (
 )
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Delta, Usage
-from tests.gateway.fake_upstream import Server, failed
+from tests.gateway.fake_upstream import FakeUpstream, failed
 
 PATH = "/services/aigc/text-generation/generation"
 MODEL = "llama3-8b-instruct"
@@ -157,7 +157,7 @@ def test_even_a_script_that_got_in_would_not_run(show, page):
 
 def test_upstreams_are_shown_with_what_is_wrong(page):
     """Names and errors of upstreams are text as well."""
-    down = Server(failed(500, {}), healthy=500)
+    down = FakeUpstream(failed(500, {}), health_status=500)
     tables = f'[upstreams.gpu1]\nurl = "{down.url}"\n[models."{MODEL}"]\nname = "{"<b>x</b>"}"\n'
     with serve_in_thread(Gateway(build_load_balancer(parse_config(tables, "test")))) as url:
         page.goto(url.removesuffix("/api/v1"))

@@ -9,7 +9,7 @@ from dashscope_oss.gateway import Gateway, serve_in_thread
 from dashscope_oss.gateway.config import build_load_balancer, parse_config
 from dashscope_oss.registry.catalog import SEED_IDS
 from tests.docs.pages import blocks, read
-from tests.gateway.fake_upstream import Server, streamed
+from tests.gateway.fake_upstream import FakeUpstream, streamed
 
 GUIDE = "docs/serving.md"
 KEYS = {"VLLM_KEY": "sk-1", "GPU_KEY": "sk-2"}
@@ -42,7 +42,7 @@ def test_the_families_are_the_registrys():
 def test_the_walk_through_ends_with_an_answer():
     """Steps 4 and 5, as they stand, with another server in vLLM's place."""
     end = {"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}
-    server = Server(
+    server = FakeUpstream(
         streamed({"choices": [{"index": 0, "text": "西安", "finish_reason": None}]}, end)
     )
     text = blocks(GUIDE, "toml")[0].replace("http://127.0.0.1:9000/v1", server.url)

@@ -18,7 +18,7 @@ from dashscope_oss.gateway import Gateway, build_load_balancer, load_config, ser
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Message
 from dashscope_oss.prompts.templates import ZIYA
-from tests.gateway.fake_upstream import Server, said, streamed
+from tests.gateway.fake_upstream import FakeUpstream, short_answer, streamed
 
 ZIYA_ID = "ziya-llama-13b-v1"
 UPSTREAM = '[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n'
@@ -138,7 +138,7 @@ def test_a_template_is_chosen_by_its_name(name):
 
 def test_each_model_goes_to_its_upstreams_under_their_name_for_it():
     """Two servers, one model on both by different names, one on the second alone."""
-    first, second = (Server(streamed(*said(text))) for text in "ab")
+    first, second = (FakeUpstream(streamed(*short_answer(text))) for text in "ab")
     config = parse_config(
         f'''
         [upstreams.one]
@@ -186,7 +186,7 @@ COMMAND = [sys.executable, "-m", "dashscope_oss", "serve", "--config"]
 
 def test_serve_takes_the_file(tmp_path):
     """Models, keys and the port from the file; an option wins over it."""
-    server = Server(streamed(*said("from upstream")))
+    server = FakeUpstream(streamed(*short_answer("from upstream")))
     file = tmp_path / "gateway.toml"
     file.write_text(
         f'[server]\nport = 9\n[upstreams.a]\nurl = "{server.url}"\n{MODEL}modern = true'

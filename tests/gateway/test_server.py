@@ -28,7 +28,15 @@ from dashscope_oss.gateway import (
     serve_in_thread,
 )
 from dashscope_oss.gateway.config import parse_config
-from tests.gateway.fake_upstream import SSE, Server, chunk, events, failed, said, streamed
+from tests.gateway.fake_upstream import (
+    SSE,
+    FakeUpstream,
+    chunk,
+    events,
+    failed,
+    short_answer,
+    streamed,
+)
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
@@ -170,7 +178,9 @@ def single(url):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_caller_who_leaves_ends_the_work_of_the_upstream(engine_of, stream):
     """The connection to the upstream is closed, so that it stops to generate."""
-    upstream = Server((200, SSE, events(chunk(content="one "), done=False), threading.Event()))
+    upstream = FakeUpstream(
+        (200, SSE, events(chunk(content="one "), done=False), threading.Event())
+    )
     try:
         with serve_in_thread(Gateway(engine_of(upstream.url))) as url:
             if stream:
@@ -195,7 +205,7 @@ def leave_while_waiting(url, upstream):
             os.sched_yield()
 
 
-class Counting(Server):
+class Counting(FakeUpstream):
     """Counts its connections."""
 
     open = 0
@@ -208,7 +218,7 @@ class Counting(Server):
             self.open -= 1
 
 
-@pytest.mark.parametrize("answer", [streamed(*said("hi")), failed(500, {})])
+@pytest.mark.parametrize("answer", [streamed(*short_answer("hi")), failed(500, {})])
 async def test_at_whatever_moment_a_caller_leaves_no_connection_stays(answer):
     """Before it is made, between its making and the request, in the answer, at its end."""
     upstream = Counting(answer)

@@ -22,7 +22,7 @@ from dashscope_oss.gateway.engines import weights
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry import lookup
 from tests.gateway.engines.openai.calls import deltas_of
-from tests.gateway.fake_upstream import Server, failed
+from tests.gateway.fake_upstream import FakeUpstream, failed
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_the_embedded_model_counts_truly(embedded):
     usage = deltas[-1].usage
     assert 0 < usage.output_tokens <= 12
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens
-    seen = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
-    assert seen == sorted(seen)
-    assert len(set(seen)) > 1
+    counts = [delta.raw["usage"]["output_tokens"] for delta in deltas if "usage" in delta.raw]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 1
 
 
 ADD = {
@@ -150,7 +150,7 @@ def test_the_stand_in_lists_every_model():
 
 async def test_a_start_that_fails_leaves_nothing_open(monkeypatch):
     """The model loads, but cannot answer: connections and model are freed."""
-    server = Server(failed(500, {"error": "out of memory"}))
+    server = FakeUpstream(failed(500, {"error": "out of memory"}))
     address = server.url.removesuffix("/v1")
     monkeypatch.setattr(weights, "fetch", lambda: None)
     monkeypatch.setattr(embedded_engine, "_load", lambda *_: (object(), address))

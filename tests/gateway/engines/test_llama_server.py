@@ -82,7 +82,7 @@ def ask(model, options, *, stream=False, text="The capital of France is"):
 
 
 def test_a_conversation_streams_with_the_servers_own_counts(client):
-    """Chat completions: pieces as they are made, running usage, the same text as unstreamed."""
+    """Chat completions: pieces as they come, running usage, the same text as in one reply."""
     options = Options(max_tokens=8, temperature=0.0, seed=1, top_k=1, repetition_penalty=1.05)
 
     deltas = list(client.stream(ask("llama3-8b-instruct", options, stream=True)))
@@ -141,8 +141,8 @@ def test_tools_reach_the_weights_through_the_servers_own_template(client):
     plain = Options(max_tokens=1, enable_thinking=False)
 
     counts = [
-        client.send(ask("glm-5", replace(plain, **given))).usage.input_tokens
-        for given in ({}, {"tools": tools, "tool_choice": one}, {"tools": tools})
+        client.send(ask("glm-5", replace(plain, **tool_options))).usage.input_tokens
+        for tool_options in ({}, {"tools": tools, "tool_choice": one}, {"tools": tools})
     ]
 
     assert counts == sorted(set(counts))

@@ -26,7 +26,16 @@ from dashscope_oss.gateway import (
     Upstream,
     serve_in_thread,
 )
-from tests.gateway.fake_upstream import HTML, SSE, Server, chunk, events, failed, said, streamed
+from tests.gateway.fake_upstream import (
+    HTML,
+    SSE,
+    FakeUpstream,
+    chunk,
+    events,
+    failed,
+    short_answer,
+    streamed,
+)
 
 MODEL = find_model("llama3-8b-instruct")
 REQUEST = EngineRequest(model_info=MODEL, messages=(Message("user", "hi"),))
@@ -35,11 +44,11 @@ ONCE = HealthCheck(interval=1000, timeout=WAIT)
 
 
 def answering(text):
-    return Server(streamed(*said(text)))
+    return FakeUpstream(streamed(*short_answer(text)))
 
 
 def closed_server():
-    server = Server()
+    server = FakeUpstream()
     server.close()
     return server
 
@@ -79,7 +88,7 @@ async def test_idle_upstreams_share_the_requests_by_their_weights():
 
 async def test_a_busy_upstream_is_passed_over():
     """The next request goes to the one with the fewest under way, whoever's turn it is."""
-    a = Server((200, SSE, events(chunk(content="a"), done=False), threading.Event()))
+    a = FakeUpstream((200, SSE, events(chunk(content="a"), done=False), threading.Event()))
     b = answering("b")
     async with started(backend("a", a, weight=1.0), backend("b", b)) as balancer:
         first = balancer.generate(REQUEST)
@@ -104,7 +113,7 @@ async def test_a_busy_upstream_is_passed_over():
 )
 async def test_an_upstream_that_fails_before_its_first_piece_is_replaced(fault):
     """A 5xx, a 429, a wrong key, nonsense: callers see none of it."""
-    bad, good = Server(fault), answering("good")
+    bad, good = FakeUpstream(fault), answering("good")
     async with started(backend("bad", bad), backend("good", good)) as balancer:
         assert [await answer(balancer) for _ in range(2)] == ["good", "good"]
 
@@ -126,7 +135,7 @@ async def test_an_upstream_that_cannot_be_reached_is_left_out():
 async def test_an_upstream_that_failed_its_health_check_is_left_out():
     """It is asked again once it has passed one."""
     ill, good = answering("ill"), answering("good")
-    ill.healthy = 503
+    ill.health_status = 503
     async with started(
         backend("ill", ill, weight=9.0, health_check=ONCE), backend("good", good)
     ) as balancer:
@@ -137,7 +146,7 @@ async def test_an_upstream_that_failed_its_health_check_is_left_out():
 
 async def test_after_the_first_piece_nobody_else_is_asked():
     """What the caller has read cannot be taken back: the answer ends in an error."""
-    cut = Server((200, SSE, events(chunk(content="half"), done=False)))
+    cut = FakeUpstream((200, SSE, events(chunk(content="half"), done=False)))
     other = answering("other")
     async with started(backend("cut", cut, weight=9.0), backend("other", other)) as balancer:
         deltas = balancer.generate(REQUEST)
@@ -150,7 +159,7 @@ async def test_after_the_first_piece_nobody_else_is_asked():
 
 async def test_a_bad_request_is_not_tried_elsewhere():
     """A 400 is the answer; asking the others would only repeat it."""
-    strict, other = Server(failed(400, {"error": "bad"})), answering("other")
+    strict, other = FakeUpstream(failed(400, {"error": "bad"})), answering("other")
     async with started(backend("strict", strict, weight=9.0), backend("other", other)) as balancer:
         with pytest.raises(APIError, match="bad"):
             await answer(balancer)
@@ -164,7 +173,7 @@ async def test_a_bad_request_is_not_tried_elsewhere():
 )
 async def test_if_all_fail_too_many_requests_is_reported_first(statuses, expected):
     """A 429 is what a caller can wait for."""
-    servers = [Server(failed(status, {"error": "x"})) for status in statuses]
+    servers = [FakeUpstream(failed(status, {"error": "x"})) for status in statuses]
     backends = [backend(str(i), server, weight=2.0 - i) for i, server in enumerate(servers)]
     async with started(*backends) as balancer:
         with pytest.raises(APIError) as caught:
@@ -176,7 +185,7 @@ async def test_if_all_fail_too_many_requests_is_reported_first(statuses, expecte
 async def test_if_none_is_healthy_all_are_tried():
     """The last check may be out of date: nobody is refused for what may be over."""
     ill = answering("well again")
-    ill.healthy = 500
+    ill.health_status = 500
     async with started(
         backend("gone", closed_server(), health_check=ONCE),
         backend("ill", ill, health_check=ONCE),
@@ -187,7 +196,7 @@ async def test_if_none_is_healthy_all_are_tried():
 
 async def test_the_first_piece_names_the_upstream_that_answers():
     """Upstreams may call the same weights differently; logs want to know which one it was."""
-    bad, good = Server(failed(500, {})), answering("x")
+    bad, good = FakeUpstream(failed(500, {})), answering("x")
     a = backend("a", bad, weight=2.0, weights_name="w-a")
     b = backend("b", good, weights_name="w-b")
     async with started(a, b) as balancer:

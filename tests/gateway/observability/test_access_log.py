@@ -18,7 +18,7 @@ from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.security.api_keys import hash_key
 from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.messages import Delta, Usage
-from tests.gateway.fake_upstream import Server, said, streamed
+from tests.gateway.fake_upstream import FakeUpstream, short_answer, streamed
 
 PATH = "/services/aigc/text-generation/generation"
 MODEL = "llama3-8b-instruct"
@@ -119,7 +119,7 @@ def test_a_logger_that_is_off_gets_no_line(caplog, monkeypatch):
 
 def test_a_line_names_the_upstream_that_answered(caplog):
     """By its name in the configuration."""
-    upstream = Server(streamed(*said("fine")))
+    upstream = FakeUpstream(streamed(*short_answer("fine")))
     tables = f'[upstreams.gpu1]\nurl = "{upstream.url}"\n[models."{MODEL}"]\n'
     engine = build_load_balancer(parse_config(tables, "test"))
     with (

@@ -22,7 +22,7 @@ from dashscope_oss.gateway.observability.metrics import OTHER_MODELS
 from dashscope_oss.gateway.security.api_keys import hash_key
 from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.messages import Delta, Usage
-from tests.gateway.fake_upstream import Server, failed, said, streamed
+from tests.gateway.fake_upstream import FakeUpstream, failed, short_answer, streamed
 
 PATH = "/services/aigc/text-generation/generation"
 MODEL = "llama3-8b-instruct"
@@ -109,7 +109,7 @@ def test_a_call_under_way_is_seen():
 def test_callers_cannot_make_up_series_without_end(monkeypatch):
     """An upstream that serves any id: after so many, the rest is one series."""
     monkeypatch.setattr("dashscope_oss.gateway.observability.metrics._MAX_MODELS", 3)
-    upstream = Server((200, "application/json", b"{}"))
+    upstream = FakeUpstream((200, "application/json", b"{}"))
     engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
     with serve_in_thread(Gateway(engine)) as url:
         for letter in "abcdef":
@@ -155,7 +155,10 @@ def two_upstreams(good, bad):
 
 def test_the_health_of_upstreams_is_shown():
     """One that is down is 0."""
-    good, bad = Server(streamed(*said("fine"))), Server(failed(500, {"error": "x"}), healthy=500)
+    good, bad = (
+        FakeUpstream(streamed(*short_answer("fine"))),
+        FakeUpstream(failed(500, {"error": "x"}), health_status=500),
+    )
     with serve_in_thread(Gateway(two_upstreams(good, bad))) as url:
         reply = post(url)
         samples = numbers(url)
@@ -170,7 +173,7 @@ def test_the_health_of_upstreams_is_shown():
 
 def test_an_id_that_no_model_has_is_not_kept(caplog):
     """Where any id is served, a megabyte of one gets neither into metrics nor into the log."""
-    upstream = Server(streamed(*said("hi")))
+    upstream = FakeUpstream(streamed(*short_answer("hi")))
     engine = OpenAIEngine(Upstream(url=upstream.url, default="any"))
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),

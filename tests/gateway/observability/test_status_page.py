@@ -10,7 +10,7 @@ import pytest
 from dashscope_oss.gateway import Answer, Fault, Gateway, build_load_balancer, serve_in_thread
 from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.messages import Usage
-from tests.gateway.fake_upstream import Server, failed
+from tests.gateway.fake_upstream import FakeUpstream, failed
 
 PATH = "/services/aigc/text-generation/generation"
 MODEL = "llama3-8b-instruct"
@@ -50,7 +50,7 @@ def fleet(*servers):
 @pytest.mark.parametrize(("healthy", "status"), [((200, 500), 200), ((500, 500), 503)])
 def test_a_gateway_without_a_healthy_upstream_is_not_ready(healthy, status):
     """One is enough. The answer names those that are down, not their addresses."""
-    servers = [Server(failed(500, {}), healthy=code) for code in healthy]
+    servers = [FakeUpstream(failed(500, {}), health_status=code) for code in healthy]
     with serve_in_thread(Gateway(fleet(*servers))) as url:
         reply = httpx.get(url.removesuffix("/api/v1") + "/healthz")
     for server in servers:

@@ -7,7 +7,7 @@ import pytest
 from dashscope_oss import Message, find_model
 from dashscope_oss.gateway import APIError, EngineRequest, OpenAIEngine, Upstream
 from dashscope_oss.messages import Delta
-from tests.gateway.fake_upstream import Server, said, streamed
+from tests.gateway.fake_upstream import FakeUpstream, short_answer, streamed
 
 CHAT_MODEL = "llama3-8b-instruct"
 PROMPT_MODEL = "ziya-llama-13b-v1"
@@ -53,6 +53,6 @@ async def generate_error(server, request=None, **upstream) -> APIError:
 
 async def sent_body(request=None, **upstream) -> dict:
     """The body that an upstream gets for ``request``."""
-    server = Server(streamed(*said("x")))
+    server = FakeUpstream(streamed(*short_answer("x")))
     await generate(server, request, **upstream)
     return server.calls[0][1]

@@ -8,7 +8,7 @@ import pytest
 
 from dashscope_oss.gateway import APIError, HealthCheck, OpenAIEngine, Upstream
 from tests.gateway.engines.openai.calls import deltas_of, started_engine
-from tests.gateway.fake_upstream import Server, said, streamed
+from tests.gateway.fake_upstream import FakeUpstream, short_answer, streamed
 
 WAIT = 5
 ONCE = HealthCheck(interval=1000, timeout=WAIT)
@@ -16,7 +16,7 @@ OFTEN = HealthCheck(interval=0.01, timeout=WAIT)
 
 
 def healthy_server():
-    return Server(streamed(*said("a")))
+    return FakeUpstream(streamed(*short_answer("a")))
 
 
 def state_of(engine):
@@ -25,25 +25,25 @@ def state_of(engine):
 
 async def wait_for_checks(server, count):
     async with asyncio.timeout(WAIT):
-        while len(server.looks) < count:  # noqa: ASYNC110 - they happen in the background
+        while len(server.health_checks) < count:  # noqa: ASYNC110 - they happen in the background
             await asyncio.sleep(0.01)
 
 
 async def test_an_upstream_is_down_while_it_answers_with_an_error_and_up_again_after(caplog):
     """GET /v1/models, at the start and at intervals."""
     server = healthy_server()
-    server.healthy = 503
+    server.health_status = 503
     async with started_engine(server.url, name="gpu", health_check=OFTEN) as engine:
         assert (engine.is_down, state_of(engine).healthy) == (True, False)
         assert state_of(engine).last_error.startswith("HTTP 503")
 
-        server.healthy = 200
+        server.health_status = 200
         async with asyncio.timeout(WAIT):
             while engine.is_down:  # noqa: ASYNC110 - it comes up in the background
                 await asyncio.sleep(0.01)
         assert (state_of(engine).healthy, state_of(engine).last_error) == (True, "")
 
-    assert set(server.looks) == {"/v1/models"}
+    assert set(server.health_checks) == {"/v1/models"}
     down, up = (record.message for record in caplog.records)
     assert down.startswith(f"gpu at {server.url} is down: HTTP 503")
     assert up == f"gpu at {server.url} is up"
@@ -62,7 +62,7 @@ async def test_a_path_counts_from_the_root_or_from_the_base_url(path, expected):
     async with started_engine(server.url, health_check=HealthCheck(path=path)) as engine:
         assert state_of(engine).healthy is True
 
-    assert server.looks[0] == expected
+    assert server.health_checks[0] == expected
 
 
 @pytest.mark.parametrize(("listed", "warned"), [(["w"], 0), (["x", "y"], 1), ([], 0)])
@@ -87,10 +87,10 @@ async def test_llama_cpp_is_not_compared_with_the_configured_names(caplog):
     assert caplog.records == []
 
 
-class DrippingServer(Server):
+class DrippingServer(FakeUpstream):
     """Never ends its answer to a health check."""
 
-    def _look(self, connection, path):
+    def _answer_health_check(self, connection, path):
         connection.sendall(b"HTTP/1.1 200 x\r\n\r\n")
         with contextlib.suppress(OSError):
             while True:
@@ -125,22 +125,22 @@ async def test_an_engine_whose_start_was_given_up_can_be_closed():
 async def test_a_404_questions_a_base_url(caplog):
     """The server's own text for it, "Not Found", helps nobody."""
     server = healthy_server()
-    server.healthy = 404
+    server.health_status = 404
     async with started_engine(server.url, health_check=ONCE) as engine:
         last_error = state_of(engine).last_error
 
     assert last_error.endswith(f"(is {server.url} the base URL, which ends in /v1?)")
 
 
-class GarblingServer(Server):
+class GarblingServer(FakeUpstream):
     """Answers its second health check with something that is not HTTP."""
 
-    def _look(self, connection, path):
-        if len(self.looks) == 1:
-            self.looks.append(path)
+    def _answer_health_check(self, connection, path):
+        if len(self.health_checks) == 1:
+            self.health_checks.append(path)
             connection.sendall(b"what?\r\n\r\n")
         else:
-            super()._look(connection, path)
+            super()._answer_health_check(connection, path)
 
 
 async def test_no_failed_check_ends_the_checks(caplog):
@@ -153,14 +153,14 @@ async def test_no_failed_check_ends_the_checks(caplog):
     assert f"a at {server.url} is down: RemoteProtocolError: " in caplog.text
 
 
-class KeepAliveServer(Server):
+class KeepAliveServer(FakeUpstream):
     """Answers one request on a connection, and closes it when the next one comes."""
 
     def _serve(self, connection):
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as incoming:
             while incoming.readline().strip():
                 pass
-            self.looks.append("")
+            self.health_checks.append("")
             connection.sendall(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n")
             incoming.readline()
 
@@ -187,7 +187,7 @@ async def test_an_upstream_that_cannot_be_reached_by_a_call_is_down_until_its_ne
 
 async def test_an_upstream_that_breaks_off_is_not_down():
     """It was reached; only its health check tells whether it still is."""
-    server = Server((200, "text/event-stream", b""))
+    server = FakeUpstream((200, "text/event-stream", b""))
     async with started_engine(server.url, health_check=ONCE) as engine:
         with pytest.raises(APIError, match="broke off"):
             await deltas_of(engine)

@@ -23,7 +23,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Gateway, OpenAIEngine, Upstream, serve_in_thread
 from tests.gateway.engines.openai.calls import CHAT_MODEL, PROMPT_MODEL
-from tests.gateway.fake_upstream import Server, chunk, failed, streamed
+from tests.gateway.fake_upstream import FakeUpstream, chunk, failed, streamed
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
@@ -54,7 +54,7 @@ def question(model, options=None, *, stream=False):
 
 def test_a_conversation_goes_to_chat_completions():
     """Messages, parameters and usage are translated both ways; the weights are named."""
-    server = Server(streamed(*ANSWER))
+    server = FakeUpstream(streamed(*ANSWER))
     options = Options(temperature=0.5, top_p=0.9, seed=3, max_tokens=20, stop=["x"])
 
     reply = send(server, question(CHAT_MODEL, options), api_key="up-key")
@@ -83,7 +83,7 @@ def test_a_conversation_goes_to_chat_completions():
 
 def test_each_piece_of_the_server_is_a_piece_for_the_caller():
     """Streams are not collected on the way."""
-    deltas = send(Server(streamed(*ANSWER)), question(CHAT_MODEL, stream=True))
+    deltas = send(FakeUpstream(streamed(*ANSWER)), question(CHAT_MODEL, stream=True))
 
     assert [delta.text for delta in deltas if delta.text] == ["Hang", "zhou"]
     assert deltas[-1].usage.output_tokens == 2
@@ -91,7 +91,7 @@ def test_each_piece_of_the_server_is_a_piece_for_the_caller():
 
 def test_a_prompt_model_gets_its_prompt_as_it_was_sent():
     """Real weights of a prompt-only model see the family's own marks, and stop at them."""
-    server = Server(
+    server = FakeUpstream(
         streamed(
             {"choices": [{"text": "Hangzhou", "finish_reason": "stop"}]},
             {"choices": [], "usage": USAGE},
@@ -111,7 +111,7 @@ def test_a_prompt_model_gets_its_prompt_as_it_was_sent():
 
 def test_the_template_writes_messages_for_raw_completions():
     """--api completions renders the family's template; the tokenizer adds the first mark."""
-    server = Server(streamed({"choices": [{"text": "Hangzhou", "finish_reason": "length"}]}))
+    server = FakeUpstream(streamed({"choices": [{"text": "Hangzhou", "finish_reason": "length"}]}))
 
     reply = send(server, question("llama2-7b-chat-v2"), api="completions")
 
@@ -122,7 +122,7 @@ def test_the_template_writes_messages_for_raw_completions():
 
 def test_a_prompt_to_a_chat_model_becomes_a_user_turn():
     """The hosted service put a bare prompt into the model's own form; so does the chat call."""
-    server = Server(streamed(*ANSWER))
+    server = FakeUpstream(streamed(*ANSWER))
 
     send(server, completion_request(find_model("baichuan2-7b-chat-v1"), "介绍下故宫"))
 
@@ -133,7 +133,7 @@ def test_thinking_and_tools_pass_both_ways():
     """Reasoning, tool calls in pieces, and the switch for thinking."""
     call = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": '{"a":'}}
     rest = {"index": 0, "function": {"arguments": " 1}"}}
-    server = Server(
+    server = FakeUpstream(
         streamed(
             chunk(reasoning_content="Hm."),
             chunk(tool_calls=[call]),
@@ -174,7 +174,7 @@ def test_thinking_and_tools_pass_both_ways():
 )
 def test_the_servers_errors_become_the_vendors(status, error):
     """Whatever the server sends, the caller gets DashScope's codes."""
-    server = Server(failed(status, {"error": {"message": "no", "type": "x"}}))
+    server = FakeUpstream(failed(status, {"error": {"message": "no", "type": "x"}}))
 
     with pytest.raises(error) as caught:
         send(server, question(CHAT_MODEL))
@@ -192,16 +192,16 @@ def test_the_servers_errors_become_the_vendors(status, error):
 def test_a_server_that_breaks_off_is_an_error_never_a_short_answer(objects):
     """An answer without an end is no answer, streamed or not."""
     with pytest.raises(ServerError):
-        send(Server(streamed(*objects)), question(CHAT_MODEL))
+        send(FakeUpstream(streamed(*objects)), question(CHAT_MODEL))
     with pytest.raises(ServerError) as caught:
-        send(Server(streamed(*objects)), question(CHAT_MODEL, stream=True))
+        send(FakeUpstream(streamed(*objects)), question(CHAT_MODEL, stream=True))
 
     assert caught.value.partial_text == "half "
 
 
 def test_a_server_that_is_down_is_503_with_the_vendors_code():
     """The gateway stays up and says that the model is not available."""
-    server = Server()
+    server = FakeUpstream()
     server.close()
 
     with pytest.raises(ServerError) as caught:
@@ -213,7 +213,7 @@ def test_a_server_that_is_down_is_503_with_the_vendors_code():
 def test_only_the_ids_that_have_a_name_are_served():
     """Without a default the other ids are unknown; a new id needs no record."""
     names = {"my-model": "weights-a"}
-    server = Server(streamed(*ANSWER))
+    server = FakeUpstream(streamed(*ANSWER))
     model_info = replace(find_model(CHAT_MODEL), id="my-model")
     mine = chat_request(model_info, [Message("user", "hi")])
 
@@ -229,7 +229,7 @@ def test_only_the_ids_that_have_a_name_are_served():
 def test_an_irregular_end_is_no_stop(reason, error):
     """What the server's filter or a fault ended is an error, not a short answer."""
     with pytest.raises(error):
-        send(Server(streamed(chunk(content=""), chunk(reason))), question(CHAT_MODEL))
+        send(FakeUpstream(streamed(chunk(content=""), chunk(reason))), question(CHAT_MODEL))
 
 
 def test_an_input_too_long_for_the_server_is_a_context_length_error():
@@ -237,7 +237,7 @@ def test_an_input_too_long_for_the_server_is_a_context_length_error():
     too_long = {"error": {"message": "This model's maximum context length is 2048 tokens."}}
 
     with pytest.raises(ContextLengthError, match="2048"):
-        send(Server(failed(400, too_long)), question(CHAT_MODEL))
+        send(FakeUpstream(failed(400, too_long)), question(CHAT_MODEL))
 
 
 def test_messages_that_a_template_cannot_write_are_a_bad_request():
@@ -246,7 +246,7 @@ def test_messages_that_a_template_cannot_write_are_a_bad_request():
     model_info = replace(find_model("llama2-7b-chat-v2"), strict_turns=False)
 
     with pytest.raises(InvalidRequestError, match="system message must come first"):
-        send(Server(streamed(*ANSWER)), chat_request(model_info, messages), api="completions")
+        send(FakeUpstream(streamed(*ANSWER)), chat_request(model_info, messages), api="completions")
 
 
 def test_a_default_serves_ids_that_no_registry_has():
@@ -254,14 +254,16 @@ def test_a_default_serves_ids_that_no_registry_has():
     model_info = replace(find_model(CHAT_MODEL), id="brand-new")
 
     assert (
-        send(Server(streamed(*ANSWER)), chat_request(model_info, [Message("user", "hi")])).text
+        send(
+            FakeUpstream(streamed(*ANSWER)), chat_request(model_info, [Message("user", "hi")])
+        ).text
         == "Hangzhou"
     )
 
 
 def test_a_prompt_in_its_familys_form_is_read_back_into_messages_for_chat():
     """With --api chat the server's own template writes the marks, not the family's twice."""
-    server = Server(streamed(*ANSWER))
+    server = FakeUpstream(streamed(*ANSWER))
 
     send(server, question(PROMPT_MODEL), api="chat")
 

@@ -20,9 +20,9 @@ from tests.gateway.engines.openai.calls import (
     generate_error,
     started_engine,
 )
-from tests.gateway.fake_upstream import SSE, Server, chunk, events, said, streamed
+from tests.gateway.fake_upstream import SSE, FakeUpstream, chunk, events, short_answer, streamed
 
-BODY = events(*said("Hi"))
+BODY = events(*short_answer("Hi"))
 HEAD = f"HTTP/1.1 200 OK\r\ncontent-type: {SSE}\r\n"
 ANSWER = f"{HEAD}content-length: {len(BODY)}\r\n\r\n".encode() + BODY
 
@@ -63,7 +63,9 @@ async def test_what_happens_after_the_end_of_a_stream_is_no_error(end):
 
 async def test_cookies_of_a_server_are_not_kept():
     """Else a balancer in front of several servers would send all callers to the same one."""
-    server = Server((200, f"{SSE}\r\nset-cookie: server=1; path=/", events(*said("x"))))
+    server = FakeUpstream(
+        (200, f"{SSE}\r\nset-cookie: server=1; path=/", events(*short_answer("x")))
+    )
     async with started_engine(server.url) as engine:
         for _ in range(2):
             assert await deltas_of(engine)
@@ -75,7 +77,7 @@ async def test_a_server_that_stalls_is_a_timeout():
     """Nothing within the time between two pieces: the vendor's code for that."""
     silent = (200, SSE, events(chunk(content="half"), done=False), threading.Event())
 
-    error = await generate_error(Server(silent), timeout=0.2)
+    error = await generate_error(FakeUpstream(silent), timeout=0.2)
 
     assert (error.status, error.code) == (500, "RequestTimeOut")
 
@@ -93,12 +95,12 @@ async def test_an_answer_that_is_cut_off_is_an_error():
     """Half an answer, then the end of the connection."""
     half = (200, SSE, events(chunk(content="half"), done=False))
 
-    assert (await generate_error(Server(half))).message == "The engine broke off its answer."
+    assert (await generate_error(FakeUpstream(half))).message == "The engine broke off its answer."
 
 
 async def test_a_caller_who_leaves_ends_the_servers_work():
     """The connection to the server is closed at once, not when the answer would be over."""
-    server = Server((200, SSE, events(chunk(content="a"), done=False), threading.Event()))
+    server = FakeUpstream((200, SSE, events(chunk(content="a"), done=False), threading.Event()))
     async with started_engine(server.url) as engine:
         async with aclosing(engine.generate(engine_request())) as deltas:
             assert (await anext(deltas)).text == "a"
@@ -154,7 +156,7 @@ async def test_an_engine_that_was_not_started_says_so():
     await engine.aclose()
 
 
-class SecureServer(Server):
+class SecureServer(FakeUpstream):
     """Speaks TLS."""
 
     def __init__(self, certificate, *answers):
@@ -172,7 +174,7 @@ class SecureServer(Server):
 async def test_an_upstreams_certificate_is_checked(tmp_path, monkeypatch, is_trusted):
     """``SSL_CERT_FILE`` names one's own authority; without it there is no answer."""
     authority = trustme.CA()
-    server = SecureServer(authority.issue_cert("127.0.0.1"), streamed(*said("hi")))
+    server = SecureServer(authority.issue_cert("127.0.0.1"), streamed(*short_answer("hi")))
     if is_trusted:
         authority.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))

@@ -13,7 +13,7 @@ from tests.gateway.engines.openai.calls import (
     generate_error,
     started_engine,
 )
-from tests.gateway.fake_upstream import HTML, SSE, Server, failed, streamed
+from tests.gateway.fake_upstream import HTML, SSE, FakeUpstream, failed, streamed
 
 FORMS = {
     "openai": {"error": {"message": "no", "type": "x", "code": None}},
@@ -30,7 +30,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 async def test_the_text_of_a_bad_request_reaches_the_caller(form):
     """Wherever this kind of server puts it."""
-    error = await generate_error(Server(failed(400, FORMS[form])))
+    error = await generate_error(FakeUpstream(failed(400, FORMS[form])))
 
     assert (error.status, error.code) == (400, "InvalidParameter")
     assert error.message == "<400> InternalError.Algo.InvalidParameter: no"
@@ -73,7 +73,7 @@ def test_a_page_of_html_is_no_text():
 )
 async def test_too_long_is_told_in_the_vendors_words(text, expected):
     """vLLM, llama.cpp and SGLang: the limit that the server names is the limit that is told."""
-    error = await generate_error(Server(failed(400, {"error": {"message": text}})))
+    error = await generate_error(FakeUpstream(failed(400, {"error": {"message": text}})))
 
     assert error.message == expected
 
@@ -88,14 +88,14 @@ async def test_too_long_is_told_in_the_vendors_words(text, expected):
 )
 async def test_an_error_inside_the_stream_keeps_its_status(event, status):
     """llama.cpp and SGLang report some errors after a good status."""
-    assert (await generate_error(Server(streamed(event)))).status == status
+    assert (await generate_error(FakeUpstream(streamed(event)))).status == status
 
 
 async def test_a_failed_call_is_logged_in_one_line_with_the_upstream(caplog):
     """Whatever the server quotes of a caller's text: it forges no line, and can be sent on."""
     text = "bad \ud800 \x1b[31m\nERROR root: all is lost"
 
-    error = await generate_error(Server(failed(500, {"error": text})), name="gpu")
+    error = await generate_error(FakeUpstream(failed(500, {"error": text})), name="gpu")
     (record,) = caplog.records
 
     assert error.cause == "HTTP 500: bad [31m ERROR root: all is lost"
@@ -106,7 +106,7 @@ async def test_a_failed_call_is_logged_in_one_line_with_the_upstream(caplog):
 async def test_a_callers_own_fault_is_no_error_in_the_log(caplog):
     """Callers could fill it; and a server's text about a request may quote the prompt."""
     caplog.set_level(logging.WARNING)
-    error = await generate_error(Server(failed(400, {"error": "bad\nword"})))
+    error = await generate_error(FakeUpstream(failed(400, {"error": "bad\nword"})))
 
     assert error.message.endswith(": bad word")
     assert caplog.records == []
@@ -114,7 +114,7 @@ async def test_a_callers_own_fault_is_no_error_in_the_log(caplog):
 
 async def test_an_unreadable_answer_questions_a_base_url_without_v1(caplog):
     """llama.cpp answers without /v1 too, but in a form of its own."""
-    server = Server((200, SSE, b'data: {"content": "Hi", "stop": true}\n\n'))
+    server = FakeUpstream((200, SSE, b'data: {"content": "Hi", "stop": true}\n\n'))
     server.url = server.url.removesuffix("/v1")
 
     await generate_error(server, engine_request(PROMPT_MODEL), kind="llama.cpp")
@@ -124,7 +124,7 @@ async def test_an_unreadable_answer_questions_a_base_url_without_v1(caplog):
 
 async def test_the_last_error_of_an_upstream_is_that_of_its_last_call():
     """Every failure through the server's fault counts, not only those of HTTP."""
-    server = Server((200, HTML, b"<html>"), failed(500, {"error": "no memory"}))
+    server = FakeUpstream((200, HTML, b"<html>"), failed(500, {"error": "no memory"}))
     last_errors = []
     async with started_engine(server.url) as engine:
         for _ in range(2):

@@ -15,7 +15,7 @@ from tests.gateway.engines.openai.calls import (
     generate_error,
     sent_body,
 )
-from tests.gateway.fake_upstream import Server, streamed
+from tests.gateway.fake_upstream import FakeUpstream, streamed
 
 SAMPLING_NAMES = ("top_k", "repetition_penalty", "repeat_penalty")
 SCHEMA = {"type": "object", "properties": {}}
@@ -49,7 +49,9 @@ async def test_a_top_k_that_means_all_tokens_is_sent_as_minus_one(top_k):
 @pytest.mark.parametrize("name", ["top_k", "repetition_penalty", "thinking_budget"])
 async def test_a_parameter_that_ollama_lacks_is_refused(name):
     """Ollama's OpenAI-compatible API would drop it in silence."""
-    error = await generate_error(Server(), engine_request("glm-5", **{name: 5}), kind="ollama")
+    error = await generate_error(
+        FakeUpstream(), engine_request("glm-5", **{name: 5}), kind="ollama"
+    )
 
     assert (error.status, error.code) == (400, "InvalidParameter")
     assert name in error.message
@@ -90,8 +92,10 @@ async def test_ollama_switches_thinking_by_effort(switch, effort):
 async def test_token_ids_as_stops_go_only_where_the_server_takes_them():
     """llama.cpp does not know them; nobody takes sequences of ids."""
     body = await sent_body(engine_request(stop=[13, 2]), kind="vllm")
-    error = await generate_error(Server(), engine_request(stop=[13, 2]), kind="llama.cpp")
-    sequence_error = await generate_error(Server(), engine_request(stop=[[13, 2]]), kind="vllm")
+    error = await generate_error(FakeUpstream(), engine_request(stop=[13, 2]), kind="llama.cpp")
+    sequence_error = await generate_error(
+        FakeUpstream(), engine_request(stop=[[13, 2]]), kind="vllm"
+    )
 
     assert (body["stop_token_ids"], "stop" in body) == ([13, 2], False)
     assert (error.status, "stop" in error.message) == (400, True)
@@ -113,7 +117,7 @@ async def test_a_schema_for_raw_completions_of_ollama_is_refused():
     """It takes no form there, and would ignore it."""
     request = engine_request(PROMPT_MODEL, response_format=JSON_SCHEMA)
 
-    assert (await generate_error(Server(), request, kind="ollama")).status == 400
+    assert (await generate_error(FakeUpstream(), request, kind="ollama")).status == 400
 
 
 @pytest.mark.parametrize("prompt", ["hi", "<reserved_106>hi<reserved_107>"])
@@ -136,7 +140,7 @@ async def test_the_limit_of_length_goes_by_the_name_that_all_servers_know(model)
 
 async def test_tools_for_raw_completions_are_refused():
     """A prompt goes to the weights as it is: nothing would tell them of the tools."""
-    error = await generate_error(Server(), engine_request(tools=TOOLS), api="completions")
+    error = await generate_error(FakeUpstream(), engine_request(tools=TOOLS), api="completions")
 
     assert error.status == 400
 
@@ -160,14 +164,14 @@ async def test_a_named_tool_that_cannot_be_forced_is_refused(kind, tools):
     """Ollama forces none; nobody can force one that was not sent."""
     request = engine_request("glm-5", tools=tools, tool_choice=ADD)
 
-    error = await generate_error(Server(), request, kind=kind)
+    error = await generate_error(FakeUpstream(), request, kind=kind)
 
     assert (error.status, "tool_choice" in error.message) == (400, True)
 
 
 async def test_a_number_that_no_double_holds_is_refused_before_it_is_sent():
     """JSON can write one, and in a schema nothing has looked at it."""
-    server = Server()
+    server = FakeUpstream()
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"least": 1e999}}}]
 
     error = await generate_error(server, engine_request("glm-5", tools=tools))
@@ -178,6 +182,8 @@ async def test_a_number_that_no_double_holds_is_refused_before_it_is_sent():
 
 async def test_messages_without_a_template_are_refused_for_raw_completions():
     """The text that the weights want is not guessed."""
-    error = await generate_error(Server(streamed()), engine_request("glm-5"), api="completions")
+    error = await generate_error(
+        FakeUpstream(streamed()), engine_request("glm-5"), api="completions"
+    )
 
     assert error.message == "No template is known to write messages for this model."

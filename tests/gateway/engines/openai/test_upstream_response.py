@@ -18,7 +18,16 @@ from dashscope_oss.gateway.engines.openai.upstream_response import (
 from dashscope_oss.messages import ToolCall, Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from tests.gateway.engines.openai.calls import engine_request, generate, generate_error
-from tests.gateway.fake_upstream import HTML, JSON, SSE, Server, chunk, events, said, streamed
+from tests.gateway.fake_upstream import (
+    HTML,
+    JSON,
+    SSE,
+    FakeUpstream,
+    chunk,
+    events,
+    short_answer,
+    streamed,
+)
 
 # Choices with null fields, "reasoning", a forced call that ends with "stop", usage in every piece
 # (continuous_usage_stats) with cached tokens.
@@ -99,7 +108,7 @@ OLLAMA = (
 )
 async def test_the_answer_of_each_kind_is_read(kind, objects, tool_calls, usage):
     """Thinking, tool calls, finish reason and every count, whatever the server calls them."""
-    server = Server(streamed(*objects))
+    server = FakeUpstream(streamed(*objects))
 
     reply = join_deltas(await generate(server, engine_request("glm-5"), kind=kind))
 
@@ -133,7 +142,7 @@ async def test_the_answer_of_each_kind_is_read(kind, objects, tool_calls, usage)
 )
 async def test_running_counts_come_with_each_piece(counts, expected):
     """A caller who leaves early has been charged for what was generated."""
-    server = Server(streamed({**chunk(content="a"), **counts}, chunk("stop")))
+    server = FakeUpstream(streamed({**chunk(content="a"), **counts}, chunk("stop")))
 
     assert (await generate(server))[0].usage == expected
 
@@ -146,9 +155,9 @@ async def test_running_counts_come_with_each_piece(counts, expected):
 async def test_a_count_that_is_no_count_leaves_the_usage_out(count):
     """It is unknown then, never 0."""
     usage = {"prompt_tokens": count, "completion_tokens": 1}
-    body = events({"choices": [], "usage": usage}, *said("Hi"))
+    body = events({"choices": [], "usage": usage}, *short_answer("Hi"))
 
-    assert join_deltas(await generate(Server((200, SSE, body)))).usage is None
+    assert join_deltas(await generate(FakeUpstream((200, SSE, body)))).usage is None
 
 
 async def test_a_server_that_does_not_stream_is_read_too():
@@ -158,7 +167,7 @@ async def test_a_server_that_does_not_stream_is_read_too():
         "usage": {"prompt_tokens": 1, "completion_tokens": 1},
     }
 
-    deltas = await generate(Server((200, JSON, json.dumps(body).encode())))
+    deltas = await generate(FakeUpstream((200, JSON, json.dumps(body).encode())))
 
     assert [delta.text for delta in deltas] == ["Hi", ""]
     assert deltas[-1].finish_reason == "stop"
@@ -174,7 +183,7 @@ async def test_content_in_parts_and_arguments_as_an_object_are_read():
         chunk("stop"),
     )
 
-    reply = join_deltas(await generate(Server(streamed(*pieces))))
+    reply = join_deltas(await generate(FakeUpstream(streamed(*pieces))))
 
     assert (reply.text, reply.tool_calls[0].arguments) == ("Hi", '{"x":1}')
 
@@ -183,7 +192,7 @@ async def test_content_that_is_not_text_is_an_error():
     """A picture in the answer is not left out in silence."""
     picture = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]
 
-    error = await generate_error(Server(streamed(chunk(content=picture), chunk("stop"))))
+    error = await generate_error(FakeUpstream(streamed(chunk(content=picture), chunk("stop"))))
 
     assert error.message == "The engine's answer cannot be read."
 
@@ -191,23 +200,23 @@ async def test_content_that_is_not_text_is_an_error():
 @pytest.mark.parametrize("done", [True, False])
 async def test_the_last_event_counts_without_its_blank_line(done):
     """Some servers end without it, and without [DONE]."""
-    body = events(*said("Hi"), done=done).rstrip()
+    body = events(*short_answer("Hi"), done=done).rstrip()
 
-    reply = join_deltas(await generate(Server((200, SSE, body))))
+    reply = join_deltas(await generate(FakeUpstream((200, SSE, body))))
 
     assert (reply.text, reply.finish_reason) == ("Hi", "stop")
 
 
 async def test_an_event_without_data_is_skipped():
     """It is neither text nor the end."""
-    body = b"event: error\n\n" + events(*said("Hi"))
+    body = b"event: error\n\n" + events(*short_answer("Hi"))
 
-    assert join_deltas(await generate(Server((200, SSE, body)))).text == "Hi"
+    assert join_deltas(await generate(FakeUpstream((200, SSE, body)))).text == "Hi"
 
 
 async def test_the_content_type_of_a_stream_may_be_in_capitals():
     """Content types are compared without regard to case."""
-    server = Server((200, "Text/Event-Stream; charset=utf-8", events(*said("Hi"))))
+    server = FakeUpstream((200, "Text/Event-Stream; charset=utf-8", events(*short_answer("Hi"))))
 
     assert join_deltas(await generate(server)).text == "Hi"
 
@@ -240,7 +249,7 @@ async def test_an_answer_in_no_known_form_is_an_error_never_an_answer(lie, caplo
     """It is the vendor's 500, without a traceback."""
     caplog.set_level(logging.ERROR)
 
-    error = await generate_error(Server(LIES[lie]))
+    error = await generate_error(FakeUpstream(LIES[lie]))
 
     assert (error.status, error.code[:13]) == (500, "InternalError")
     assert not any(record.exc_info for record in caplog.records)
@@ -262,14 +271,16 @@ async def test_an_event_without_end_is_an_error():
     """Ten megabytes are no piece of an answer: memory is not filled with them."""
     endless = (200, SSE, b"data: " + b"x" * 10_000_001)
 
-    assert (await generate_error(Server(endless))).message == "The engine's answer cannot be read."
+    assert (
+        await generate_error(FakeUpstream(endless))
+    ).message == "The engine's answer cannot be read."
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "InvalidParameter"), (200, "InternalError")])
 async def test_a_body_without_end_is_not_read_to_its_end(monkeypatch, status, code):
     """Neither an error nor an answer that is no stream may fill the memory."""
     monkeypatch.setattr("dashscope_oss.gateway.engines.openai.response_body.MAX_BODY_BYTES", 1000)
-    server = Server((status, JSON, b" " * 5000, threading.Event()))
+    server = FakeUpstream((status, JSON, b" " * 5000, threading.Event()))
 
     assert (await generate_error(server)).code == code
     assert server.left.wait(5)
