@@ -1,6 +1,5 @@
 """Start and end of a gateway: calls under way are finished, or end in an error that says why."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -33,9 +32,6 @@ from tests.gateway.fake_upstream import (
     FakeUpstream,
     chunk,
     events,
-    failed,
-    short_answer,
-    streamed,
 )
 
 PATH = "/services/aigc/text-generation/generation"
@@ -203,45 +199,6 @@ def leave_while_waiting(url, upstream):
         connection.sendall((head + size).encode() + content)
         while not upstream.calls:
             os.sched_yield()
-
-
-class Counting(FakeUpstream):
-    """Counts its connections."""
-
-    open = 0
-
-    def _serve(self, connection):
-        self.open += 1
-        try:
-            super()._serve(connection)
-        finally:
-            self.open -= 1
-
-
-@pytest.mark.parametrize("answer", [streamed(*short_answer("hi")), failed(500, {})])
-async def test_at_whatever_moment_a_caller_leaves_no_connection_stays(answer):
-    """Before it is made, between its making and the request, in the answer, at its end."""
-    upstream = Counting(answer)
-    engine = single(upstream.url)
-    await engine.start()
-
-    async def consume():
-        return [delta async for delta in engine.generate(REQUEST)]
-
-    for turns in range(120):
-        caller = asyncio.create_task(consume())
-        for _ in range(turns % 40):
-            await asyncio.sleep(0)
-        caller.cancel()
-        await asyncio.wait([caller])
-        caller.cancelled() or caller.exception()
-    async with asyncio.timeout(10):
-        while upstream.open:  # noqa: ASYNC110 - from outside
-            await asyncio.sleep(0.01)
-    await engine.aclose()
-    upstream.close()
-
-    assert engine.under_way == 0
 
 
 class Unable(ScriptedEngine):
