@@ -64,7 +64,7 @@ class _LineEcho:
         self._prompt = prompt
 
     def end_in(self, text: str) -> int | None:
-        """Return where the echo ends: 0 if there is none, ``None`` if that cannot be told yet."""
+        """Return where the echo ends: 0 if there is none, ``None`` if that is not clear yet."""
         size = len(self._prompt)
         if len(text) <= size:
             return None if self._prompt.startswith(text) else 0
@@ -89,7 +89,7 @@ class _SpacedEcho:
         self._position = 0
 
     def end_in(self, text: str) -> int | None:
-        """Return where the echo ends: 0 if there is none, ``None`` if that cannot be told yet."""
+        """Return where the echo ends: 0 if there is none, ``None`` if that is not clear yet."""
         if self._position == 0:
             if "<s>".startswith(text):
                 return None

@@ -32,9 +32,9 @@ def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
 
 
 def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
-    """Let the user say what stands where strict models take a user's turn only.
+    """Make turns of the user's of all that stands where strict models take a user's turn only.
 
-    These are answers before the first question, told as earlier answers, and system turns after
+    These are answers before the first question, quoted as earlier answers, and system turns after
     the first other turn. Without any question the turns stay as they are.
     """
     system = list(takewhile(lambda turn: turn.role == "system", messages))
@@ -42,14 +42,14 @@ def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
     answers = list(takewhile(lambda turn: turn.role == "assistant", rest))
     if len(answers) == len(rest):
         return [*system, *answers]
-    told = [_earlier_answer(answer) for answer in answers if answer.content.strip()]
-    return [*system, *told, *rest[len(answers) :]]
+    quoted = [_quoted_answer(answer) for answer in answers if answer.content.strip()]
+    return [*system, *quoted, *rest[len(answers) :]]
 
 
 def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
     """Write calls of tools and their results as text, for a model that knows no tools.
 
-    A call belongs to the assistant's text, a result becomes a turn of the user's.
+    A call is added to the assistant's text, a result becomes a turn of the user's.
     """
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     return [_without_tools(message, names) for message in messages]
@@ -66,7 +66,7 @@ def _without_tools(message: Message, names: Mapping[str, str]) -> Message:
     return replace(message, content="\n".join([*text, *calls]), tool_calls=())
 
 
-def _earlier_answer(answer: Message) -> Message:
+def _quoted_answer(answer: Message) -> Message:
     text = f"Your earlier answer: {answer.content}"
     return replace(answer, role="user", content=text, reasoning=None, partial=False)
 

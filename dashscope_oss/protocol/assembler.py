@@ -175,7 +175,7 @@ class Assembler:
             raise self._broken(error.message) from None
 
     def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
-        """The short way of most events: text that nothing is to be done to."""
+        """The short way that most events take: their text is handed on as it is."""
         text = self._text.push_unfiltered(output.text)
         self._facts.note(data, output)
         return self._delta(text) if text else None

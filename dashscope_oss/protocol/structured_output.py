@@ -1,7 +1,7 @@
-"""Answers that are one JSON object: how a model is asked for it, and where it stands in a text.
+"""Answers that are one JSON object: how a model is asked for it, how it is read from a text.
 
-Everything is decided from the record. What makes an object of a framework's class, and the
-framework's own errors, are the adapters'.
+All of it is decided here, for both adapters. They make the caller's object of the JSON object,
+and their framework's errors.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ JsonMode: TypeAlias = Literal["json_schema", "json_object"]
 """What ``response_format`` can ask for: an object of a schema, or any object."""
 
 REPAIR_REFUSALS = (UnsupportedInputError, ContextLengthError)
-"""Errors of a second question that mean that the model cannot be shown its own answer. The error
-of the first answer matters more."""
+"""What a second question raises if the model cannot be shown its own answer again, say because it
+is too long. What was wrong with that answer is the better error then."""
 
 _METHODS: tuple[Method, ...] = get_args(Method)
 _JSON_MODES: dict[str, JsonMode] = {"json_schema": "json_schema", "json_object": "json_object"}
@@ -46,9 +46,9 @@ Make: TypeAlias = Callable[[dict[str, object]], Object]
 
 
 def known_methods(model_info: ModelInfo, *, thinking: bool = False) -> tuple[Method, ...]:
-    """Return the methods that work with this model, or that work while it thinks.
+    """Return the methods that work with this model, or with ``thinking``, that work meanwhile.
 
-    A thinking model is not forced to call the tool that it is given, but may do so.
+    While a model thinks, it cannot be forced to call the tool that it is given, but may call it.
     """
     works = {
         "tool": model_info.tools,

@@ -1,4 +1,4 @@
-"""Tools in OpenAI's form, which the service speaks: their names, their calls, the choice of one.
+"""Tools in OpenAI's form, which is the service's too: their names, their calls, the tool choice.
 
 A tool is ``{"type": "function", "function": {"name": …, "parameters": …}}``, a call of it
 ``{"id": …, "type": "function", "function": {"name": …, "arguments": "JSON text"}}``.
@@ -38,7 +38,7 @@ def read_tool_call(
     Args:
         call: in OpenAI's form; whatever is missing is empty. Some servers send the arguments as
             the object itself instead of its JSON text.
-        text: makes text of id, name and arguments, and decides what happens to another value.
+        text: makes text of id, name and arguments; it may raise for a value that is no text.
     """
     function = call.get("function")
     if not isinstance(function, Mapping):
@@ -78,7 +78,7 @@ def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json
         choice: one of these, a tool's name, or ``any``, ``required`` or ``True`` for "one of
             them": the only tool is named then. The service cannot force one of several: a
             warning says so, and ``auto`` is returned.
-        tools: the tools that the model is told of.
+        tools: the tools that are sent.
         model: its id, for errors and warnings.
 
     Raises:

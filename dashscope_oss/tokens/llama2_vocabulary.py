@@ -1,4 +1,4 @@
-"""Exact tokens of Chinese, Japanese and Korean text to Llama 2, and to what was made from it.
+"""Chinese, Japanese and Korean text counted exactly for Llama 2 and the models made from it.
 
 Its vocabulary of 32,000 pieces has 971 such characters, and no piece of two of them. Any other
 character is one token for each of its bytes in UTF-8, three as a rule. Read off the published
@@ -41,11 +41,11 @@ _PIECES = frozenset(
 
 @cache
 def wide_character() -> re.Pattern[str]:
-    """Return the pattern of a character of these scripts, their punctuation included."""
-    # Made when first asked for: it is most of what importing this module would cost.
+    """Return the pattern of one character of these scripts, their punctuation included."""
+    # Compiled when first needed: that would be most of the time of importing this module.
     return re.compile(_WIDE)
 
 
 def wide_tokens(characters: Iterable[str]) -> int:
-    """Return how many tokens these ``characters`` are, which :func:`wide_character` found."""
-    return sum(1 if c in _PIECES else len(c.encode()) for c in characters)
+    """Return how many tokens ``characters`` are, each a match of :func:`wide_character`."""
+    return sum(1 if each in _PIECES else len(each.encode()) for each in characters)

@@ -11,16 +11,16 @@ from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
 
 
 class AnswerText:
-    """Takes text and thoughts of an answer as events hold them; hands on what each added.
+    """Takes text and thoughts as the events of an answer hold them; returns what each added.
 
-    Echo and end marks are taken off, thoughts between tags are told from the text, and a stop
-    text ends it, in this order.
+    Echo and end marks are taken off, then thoughts between tags are split off, then a stop text
+    ends it.
 
     Args:
         mode: whether events hold new text or all the text so far.
         echo: what takes off the echo of the prompt.
         stops: texts at which to end.
-        splits_thoughts: tell thoughts between ``<think>`` and ``</think>`` from the text.
+        splits_thoughts: take thoughts between ``<think>`` and ``</think>`` out of the text.
     """
 
     def __init__(

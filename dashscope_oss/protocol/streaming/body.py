@@ -23,14 +23,14 @@ def is_event_stream(content_type: str) -> bool:
 
 
 def is_stream(start: bytes, content_type: str) -> bool | None:
-    """Whether a body is a stream of events, by how it begins; ``None``: that cannot be told yet.
+    """Whether a body is a stream of events, by how it begins; ``None`` if that is not clear yet.
 
     Servers and proxies mislabel bodies: JSON and HTML come as event streams, streams without a
     content type.
 
     Args:
         start: the body, or its first bytes.
-        content_type: decides only where the first line is no field that is known.
+        content_type: decides if the first line is no known field of an event.
     """
     labelled = is_event_stream(content_type)
     first = start[:_MAX_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)

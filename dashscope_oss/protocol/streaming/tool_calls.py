@@ -24,14 +24,14 @@ class _OpenCall:
 
 @dataclass(slots=True)
 class ToolCallAssembler:
-    """Gives each piece of a call the index of its call, and takes off what was said before.
+    """Gives each piece of a call the index of its call, and removes a repeated id or name.
 
-    Who joins pieces adds up their ids and names, so each is handed on once.
+    What joins the pieces adds up their ids and names, so each must come once.
 
-    Engines differ: some count no calls, some number all of them 0, some repeat id and name in
-    every piece. A piece without an index continues the newest call, unless it has another id, or
-    a name and no id. A piece with an index continues the call of that index, unless it has an id
-    and a name of its own: it is a second call then.
+    Engines differ: some state no index, some give every call the index 0, some repeat id and
+    name in every piece. A piece without an index continues the newest call, unless it has another
+    id, or a name and no id. A piece with an index continues the call of that index, unless it has
+    another id and a name: it begins a second call then.
 
     Attributes:
         is_cumulative: whether each piece repeats the arguments so far.
