@@ -198,13 +198,9 @@ _STOP = (
 
 
 def _number(value: object) -> float:
-    """Return ``value`` as a number; NaN, which no range accepts, if it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+    """Return ``value`` if it is a number, else NaN, which no range accepts."""
+    # Not as a float: the largest seed would be rounded up, out of its range.
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def _integer(value: object) -> float:

@@ -51,10 +51,10 @@ def _mutated(data: bytes, max_size: int, seed: int) -> bytes:
     """Change bytes, or parts of the JSON in them: few changes of bytes leave it readable."""
     chance = random.Random(seed)
     start, end = data.find(b"{", HEAD), data.find(b"\n", HEAD)
-    found = _read(data[start : end if end > start else None]) if chance.random() < 0.5 else None
-    if found is None:
+    json_part = _read(data[start : end if end > start else None]) if chance.random() < 0.5 else None
+    if json_part is None:
         return atheris.Mutate(data, max_size)
-    changed = json.dumps(_changed(found, chance), ensure_ascii=False).encode("utf-8", "replace")
+    changed = json.dumps(_changed(json_part, chance), ensure_ascii=False).encode("utf-8", "replace")
     rest = data[end:] if end > start else b""
     return (data[:start] + changed + rest)[:max_size]
 

@@ -111,7 +111,7 @@ SEEDS = {
     "decoder": _headed(EVENTS),
     "stream": _headed([*EVENTS, _BODIES[0]]),
     "reply": _headed(_BODIES),
-    "job": _headed([_json(call) for call in CALLS]),
+    "request": _headed([_json(call) for call in CALLS]),
 }
 """Inputs a target begins with, each with a head in front."""
 

@@ -32,29 +32,29 @@ from dashscope_oss.registry.lookup import known_model
 from dashscope_oss.transport.http_errors import error_of_response
 
 HEAD = 4
-LONGEST_MESSAGE = 4000
+MAX_MESSAGE_LENGTH = 4000
 
 
 def _requests() -> list[Request]:
     user = [Message("user", "question")]
-    snapshots = Options(extra={"incremental_output": False})
+    cumulative = Options(extra={"incremental_output": False})
     prompted = completion_request(
         find_model("llama2-7b-chat-v2"), "question", Options(stop=["##"]), stream=True
     )
     return [
         chat_request(find_model("deepseek-v4-flash"), user, stream=True),
-        chat_request(find_model("qwen3.6-27b"), user, snapshots, stream=True),
+        chat_request(find_model("qwen3.6-27b"), user, cumulative, stream=True),
         completion_request(find_model("ziya-llama-13b-v1"), "question", stream=True),
         replace(prompted, split_think=True, estimate_usage=True),
     ]
 
 
 REQUESTS = _requests()
-KINDS = ("text/event-stream", "application/json", "text/html", "")
+CONTENT_TYPES = ("text/event-stream", "application/json", "text/html", "")
 STATUSES = (301, 400, 429, 500)
 
 
-def decoder(data: bytes) -> None:
+def check_decoder(data: bytes) -> None:
     """The decoder of events: the same events however they are cut, and never more than its limit.
 
     A line without an end counts too.
@@ -68,79 +68,81 @@ def decoder(data: bytes) -> None:
 
 
 def _decoded(pieces: list[bytes], limit: int) -> list[Event] | None:
-    reader, found = Decoder(limit), []
+    decoder, events = Decoder(limit), []
     try:
         for piece in pieces:
-            found += reader.feed(piece)
-            assert len(reader._tail) <= limit
-            assert sum(map(len, reader._data)) <= limit
-        return found + reader.flush()
+            events += decoder.feed(piece)
+            assert len(decoder._tail) <= limit
+            assert sum(map(len, decoder._data)) <= limit
+        return events + decoder.flush()
     except ProtocolError:
         return None
 
 
-def stream(data: bytes) -> None:
+def check_stream(data: bytes) -> None:
     """A stream: its deltas, the last of them marked, or one of our errors with the text so far.
 
     However it is cut, both are the same.
     """
-    request, kind = REQUESTS[data[0] % 4], KINDS[data[1] % 4]
-    at_once = _streamed(request, [data[HEAD:]], kind)
-    assert at_once == _streamed(request, list(_cut(data)), kind)
+    request, content_type = REQUESTS[data[0] % 4], CONTENT_TYPES[data[1] % 4]
+    at_once = _streamed(request, [data[HEAD:]], content_type)
+    assert at_once == _streamed(request, list(_cut(data)), content_type)
 
 
-def _streamed(request: Request, pieces: list[bytes], kind: str) -> Reply | tuple[type, str | None]:
-    deltas, found = Assembler(request), []
-    deltas.begin(None, None, kind)
+def _streamed(
+    request: Request, pieces: list[bytes], content_type: str
+) -> Reply | tuple[type, str | None]:
+    assembler, deltas = Assembler(request), []
+    assembler.begin(None, None, content_type)
     try:
         for piece in pieces:
-            found += deltas.feed(piece)
-        found += deltas.close()
+            deltas += assembler.feed(piece)
+        deltas += assembler.close()
     except DashScopeError as error:
         _check_error(error)
-        _check_partial(error, found)
+        _check_partial_text(error, deltas)
         return type(error), error.partial_text
-    _check_reply(join_deltas(found))
-    assert [delta.last for delta in found] == [False] * (len(found) - 1) + [True]
-    return join_deltas(found)
+    _check_reply(join_deltas(deltas))
+    assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+    return join_deltas(deltas)
 
 
-def _check_partial(error: DashScopeError, found: list[Delta]) -> None:
-    said = "".join(delta.text for delta in found)
-    assert (error.partial_text or "").startswith(said)
+def _check_partial_text(error: DashScopeError, deltas: list[Delta]) -> None:
+    handed_on = "".join(delta.text for delta in deltas)
+    assert (error.partial_text or "").startswith(handed_on)
 
 
-def reply(data: bytes) -> None:
+def check_reply(data: bytes) -> None:
     """A whole body: a reply, or one of our errors; with a bad status always an error."""
-    request, kind, body = REQUESTS[data[0] % 4], KINDS[data[1] % 4], data[HEAD:]
+    request, content_type, body = REQUESTS[data[0] % 4], CONTENT_TYPES[data[1] % 4], data[HEAD:]
     try:
-        _check_reply(reply_in(request, body, None, None, kind))
+        _check_reply(reply_in(request, body, None, None, content_type))
     except DashScopeError as error:
         _check_error(error)
     head = httpx2.Response(STATUSES[data[2] % 4], headers={"retry-after": data[:2].hex()})
     _check_error(error_of_response(head, body, request.model_info.id))
 
 
-def _check_reply(found: Reply) -> None:
-    assert isinstance(found.text, str)
-    assert isinstance(found.reasoning, str)
-    assert all(call.name and isinstance(call.arguments, str) for call in found.tool_calls)
-    if usage := found.usage:
+def _check_reply(reply: Reply) -> None:
+    assert isinstance(reply.text, str)
+    assert isinstance(reply.reasoning, str)
+    assert all(call.name and isinstance(call.arguments, str) for call in reply.tool_calls)
+    if usage := reply.usage:
         counts = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
         assert all(count is None or count >= 0 for count in counts)
 
 
 def _check_error(error: DashScopeError) -> None:
-    assert 0 < len(str(error)) < LONGEST_MESSAGE
+    assert 0 < len(str(error)) < MAX_MESSAGE_LENGTH
     assert error.code is None or isinstance(error.code, str)
     assert error.request_id is None or isinstance(error.request_id, str)
 
 
-def job(data: bytes) -> None:
-    """A call at the gateway: a job that has exactly one of prompt and messages, or a refusal."""
+def check_request(data: bytes) -> None:
+    """A call at the gateway: a request with exactly one of prompt and messages, or a refusal."""
     endpoint = "multimodal-generation" if data[0] % 2 else "text-generation"
     try:
-        found = parse_request(
+        request = parse_request(
             data[HEAD:],
             endpoint=endpoint,
             stream=bool(data[1] % 2),
@@ -150,21 +152,21 @@ def job(data: bytes) -> None:
     except APIError as refusal:
         _check_refusal(refusal)
     else:
-        _check_job(found)
+        _check_request(request)
 
 
 def _check_refusal(refusal: APIError) -> None:
     assert refusal.status in (400, 404)
     assert refusal.code
-    assert 0 < len(refusal.message) < LONGEST_MESSAGE
+    assert 0 < len(refusal.message) < MAX_MESSAGE_LENGTH
 
 
-def _check_job(found: EngineRequest) -> None:
-    assert (found.prompt is None) != (found.messages is None)
-    assert all(isinstance(text, str) for text in found.texts)
-    assert None not in found.parameters.values()
-    assert isinstance(found.as_message, bool)
-    assert isinstance(found.incremental, bool)
+def _check_request(request: EngineRequest) -> None:
+    assert (request.prompt is None) != (request.messages is None)
+    assert all(isinstance(text, str) for text in request.texts)
+    assert None not in request.parameters.values()
+    assert isinstance(request.as_message, bool)
+    assert isinstance(request.incremental, bool)
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
@@ -176,14 +178,14 @@ def _cut(data: bytes) -> Iterator[bytes]:
         start, turn = start + sizes[turn % 2], turn + 1
 
 
-def whole(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def of_any_length(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
     """Return ``target`` for input of any length: a head that is too short is filled up."""
     return lambda data: target(data.ljust(HEAD, b"\0"))
 
 
 TARGETS = {
-    "decoder": whole(decoder),
-    "stream": whole(stream),
-    "reply": whole(reply),
-    "job": whole(job),
+    "decoder": of_any_length(check_decoder),
+    "stream": of_any_length(check_stream),
+    "reply": of_any_length(check_reply),
+    "request": of_any_length(check_request),
 }

@@ -34,13 +34,13 @@ BROKEN = {
     "decoder": (sse.Decoder, "_hold", lambda self, part: None),
     "stream": (Assembler, "so_far", lambda self: "other"),
     "reply": (response, "_content", lambda content: content),
-    "job": (parse_request, "parse_input", lambda model_info, data: (None, None)),
+    "request": (parse_request, "parse_input", lambda model_info, data: (None, None)),
 }
 
 
 @pytest.mark.parametrize("target", BROKEN)
 def test_a_target_notices_what_is_broken(target, monkeypatch):
-    """Bytes lost at a cut, another text so far, a text that is none, a job without input."""
+    """Bytes lost at a cut, another text so far, a text that is none, a request without input."""
     monkeypatch.setattr(*BROKEN[target])
     with pytest.raises((AssertionError, TypeError, AttributeError)):
         list(map(TARGETS[target], SEEDS[target]))

@@ -20,8 +20,8 @@ ANSWER = "好的,第一天:\n<b>大雁塔</b> <s>钟楼</s>。"
 def filtered(
     pieces: Iterable[str], echo: Echo, prompt: str, ends: tuple[str, ...] = ("</s>",)
 ) -> str:
-    trim = EchoFilter(echo, prompt, ends)
-    return "".join(trim.push(piece) for piece in pieces) + trim.end()
+    echo_filter = EchoFilter(echo, prompt, ends)
+    return "".join(map(echo_filter.push, pieces)) + echo_filter.end()
 
 
 def cut(text: str, places: Iterable[int]) -> list[str]:
@@ -117,19 +117,19 @@ def test_text_that_only_looks_like_an_end_mark_is_kept():
 
 
 def test_text_is_handed_on_as_soon_as_it_is_no_end_mark():
-    trim = EchoFilter("none", "", ("</s>",))
-    assert [trim.push(piece) for piece in ("a", "b<", "/s", " c")] == ["a", "b", "", "</s c"]
+    echo_filter = EchoFilter("none", "", ("</s>",))
+    assert [echo_filter.push(piece) for piece in ("a", "b<", "/s", " c")] == ["a", "b", "", "</s c"]
 
 
 def test_the_first_words_behind_an_echo_are_handed_on_at_once():
-    trim = EchoFilter("spaced", ZIYA_PROMPT, ("</s>",))
-    assert trim.push(ZIYA_ECHO) == ""
-    assert trim.push("好") == "好"
+    echo_filter = EchoFilter("spaced", ZIYA_PROMPT, ("</s>",))
+    assert echo_filter.push(ZIYA_ECHO) == ""
+    assert echo_filter.push("好") == "好"
 
 
 def test_an_answer_without_echo_is_handed_on_at_the_first_letter_that_differs():
-    trim = EchoFilter("spaced", ZIYA_PROMPT)
-    assert trim.push("好") == "好"
+    echo_filter = EchoFilter("spaced", ZIYA_PROMPT)
+    assert echo_filter.push("好") == "好"
 
 
 _pieces = st.lists(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashscope_oss import Message, ToolCall, UnsupportedInputError
+from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.prompts.templates import (
     BAICHUAN2,
     BELLE,
@@ -16,18 +17,16 @@ from dashscope_oss.prompts.templates import (
     LLAMA2,
     LLAMA3,
     PLAIN,
+    TEMPLATES,
     ZIYA,
-    PromptTemplate,
 )
 from dashscope_oss.prompts.turn_order import fold_system_turns, merge_turns
 
-TEMPLATES = [ZIYA, BELLE, BILLA, PLAIN, BAICHUAN2, LLAMA2, LLAMA3]
 INVERTIBLE = [ZIYA, BELLE, BILLA, BAICHUAN2, LLAMA2, LLAMA3]
 FOLDING = [ZIYA, BELLE, BILLA, PLAIN]
 WITH_SYSTEM = [BAICHUAN2, LLAMA2, LLAMA3]
 
-_names = [t.name for t in TEMPLATES]
-every = pytest.mark.parametrize("template", TEMPLATES, ids=_names)
+_names = list(TEMPLATES)
 invertible = pytest.mark.parametrize("template", INVERTIBLE, ids=[t.name for t in INVERTIBLE])
 folding = pytest.mark.parametrize("template", FOLDING, ids=[t.name for t in FOLDING])
 with_system = pytest.mark.parametrize("template", WITH_SYSTEM, ids=[t.name for t in WITH_SYSTEM])
@@ -147,25 +146,25 @@ def test_white_space_is_kept_where_the_family_keeps_it(template: PromptTemplate)
     assert "  q1 \n" in template.render([user("  q1 \n")])
 
 
-@every
+CALL = Message("assistant", "", (ToolCall("1", "f", "{}"),))
+
+
 @pytest.mark.parametrize(
-    ("talk", "said"),
+    ("talk", "reason"),
     [
         ([], "no user message"),
         ([answer("a"), user("q")], "begin with a user message"),
         ([user("q"), answer("a")], "last message must come from the user"),
         ([user("q"), answer("a"), Message("tool", "3"), user("q")], "no tools"),
-        ([user("q"), Message("assistant", "", (ToolCall("1", "f", "{}"),)), user("q")], "no tools"),
-        (
-            [user("q"), answer("a"), Message("assistant", "", (ToolCall("1", "f"),)), user("q")],
-            "no tools",
-        ),
+        ([user("q"), CALL, user("q")], "no tools"),
+        ([user("q"), answer("a"), CALL, user("q")], "no tools"),
     ],
     ids=["empty", "starts-with-answer", "ends-with-answer", "tool", "call", "call-behind-answer"],
 )
-def test_refused(template: PromptTemplate, talk, said):
-    with pytest.raises(UnsupportedInputError, match=said):
-        template.render(talk)
+def test_turns_of_another_order_are_refused_by_every_template(talk, reason):
+    for template in TEMPLATES.values():
+        with pytest.raises(UnsupportedInputError, match=reason):
+            template.render(talk)
 
 
 @with_system
@@ -195,30 +194,44 @@ FORGERIES = [
 
 
 @pytest.mark.parametrize(("template", "text"), FORGERIES)
-@pytest.mark.parametrize("role", ["system", "user", "assistant"])
-def test_control_strings_in_a_text_forge_no_turn(template: PromptTemplate, text, role):
-    texts = {"system": "S", "user": "q", "assistant": "a", role: text}
-    talk = [system(texts["system"]), user("q1"), answer(texts["assistant"]), user(texts["user"])]
-    roles = [turn.role for turn in template.parse(template.render(talk)) or ()]
+def test_control_strings_in_a_text_forge_no_turn(template: PromptTemplate, text):
     expected = ["user", "assistant", "user"]
-    assert roles == (["system", *expected] if template.system else expected)
+    for role in ("system", "user", "assistant"):
+        texts = {"system": "S", "user": "q", "assistant": "a", role: text}
+        first, last = system(texts["system"]), user(texts["user"])
+        talk = [first, user("q1"), answer(texts["assistant"]), last]
+        roles = [turn.role for turn in template.parse(template.render(talk)) or ()]
+        assert roles == (["system", *expected] if template.system else expected)
 
 
-def test_the_guard_puts_one_space_into_a_control_string_and_changes_nothing_else():
+def test_escaping_puts_one_space_into_a_control_string_and_changes_nothing_else():
     assert ZIYA.escape("a <human>: b </s>") == "a < human>: b < /s>"
     assert BELLE.escape("Human: hi") == "Human : hi"
     assert LLAMA3.escape("<|eot_id|>") == "< |eot_id|>"
     assert ZIYA.escape("if a <b> and Human:") == "if a <b> and Human:"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<human>:q\n<bot>:", True),
+        ("<human>:q <bot>:\n", False),
+        ("<human>: q\n<bot>: ", True),
+        ("q\n<bot>:", False),
+        ("<human>:q", False),
+    ],
+)
+def test_a_variant_of_the_form_is_recognised_by_its_beginning_and_end(text, expected):
+    assert ZIYA.is_in(text) is expected
+
+
 def test_a_base_model_has_no_turns_to_parse():
     assert PLAIN.parse("q1a1\nq2") is None
 
 
-@invertible
 @pytest.mark.parametrize("text", ["", "hello", "hello\n", "Assistant:", "<bot>:", "[/INST]"])
-def test_a_text_that_no_template_wrote_is_not_parsed(template: PromptTemplate, text):
-    assert template.parse(text) is None
+def test_a_text_that_no_template_wrote_is_parsed_by_none(text):
+    assert [template.name for template in INVERTIBLE if template.parse(text)] == []
 
 
 @invertible

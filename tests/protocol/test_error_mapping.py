@@ -1,23 +1,15 @@
-"""The error tree, the table that chooses among its classes, and when to try again."""
+"""Which error an answer is: by the vendor's code, then by status and words, wherever it stands."""
 
 from __future__ import annotations
 
-import copy
-import pickle
-from datetime import UTC, datetime
-from email.utils import format_datetime
+import json
 
 import pytest
 
-import dashscope_oss
 from dashscope_oss import (
-    APIConnectionError,
-    APITimeoutError,
     AuthenticationError,
-    ConfigurationError,
     ContentBlockedError,
     ContextLengthError,
-    DashScopeError,
     InvalidRequestError,
     ModelNotFoundError,
     PermissionDeniedError,
@@ -25,20 +17,17 @@ from dashscope_oss import (
     QuotaExhaustedError,
     RateLimitError,
     ServerError,
-    UnsupportedInputError,
 )
-from dashscope_oss.protocol.error_mapping import service_error
-from dashscope_oss.transport.retry import delay, given_up, retry_after
-
-CLASSES = sorted(
-    (
-        value
-        for value in vars(dashscope_oss).values()
-        if isinstance(value, type) and issubclass(value, DashScopeError)
-    ),
-    key=lambda kind: kind.__name__,
+from dashscope_oss.protocol.error_mapping import (
+    error_in_body,
+    error_in_event,
+    read_error_body,
+    reports_error,
+    service_error,
 )
+from dashscope_oss.protocol.streaming.sse import Event
 
+# status, code, words, error
 CODES = [
     (400, "InvalidParameter", "Range of top_p should be (0.0, 1.0]", InvalidRequestError),
     (400, "InvalidParameter", "Range of input length should be [1, 6500]", ContextLengthError),
@@ -121,83 +110,81 @@ CODES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "message", "kind"), CODES)
-def test_class_of_a_code(status, code, message, kind):
-    error = service_error(status_code=status, code=code, message=message)
-    assert type(error) is kind
-    assert (error.status_code, error.code) == (status, code)
+def class_of(status, code, message=None):
+    return type(service_error(status_code=status, code=code, message=message))
 
 
-@pytest.mark.parametrize("code", ["ClientDisconnect", "APIConnectionError"])
-def test_a_connection_that_the_service_lost_may_be_tried_again_in_spite_of_its_400(code):
-    assert service_error(status_code=400, code=code, message="connection left").retryable
+def test_the_class_of_every_code_that_the_vendor_documents():
+    wrong = [row for row in CODES if class_of(*row[:3]) is not row[3]]
+    assert wrong == []
+
+
+STATUSES = {
+    None: ProtocolError,
+    200: ProtocolError,
+    302: ProtocolError,
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    402: QuotaExhaustedError,
+    403: PermissionDeniedError,
+    404: ModelNotFoundError,
+    408: ServerError,
+    409: InvalidRequestError,
+    413: InvalidRequestError,
+    418: InvalidRequestError,
+    429: RateLimitError,
+    500: ServerError,
+    502: ServerError,
+    503: ServerError,
+    504: ServerError,
+    599: ServerError,
+}
+
+
+@pytest.mark.parametrize("code", [None, "", "NeverHeardOf", "NeverHeardOf.Detail"])
+def test_the_status_decides_where_no_code_is_known(code):
+    assert {status: class_of(status, code) for status in STATUSES} == STATUSES
+
+
+def test_the_code_decides_before_the_status_in_any_case():
+    assert class_of(200, "Throttling") is RateLimitError
+    assert class_of(500, "InvalidApiKey") is AuthenticationError
+    assert class_of(400, "MODELNOTFOUND") is ModelNotFoundError
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "code", "retryable"),
     [
-        (400, InvalidRequestError),
-        (401, AuthenticationError),
-        (402, QuotaExhaustedError),
-        (403, PermissionDeniedError),
-        (404, ModelNotFoundError),
-        (408, ServerError),
-        (409, InvalidRequestError),
-        (413, InvalidRequestError),
-        (418, InvalidRequestError),
-        (429, RateLimitError),
-        (500, ServerError),
-        (502, ServerError),
-        (503, ServerError),
-        (504, ServerError),
-        (599, ServerError),
-        (302, ProtocolError),
-        (200, ProtocolError),
-        (None, ProtocolError),
+        (429, "", True),
+        (503, "", True),
+        (408, None, True),
+        (501, "", False),
+        (599, "NeverHeardOf", False),
+        (501, "InternalError", True),
+        (400, "ClientDisconnect", True),
+        (400, "APIConnectionError", True),
+        (400, "InvalidParameter", False),
     ],
 )
-@pytest.mark.parametrize("code", [None, "", "NeverHeardOf", "NeverHeardOf.Detail"])
-def test_class_of_a_status_where_the_code_says_nothing(status, code, kind):
-    assert type(service_error(status_code=status, code=code)) is kind
+def test_what_waiting_may_cure_is_retryable(status, code, retryable):
+    """A code that is known decides; else only some statuses are worth a second try."""
+    assert service_error(status_code=status, code=code).retryable is retryable
 
 
-def test_the_code_decides_before_the_status():
-    assert type(service_error(status_code=200, code="Throttling")) is RateLimitError
-    assert type(service_error(status_code=500, code="InvalidApiKey")) is AuthenticationError
-
-
-def test_the_kind_in_the_spelling_of_another_edition_of_the_page():
-    assert type(service_error(status_code=400, code="MODELNOTFOUND")) is ModelNotFoundError
-
-
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_only_what_waiting_can_cure_is_retryable(kind):
-    cured = {RateLimitError, ServerError, APIConnectionError, APITimeoutError}
-    assert kind.retryable == (kind in cured)
-
-
-def test_what_is_raised_before_a_request_is_a_value_error_too():
-    assert issubclass(UnsupportedInputError, ValueError)
-    assert issubclass(ConfigurationError, ValueError)
-
-
-def test_the_text_names_model_reason_code_request_and_advice():
+def test_an_error_holds_what_was_said():
     error = service_error(
-        status_code=401,
-        code="InvalidApiKey",
-        message="Invalid API-key provided.",
-        request_id="fb53c4ec",
-        model="belle-llama-13b-2m-v1",
+        status_code=429,
+        code="Throttling",
+        message="slow down",
+        request_id="r-1",
+        retry_after=90,
+        partial_text="so far",
+        model="glm-5",
     )
-    assert str(error) == (
-        "belle-llama-13b-2m-v1: Invalid API-key provided. "
-        "[status 401, code InvalidApiKey, request_id fb53c4ec] "
-        "Check DASHSCOPE_API_KEY: a key belongs to one region."
+    assert str(error).startswith(
+        "glm-5: slow down. [status 429, code Throttling, request_id r-1, retry_after 90]"
     )
-
-
-def test_a_wait_that_was_asked_for_is_in_the_text():
-    assert "retry_after 90" in str(service_error(status_code=429, retry_after=90))
+    assert error.partial_text == "so far"
 
 
 def test_an_error_without_a_reason_says_so():
@@ -205,131 +192,92 @@ def test_an_error_without_a_reason_says_so():
 
 
 def test_a_wrong_endpoint_gets_a_hint():
-    text = "url error, please check url！"
-    assert "model_info" in str(
-        service_error(status_code=400, code="InvalidParameter", message=text)
-    )
-
-
-@pytest.mark.parametrize("field", ["message", "code", "request_id"])
-def test_the_text_stays_short_whatever_was_sent(field):
-    said = {"message": "m", "code": "c", "request_id": "r", field: "x" * 100_000}
-    assert len(str(service_error(status_code=401, model="glm-5", **said))) < 4000
-
-
-def test_the_text_stays_short_if_everything_that_was_sent_is_long():
-    long = "x" * 100_000
-    error = service_error(
-        status_code=401, code=long, message=long, request_id=long, model="belle-llama-13b-2m-v1"
-    )
-    assert len(str(error)) < 4000
-
-
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])
-def test_every_class_survives_pickling_with_all_it_holds(kind, copied):
-    error = kind(
-        "reason",
-        status_code=429,
-        code="Throttling",
-        request_id="r-1",
-        retry_after=2.5,
-        partial_text="so far",
-        model="glm-5",
-        hint="a hint",
-    )
-    again = copied(error)
-    assert type(again) is kind
-    assert (vars(again), str(again), again.args) == (vars(error), str(error), error.args)
-
-
-# When to try again
-
-
-def _error(kind: type[DashScopeError], wait: float | None = None) -> DashScopeError:
-    return kind("m", retry_after=wait)
+    error = service_error(status_code=400, code="InvalidParameter", message="url error, please")
+    assert "set model_info with endpoint" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "error", "wait"),
+    ("body", "is_error"),
     [
-        (1, _error(ServerError), 0.5),
-        (2, _error(ServerError), 1.0),
-        (3, _error(RateLimitError), 2.0),
-        (4, _error(APIConnectionError), 4.0),
-        (5, _error(APITimeoutError), 8.0),
-        (6, _error(ServerError), 8.0),
-        (1000, _error(ServerError), 8.0),
-        (1, _error(RateLimitError, 0.0), 0.0),
-        (1, _error(RateLimitError, 7.25), 7.25),
-        (1, _error(ServerError, 60.0), 60.0),
-        (1, _error(RateLimitError, 60.5), None),
-        (1001, _error(ServerError), None),
-        (1, _error(InvalidRequestError), None),
-        (1, _error(InvalidRequestError, 1.0), None),
-        (1, _error(ContentBlockedError), None),
-        (1, _error(QuotaExhaustedError), None),
-        (1, _error(AuthenticationError), None),
-        (1, _error(ModelNotFoundError), None),
-        (1, _error(ProtocolError), None),
+        ({"output": {}, "usage": {}, "request_id": "r"}, False),
+        ({"output": {}, "new": 1}, False),
+        ({"code": "", "message": ""}, False),
+        ({"code": "Success"}, False),
+        ({"status_code": 200, "code": "200"}, False),
+        ({"code": 200}, False),
+        ({"code": "Throttling", "output": {"text": "hi"}}, True),
+        ({"Code": "Throttling"}, True),
+        ({"code": 429}, True),
+        ({"status_code": 400}, True),
+        ({"status_code": True}, False),
+        ({"status_code": 4000}, False),
+        ({"error": {"message": "m"}}, True),
+        ({"error": "m"}, True),
     ],
 )
-def test_delay(attempt, error, wait):
-    assert delay(attempt, error, max_retries=1000, draw=lambda: 1.0) == wait
-
-
-def test_no_retries_means_none():
-    assert delay(1, _error(ServerError), max_retries=0) is None
-
-
-def test_the_whole_wait_is_drawn_by_lot():
-    waits = [delay(3, _error(ServerError), max_retries=9, draw=lambda d=d: d) for d in (0.0, 0.5)]
-    assert waits == [0.0, 1.0]
-    drawn = {delay(5, _error(ServerError), max_retries=9) for _ in range(50)}
-    assert len(drawn) > 25
-    assert all(0 <= wait < 8 for wait in drawn)
-
-
-NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+def test_whether_a_body_of_status_200_is_an_error(body, is_error):
+    assert reports_error(body) is is_error
 
 
 @pytest.mark.parametrize(
-    ("headers", "wait"),
+    ("body", "error", "message"),
     [
-        ({}, None),
-        ({"retry-after": "3"}, 3),
-        ({"retry-after": " 3 "}, 3),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "0"}, 0),
-        ({"retry-after": "9000"}, 9000),
-        ({"retry-after-ms": "1500"}, 1.5),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after-ms": "soon", "retry-after": "9"}, 9),
-        ({"retry-after": "Sat, 21 Nov 2026 12:00:10 GMT"}, 10),
-        ({"retry-after": format_datetime(NOW)}, 0),
-        ({"retry-after": "Sat, 21 Nov 2026 11:59:50 GMT"}, None),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after-ms": "-3"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": ""}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "Sat, 99 Nov 2026"}, None),
-        ({"retry-after": "Sat, 21 Nov 999999 12:00:10 GMT"}, None),
+        ({"code": "Throttling", "message": "m"}, RateLimitError, "m"),
+        ({"Code": "Throttling", "Message": "m"}, RateLimitError, "m"),
+        ({"error": {"code": "invalid_api_key", "message": "m"}}, AuthenticationError, "m"),
+        ({"error": "Not Found"}, ProtocolError, "Not Found"),
+        ({"detail": "no route"}, ProtocolError, "no route"),
+        ({"detail": [{"loc": ["x"]}]}, ProtocolError, """'[{"loc":["x"]}]'"""),
+        ({"status_code": 503, "msg": "m"}, ServerError, "m"),
+        ({"code": 404}, ModelNotFoundError, "the service gave no reason"),
     ],
 )
-def test_retry_after(headers, wait):
-    assert retry_after(headers, NOW.timestamp()) == wait
+def test_the_words_of_the_service_or_of_a_proxy_are_kept(body, error, message):
+    found = error_in_body(body, status_code=None, model="glm-5")
+    assert (type(found), found.message, found.model) == (error, message, "glm-5")
+
+
+@pytest.mark.parametrize("name", ["request_id", "RequestId"])
+def test_the_request_id_is_kept(name):
+    assert error_in_body({"code": "c", name: "r-1"}, status_code=400).request_id == "r-1"
+
+
+BODY = {"code": "Arrearage", "message": "m"}
+WRITTEN = json.dumps(BODY).encode()
 
 
 @pytest.mark.parametrize(
-    ("asked", "attempt", "wait", "said"),
+    ("body", "read"),
     [
-        (90.0, 1, None, "The service asks to wait 90 s; a call waits 60."),
-        (None, 1, 2.5, "There is no time left to wait 2.5 s for another try: see total_timeout."),
-        (None, 3, None, "Given up after 3 tries."),
-        (None, 1, None, ""),
+        (WRITTEN, (BODY, None)),
+        (b"event:error\n:HTTP_STATUS/400\ndata:" + WRITTEN, (BODY, 400)),
+        (b": ping\n\ndata:x\n\ndata:" + WRITTEN + b"\n\n", (BODY, None)),
+        (
+            b'{"code": "c", "message": "\\ud83c\\udfef \\ud800"}',
+            ({"code": "c", "message": "🏯 \ufffd"}, None),
+        ),
+        (b'{"code": "c\xff"}', ({"code": "c\ufffd"}, None)),
+        (b'{"code": "Arrearage", "mess', ({"code": "Arrearage"}, None)),
+        (b"<html>", (None, None)),
+        (b"[1", (None, None)),
+        (b"", (None, None)),
     ],
 )
-def test_why_a_call_is_not_tried_again_is_told_in_its_error(asked, attempt, wait, said):
-    assert given_up(RateLimitError("slow down", retry_after=asked), attempt, wait).hint == said
+def test_the_body_of_an_error_is_read_as_far_as_it_can_be(body, read):
+    assert read_error_body(body) == read
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "message"),
+    [
+        (Event("error", 429, b'{"message": "slow"}'), 429, "slow"),
+        (Event("error", None, b""), None, "the service gave no reason"),
+        (Event("error", 500, b"oops"), 500, "the service gave no reason: 'oops'"),
+        (Event("result", 200, b'{"code": "c", "message": "m"}'), None, "m"),
+    ],
+)
+def test_the_error_of_an_event_has_its_status_and_its_data(event, status, message):
+    error = error_in_event(event, "glm-5")
+    assert (error.status_code, error.message, error.model) == (status, message, "glm-5")
+    assert error.response.content == event.data
+    assert error.response.status_code == (event.status or 200)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import httpx2
 import pytest
@@ -22,6 +23,8 @@ from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.response import read_reply
 from dashscope_oss.protocol.streaming.deltas import join_deltas
+from dashscope_oss.registry.catalog import SEED_IDS
+from tests.protocol.bodies import events
 
 QUESTION = "介绍下故宫"
 TURNS = [
@@ -196,21 +199,20 @@ SEEDS = [
     _baichuan2("baichuan2-13b-chat-v1"),
 ]
 each = pytest.mark.parametrize("seed", SEEDS, ids=[seed.id for seed in SEEDS])
-streamed = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-def _body(seed: Seed, prompt: str | None, messages: list, *, stream: bool) -> dict[str, object]:
-    if prompt is None:
-        given, parameters = {"messages": messages}, dict(seed.parameters)
-    else:
-        given, parameters = {"prompt": prompt}, {}
-    if stream:
-        parameters["incremental_output"] = True
-    return {"model": seed.id, "input": given, "parameters": parameters}
+def _bodies_of(make: Callable[[bool], Request]) -> list[dict[str, object]]:
+    """What is sent for a call without a stream, and with one."""
+    return [json.loads(make(stream).content) for stream in (False, True)]
 
 
-def _sent(request: Request) -> dict[str, object]:
-    return json.loads(request.content)
+def _expected_bodies(seed: Seed, prompt: str | None, messages: list) -> list[dict[str, object]]:
+    parameters = seed.parameters if prompt is None else {}
+    body_input = {"messages": messages} if prompt is None else {"prompt": prompt}
+    return [
+        {"model": seed.id, "input": body_input, "parameters": {**parameters, **more}}
+        for more in ({}, {"incremental_output": True})
+    ]
 
 
 def _sampled(seed: Seed) -> Request:
@@ -222,30 +224,27 @@ def _sampled(seed: Seed) -> Request:
 
 
 def test_the_table_holds_the_ten_models_of_the_pages():
-    assert len({seed.id for seed in SEEDS}) == 10
+    assert {seed.id for seed in SEEDS} == set(SEED_IDS)
 
 
 @each
-@streamed
-def test_body_of_one_user_turn(seed: Seed, stream):
-    request = chat_request(find_model(seed.id), [Message("user", QUESTION)], stream=stream)
-    messages = [{"role": "user", "content": QUESTION}]
-    assert _sent(request) == _body(seed, seed.one, messages, stream=stream)
+def test_body_of_one_user_turn(seed: Seed):
+    turns = [Message("user", QUESTION)]
+    bodies = _bodies_of(lambda stream: chat_request(find_model(seed.id), turns, stream=stream))
+    assert bodies == _expected_bodies(seed, seed.one, [{"role": "user", "content": QUESTION}])
 
 
 @each
-@streamed
-def test_body_of_a_system_message_and_several_turns(seed: Seed, stream):
-    request = chat_request(find_model(seed.id), TURNS, stream=stream)
-    assert _sent(request) == _body(seed, seed.talk, WIRE_TURNS, stream=stream)
+def test_body_of_a_system_message_and_several_turns(seed: Seed):
+    bodies = _bodies_of(lambda stream: chat_request(find_model(seed.id), TURNS, stream=stream))
+    assert bodies == _expected_bodies(seed, seed.talk, WIRE_TURNS)
 
 
 @each
-@streamed
-def test_body_of_a_bare_completion(seed: Seed, stream):
-    request = completion_request(find_model(seed.id), QUESTION, stream=stream)
-    messages = [{"role": "user", "content": QUESTION}]
-    assert _sent(request) == _body(seed, seed.bare, messages, stream=stream)
+def test_body_of_a_bare_completion(seed: Seed):
+    model_info = find_model(seed.id)
+    bodies = _bodies_of(lambda stream: completion_request(model_info, QUESTION, stream=stream))
+    assert bodies == _expected_bodies(seed, seed.bare, [{"role": "user", "content": QUESTION}])
 
 
 def test_the_body_is_utf8_json_with_the_keys_in_the_pages_order():
@@ -278,44 +277,29 @@ def test_prompts_equal_those_of_the_pages_byte_for_byte(id, question, prompt):
     )  # it is not wrapped a second time
 
 
-def _headers_of_a_call(seed: Seed, workspace: str | None, *, stream: bool) -> httpx2.Request:
-    seen: list[httpx2.Request] = []
+@pytest.mark.filterwarnings("ignore::dashscope_oss.RetiredModelWarning")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_goes_to_the_pages_address_with_the_pages_headers(stream):
+    """A stream is asked for by two headers, and never in the body."""
+    sent: list[httpx2.Request] = []
 
-    def handle(request: httpx2.Request) -> httpx2.Response:
-        seen.append(request)
-        return httpx2.Response(200, json=seed.sample)
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        return httpx2.Response(200, json=LLAMA_SAMPLE)
 
-    endpoint = Endpoint.resolve(api_key="sk-test", workspace=workspace)
-    with httpx2.Client(transport=httpx2.MockTransport(handle)) as http:
+    request = chat_request(find_model("llama2-7b-chat-v2"), TURNS, stream=stream)
+    endpoint = Endpoint.resolve(api_key="sk-test", workspace="ws_QTggmeAxxxxx")
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
         client = Client(endpoint, ClientOptions(http_client=http))
-        request = chat_request(find_model(seed.id), [Message("user", QUESTION)], stream=stream)
         _ = list(client.stream(request)) if stream else client.send(request)
-    return seen[0]
-
-
-@pytest.mark.filterwarnings("ignore::dashscope_oss.RetiredModelWarning")
-@each
-@pytest.mark.parametrize("workspace", [None, "ws_QTggmeAxxxxx"])
-def test_headers_of_a_call(seed: Seed, workspace):
-    sent = _headers_of_a_call(seed, workspace, stream=False)
-    assert str(sent.url) == URL
-    assert sent.headers["authorization"] == "Bearer sk-test"
-    assert sent.headers["content-type"] == "application/json"
-    assert sent.headers["accept"] == "application/json"
-    assert sent.headers.get("x-dashscope-workspace") == workspace
-    assert "x-dashscope-sse" not in sent.headers
-
-
-@pytest.mark.filterwarnings("ignore::dashscope_oss.RetiredModelWarning")
-@each
-def test_a_stream_is_asked_for_by_both_headers(seed: Seed):
-    sent = _headers_of_a_call(seed, "ws_QTggmeAxxxxx", stream=True)
-    assert str(sent.url) == URL
-    assert sent.headers["accept"] == "text/event-stream"
-    assert sent.headers["x-dashscope-sse"] == "enable"
-    assert sent.headers["x-dashscope-workspace"] == "ws_QTggmeAxxxxx"
-    body = json.loads(sent.content)
-    assert "stream" not in {*body, *body["parameters"]}
+    headers = sent[0].headers
+    assert str(sent[0].url) == URL
+    assert headers["authorization"] == "Bearer sk-test"
+    assert headers["content-type"] == "application/json"
+    assert headers["accept"] == ("text/event-stream" if stream else "application/json")
+    assert headers["x-dashscope-workspace"] == "ws_QTggmeAxxxxx"
+    assert headers.get("x-dashscope-sse") == ("enable" if stream else None)
+    assert b'"stream"' not in sent[0].content
 
 
 @each
@@ -328,18 +312,12 @@ def test_the_reply_of_the_page(seed: Seed):
     assert reply.raw == seed.sample
 
 
-@each
-def test_zero_usage_as_the_vendors_sdk_prints_it_is_none(seed: Seed):
-    printed = {
-        "status_code": 200,
-        "code": "",
-        "message": "",
-        **seed.sample,
-        "usage": {"input_tokens": 0, "output_tokens": 0},
-    }
-    reply = read_reply(_sampled(seed), printed)
-    assert reply.text == seed.answer
-    assert reply.usage is None
+def test_zero_usage_as_the_vendors_sdk_prints_it_is_none():
+    printed = {"status_code": 200, "code": "", "message": ""}
+    usage = {"input_tokens": 0, "output_tokens": 0}
+    for seed in SEEDS:
+        reply = read_reply(_sampled(seed), {**printed, **seed.sample, "usage": usage})
+        assert (reply.text, reply.usage) == (seed.answer, None)
 
 
 def test_the_printed_sample_of_a_baichuan_prompt_call_loses_its_echo_and_keeps_its_usage():
@@ -356,27 +334,31 @@ def test_a_leaked_marker_in_a_llama_answer_is_left_alone():
     assert read_reply(request, {"output": {"text": text}}).text == text
 
 
-def _frames(seed: Seed, *, snapshots: bool) -> bytes:
-    """Return the page's answer as a stream of pieces, or of the whole text so far."""
-    whole = seed.sample["output"].get("text", seed.answer)
-    ends = [*range(7, len(whole), 7), len(whole)]
-    frames = []
+def _stream_of(seed: Seed, *, cumulative: bool) -> bytes:
+    """Return the page's answer as a stream of new text, or of all the text so far."""
+    text = seed.sample["output"].get("text", seed.answer)
+    ends = [*range(7, len(text), 7), len(text)]
+    bodies = []
     for start, end in zip([0, *ends], ends, strict=False):
-        output = {"text": whole[0 if snapshots else start : end]}
+        output = {"text": text[0 if cumulative else start : end]}
         if seed.finish:
-            output["finish_reason"] = "null" if end < len(whole) else seed.finish
-        data = {key: value for key, value in seed.sample.items() if key != "output"}
-        frames.append({"output": output, **data})
-    return b"".join(b"data:" + json.dumps(f).encode() + b"\n\n" for f in frames)
+            output["finish_reason"] = "null" if end < len(text) else seed.finish
+        bodies.append({**seed.sample, "output": output})
+    return events(bodies)
 
 
 @each
-@pytest.mark.parametrize("snapshots", [False, True], ids=["pieces", "snapshots"])
-def test_the_reply_of_the_page_as_a_stream(seed: Seed, snapshots):
-    deltas = Assembler(_sampled(seed))
+def test_the_reply_of_the_page_as_a_stream(seed: Seed):
+    request = _sampled(seed)
     if seed.id == "baichuan-7b-v1":
-        seed = Seed(**{**seed.__dict__, "finish": "stop"})  # a stream of Baichuan says it
-    parts = [*deltas.feed(_frames(seed, snapshots=snapshots)), *deltas.close()]
-    reply = join_deltas(parts)
-    assert (reply.text, reply.usage, reply.finish_reason) == (seed.answer, seed.usage, seed.finish)
-    assert len(parts) > 1
+        seed = replace(seed, finish="stop")  # as its streams report
+    for cumulative in (False, True):
+        assembler = Assembler(request)
+        deltas = [
+            *assembler.feed(_stream_of(seed, cumulative=cumulative)),
+            *assembler.close(),
+        ]
+        reply = join_deltas(deltas)
+        facts = (reply.text, reply.usage, reply.finish_reason)
+        assert facts == (seed.answer, seed.usage, seed.finish)
+        assert len(deltas) > 1

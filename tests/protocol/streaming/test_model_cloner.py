@@ -1,3 +1,5 @@
+"""Copies of pydantic objects that equal those that pydantic makes, and share nothing."""
+
 import pickle
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -14,27 +16,46 @@ class Piece(BaseModel):
     _hidden: list[int] = PrivateAttr(default_factory=list)
 
 
-FIRST = Piece(text="", facts={"a": 1}, more="m")
+class OtherPiece(Piece):
+    """Another class."""
 
 
-def test_a_cast_equals_an_object_that_pydantic_made():
-    made = ModelCloner(FIRST).clone(text="hi")
-    assert made == Piece(text="hi", facts={"a": 1}, more="m")
-    assert made.model_dump(exclude_unset=True) == {"text": "hi", "facts": {"a": 1}, "more": "m"}
-    assert pickle.loads(pickle.dumps(made)) == made
+ORIGINAL = Piece(text="", facts={"a": 1}, more="m")
 
 
-def test_no_cast_shares_a_list_a_dict_or_its_set_fields_with_another():
-    mould = ModelCloner(FIRST)
-    one = mould.clone(text="one")
+def test_a_clone_equals_an_object_that_pydantic_made():
+    clone = ModelCloner(ORIGINAL).clone(text="hi")
+    assert clone == Piece(text="hi", facts={"a": 1}, more="m")
+    assert clone.model_dump(exclude_unset=True) == {"text": "hi", "facts": {"a": 1}, "more": "m"}
+    assert pickle.loads(pickle.dumps(clone)) == clone
+
+
+def test_no_clone_shares_a_list_a_dict_or_its_set_fields_with_another():
+    cloner = ModelCloner(ORIGINAL)
+    one = cloner.clone(text="one")
     one.facts["b"] = 2
     one.calls = ["x"]
     one.further = 3
-    two = mould.clone(text="two")
+    two = cloner.clone(text="two")
     two.calls.append("y")
-    assert mould.clone(text="") == FIRST == Piece(text="", facts={"a": 1}, more="m")
+    assert cloner.clone(text="") == ORIGINAL == Piece(text="", facts={"a": 1}, more="m")
     assert one.model_fields_set != two.model_fields_set
 
 
-def test_a_value_that_is_given_takes_the_place_of_the_first_one():
-    assert ModelCloner(FIRST).clone(facts={"z": 9}).facts == {"z": 9}
+class PlainPiece(BaseModel):
+    text: str = ""
+
+
+def test_a_model_without_extra_fields_and_private_attributes_is_cloned_too():
+    clone = ModelCloner(PlainPiece(text="a")).clone(text="b")
+    assert clone == PlainPiece(text="b")
+    assert clone.model_copy() == clone
+
+
+def test_a_change_takes_the_place_of_the_originals_value():
+    assert ModelCloner(ORIGINAL).clone(facts={"z": 9}).facts == {"z": 9}
+
+
+def test_it_knows_of_which_class_its_objects_are():
+    assert ModelCloner(ORIGINAL).makes(BaseModel)
+    assert not ModelCloner(ORIGINAL).makes(OtherPiece)

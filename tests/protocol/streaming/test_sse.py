@@ -51,14 +51,9 @@ FRAMINGS = {
 
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
-def test_framing(framing):
+def test_every_framing_at_once_and_byte_by_byte(framing):
     data = framing % (ONE, TWO)
     assert contents(data) == [ONE, TWO]
-
-
-@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
-def test_framing_in_single_bytes(framing):
-    data = framing % (ONE, TWO)
     assert decoded(data, list(range(len(data)))) == decoded(data)
 
 
@@ -87,6 +82,15 @@ def test_an_empty_piece_between_cr_and_lf_changes_nothing():
 def test_the_comment_names_the_status_of_its_own_event_only():
     data = b":HTTP_STATUS/429\nevent:error\ndata:{}\n\nevent:result\ndata:{}\n\n"
     assert decoded(data) == [Event("error", 429, b"{}"), Event("result", None, b"{}")]
+
+
+def test_a_bad_status_that_stands_alone_belongs_to_the_event_that_follows():
+    data = b":HTTP_STATUS/400\n\nevent:error\ndata:{}\n\n"
+    assert decoded(data) == [Event("error", 400, b"{}")]
+
+
+def test_a_bad_status_without_an_event_is_an_error_at_the_end():
+    assert decoded(b":HTTP_STATUS/500\n\n") == [Event("", 500, b"")]
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\n", b""])
@@ -221,12 +225,12 @@ TRAFFIC = {
 
 @pytest.mark.parametrize("parts", TRAFFIC.values(), ids=TRAFFIC)
 @pytest.mark.parametrize("blank", [True, False], ids=["blank-lines", "no-blank-lines"])
-@pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_the_shapes_of_real_traffic(parts, blank, size):
+def test_the_shapes_of_real_traffic(parts, blank):
     data = _wire(*parts, blank=blank)
-    events = decoded(data, list(range(0, len(data), size)))
-    assert [json.loads(event.data) for event in events] == parts
-    assert {(event.kind, event.status) for event in events} == {("result", 200)}
+    for size in (1, 2, 7, 1000):
+        events = decoded(data, list(range(0, len(data), size)))
+        assert [json.loads(event.data) for event in events] == parts
+        assert {(event.kind, event.status) for event in events} == {("result", 200)}
 
 
 def test_the_shape_of_a_real_error():
@@ -258,9 +262,9 @@ def _streams(draw) -> tuple[bytes, list[bytes]]:
 
 
 @given(_streams(), st.lists(st.integers(0, 300), max_size=12))
-def test_any_framing_cut_anywhere_gives_the_same_events(made, places):
-    """Row 10: line ends, comments, several data lines and characters, cut at every place."""
-    data, bodies = made
+def test_any_framing_cut_anywhere_gives_the_same_events(stream, places):
+    """Line ends, comments, several data lines and characters, cut at every place."""
+    data, bodies = stream
     events = decoded(data, places)
     assert [event.data for event in events] == bodies
     assert events == decoded(data)
@@ -290,3 +294,22 @@ def test_an_event_of_another_form_is_read_alike_however_it_is_cut(odd):
     at_once = [*whole.feed(b":\n\n"), *whole.feed(body), *whole.flush()]
     byte_by_byte = [event for at in range(len(body)) for event in cut.feed(body[at : at + 1])]
     assert at_once == [*byte_by_byte, *cut.flush()]
+
+
+@pytest.mark.parametrize(
+    ("event", "failed", "sign_of_life"),
+    [
+        (Event("result", 200, b"{}"), False, False),
+        (Event("", None, b" {}"), False, False),
+        (Event("ping", None, b"{}"), False, False),
+        (Event("ping", None, b"now"), False, True),
+        (Event("", None, b"[DONE]"), False, True),
+        (Event("result", None, b""), False, True),
+        (Event("result", None, b"now"), False, False),
+        (Event("error", None, b""), True, False),
+        (Event("result", 400, b""), True, False),
+    ],
+)
+def test_what_an_event_is(event, failed, sign_of_life):
+    """An answer, an error, or only a sign that the server is there."""
+    assert (event.failed, event.is_sign_of_life) == (failed, sign_of_life)

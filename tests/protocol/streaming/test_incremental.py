@@ -1,0 +1,93 @@
+"""What each event added, where events hold new text, all the text so far, or nobody knows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashscope_oss import ProtocolError
+from dashscope_oss.protocol.streaming.incremental import IncrementalText
+
+pieces_of_any_text = st.lists(st.text(max_size=6), min_size=1, max_size=8)
+
+
+def added(mode, texts):
+    text = IncrementalText(mode)
+    return [*map(text.push, texts), text.end()]
+
+
+def so_far(pieces):
+    return ["".join(pieces[: n + 1]) for n in range(len(pieces))]
+
+
+@given(pieces_of_any_text)
+def test_new_text_of_any_kind_adds_up(pieces):
+    assert "".join(added("incremental", pieces)) == "".join(pieces)
+
+
+@given(pieces_of_any_text)
+def test_text_so_far_of_any_kind_adds_up(pieces):
+    assert "".join(added("cumulative", so_far(pieces))) == "".join(pieces)
+
+
+def test_text_that_is_taken_back_is_an_error():
+    with pytest.raises(ProtocolError, match="changed text"):
+        added("cumulative", ["hello", "help"])
+
+
+def test_an_empty_event_changes_nothing():
+    assert added("cumulative", ["a", "", "ab"]) == ["a", "", "b", ""]
+
+
+def test_the_first_text_is_handed_on_at_once_even_if_nobody_knows_the_mode():
+    assert IncrementalText("unknown").push("It is a place") == "It is a place"
+
+
+def test_a_text_that_does_not_begin_with_the_one_before_proves_new_text():
+    assert added("unknown", ["ha", "ha", "lo ", "ha", "."]) == ["ha", "", "halo ", "ha", ".", ""]
+
+
+def test_texts_that_keep_growing_prove_text_so_far():
+    assert added("unknown", ["ha", "haha", "hahalo", "hahalo!"]) == ["ha", "", "halo", "!", ""]
+
+
+def test_one_growth_of_a_long_text_is_proof_enough():
+    first = "The old palace in the middle of the town"
+    assert added("unknown", [first, first + " is large"]) == [first, " is large", ""]
+
+
+def test_what_is_not_clear_at_the_end_was_text_so_far():
+    assert added("unknown", ["ha", "haha"]) == ["ha", "", "ha"]
+
+
+def test_the_end_gives_what_was_held_back_once():
+    text = IncrementalText("unknown")
+    text.push("ha")
+    text.push("haha")
+    assert (text.end(), text.end()) == ("ha", "")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["Hangzhou is the capital of Zhejiang"[:end] for end in (20, 23, 26, 30)],
+        ["Hangzhou"[:end] for end in range(1, 7)],
+    ],
+    ids=["long", "short"],
+)
+def test_a_service_that_repeats_itself_where_new_text_was_asked_for_is_an_error(texts):
+    """The answer would be doubled."""
+    with pytest.raises(ProtocolError, match="repeats the text so far"):
+        added("incremental", texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["a", "aa", "aaa", "aaaa", "aaaaa", "aaaaaa"],
+        ["1", "12", "1"],
+        ["-" * 16, "-" * 20, "-" * 24, "|", "-" * 16, "-" * 20, "-" * 24],
+    ],
+    ids=["drawing", "numbers", "table"],
+)
+def test_new_text_that_begins_like_the_text_before_is_new_text(texts):
+    assert "".join(added("incremental", texts)) == "".join(texts)

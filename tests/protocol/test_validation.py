@@ -1,0 +1,216 @@
+"""What is refused before anything is sent, for every kind of model, and what to do instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dashscope_oss import (
+    ContextLengthError,
+    Message,
+    ModelInfo,
+    Options,
+    ToolCall,
+    UnsupportedInputError,
+    chat_request,
+    completion_request,
+    find_model,
+)
+
+HOSTED = find_model("glm-5")
+LLAMA2 = find_model("llama2-7b-chat-v2")
+LLAMA3 = find_model("llama3-8b-instruct")
+ZIYA = find_model("ziya-llama-13b-v1")
+BAICHUAN = find_model("baichuan-7b-v1")
+MULTIMODAL = find_model("kimi-k2.5")
+ALWAYS_THINKS = find_model("MiniMax-M2.5")
+EVERY_KIND = (HOSTED, LLAMA3, ZIYA, BAICHUAN, MULTIMODAL)
+
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+CALL = ToolCall("c", "f", "{}")
+
+
+def user(text):
+    return Message("user", text)
+
+
+def answer(text, *calls):
+    return Message("assistant", text, calls)
+
+
+def ask(model_info=HOSTED, **options):
+    return chat_request(model_info, [user("q")], Options(**options))
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([], "list of messages is empty"),
+        ([user("")], "empty"),
+        ([user(" \n\t")], "empty"),
+        ([user("q"), answer("a"), user("")], "empty"),
+        ([Message("human", "q")], "unknown role 'human'; use one of system, user"),
+        ([user("a\ud800b")], "lone surrogate"),
+        ([Message("system", "\udfff"), user("q")], "lone surrogate"),
+        ([user(None)], "content must be text, not NoneType"),
+        ([user(["q"])], "content must be text, not list"),
+    ],
+)
+def test_messages_that_no_model_takes(messages, reason):
+    for model_info in EVERY_KIND:
+        with pytest.raises(UnsupportedInputError, match=reason) as caught:
+            chat_request(model_info, messages)
+        assert caught.value.model == model_info.id
+
+
+@pytest.mark.parametrize(("prompt", "reason"), [("", "empty"), (" ", "empty"), ("\ud800", "surr")])
+def test_a_prompt_that_no_model_takes(prompt, reason):
+    for model_info in EVERY_KIND:
+        for formatted in (True, False, None):
+            with pytest.raises(UnsupportedInputError, match=reason):
+                completion_request(model_info, prompt, formatted=formatted)
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([user("q"), answer("a")], "last message must come from the user"),
+        ([answer("a"), user("q")], "begin with a user message"),
+        ([user("q"), Message("tool", "3"), user("q")], "knows no tools"),
+        ([user("q"), answer("", CALL), user("q")], "knows no tools"),
+    ],
+)
+def test_conversations_that_a_strict_model_cannot_take(messages, reason):
+    for model_info in (LLAMA2, LLAMA3, ZIYA, BAICHUAN):
+        with pytest.raises(UnsupportedInputError, match=reason) as caught:
+            chat_request(model_info, messages)
+        assert caught.value.model == model_info.id
+
+
+def test_a_late_system_message_is_refused_by_a_strict_model_and_sent_to_another():
+    messages = [user("q"), answer("a"), Message("system", "S"), user("q")]
+    with pytest.raises(UnsupportedInputError, match="must come first"):
+        chat_request(LLAMA2, messages)
+    sent = chat_request(HOSTED, messages).body["input"]["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "system", "user"]
+
+
+@pytest.mark.parametrize("model_info", [LLAMA2, ZIYA], ids=lambda model_info: model_info.id)
+def test_an_input_that_is_surely_over_the_limit(model_info):
+    with pytest.raises(ContextLengthError, match="the model takes 2048") as caught:
+        chat_request(model_info, [user("word " * 2100)])
+    assert caught.value.model == model_info.id
+    with pytest.raises(ContextLengthError, match="the model takes 2048"):
+        completion_request(model_info, "宫" * 2100)
+
+
+def test_an_input_that_may_fit_is_sent():
+    chat_request(LLAMA2, [user("word " * 1900)])
+    chat_request(LLAMA3, [user("a " * 6000)])
+    chat_request(replace(LLAMA2, max_input=None, context_window=None), [user("word " * 9000)])
+
+
+@pytest.mark.parametrize(
+    ("model_info", "options", "reason"),
+    [
+        (LLAMA3, {"max_tokens": 1501}, "max_tokens is 1501, the model gives at most 1500"),
+        (LLAMA2, {"tools": [TOOL]}, "knows no tools; choose one that does"),
+        (ZIYA, {"tools": [TOOL]}, "knows no tools"),
+        (LLAMA2, {"enable_thinking": True}, "cannot think"),
+        (ALWAYS_THINKS, {"enable_thinking": False}, "always thinks"),
+        (find_model("deepseek-v4-pro"), {"top_k": 5}, "does not support top_k"),
+        (LLAMA3, {"strict": True, "temperature": 0.5}, "documents no temperature"),
+        (HOSTED, {"extra": {"n": 2}}, "one call gives one answer"),
+        (HOSTED, {"stop": ""}, "stop holds an empty text"),
+        (HOSTED, {"stop": ["a", ""]}, "stop holds an empty text"),
+        (HOSTED, {"extra": {"temprature": 1}}, "did you mean 'temperature'"),
+        (HOSTED, {"temperature": float("nan")}, "temperature is nan"),
+        (HOSTED, {"top_p": float("inf")}, "top_p is inf"),
+        (HOSTED, {"extra": {"custom": {"deep": [float("nan")]}}}, "custom holds"),
+        (HOSTED, {"stop": "\ud800"}, "surrogate"),
+        (HOSTED, {"stop": ["a", "\ud800"]}, "surrogate"),
+        (HOSTED, {"extra": {"custom": "\ud800"}}, "custom cannot be written as JSON"),
+        (HOSTED, {"extra": {"custom": object()}}, "custom cannot be written as JSON"),
+    ],
+)
+def test_options_that_cannot_be_sent(model_info, options, reason):
+    with pytest.raises(UnsupportedInputError, match=reason) as caught:
+        ask(model_info, **options)
+    assert caught.value.model == model_info.id
+
+
+# name: values that the vendor's range takes, values that it does not take
+RANGES = {
+    "temperature": ([0, 0.0, 1.99], [-0.1, 2, 2.0, "hot", True, [0.5], 10**400, -(10**400)]),
+    "top_p": ([0.01, 1], [0, 1.01]),
+    "top_k": ([0, 100], [-1, 0.5, True]),
+    "repetition_penalty": ([0.1, 2], [0, -1]),
+    "presence_penalty": ([-2, 2.0], [-2.1, 2.1]),
+    "seed": ([0, 2**63 - 1], [-1, 2**63, 0.5]),
+    "max_tokens": ([1, 16_384], [0, -1, 2**31]),
+    "stop": (
+        ["a", ["a", "b"], [1, 2], [[1], [2, 3]]],
+        [3, ["a", 1], [True], [["a"]], {"a": 1}],
+    ),
+    "result_format": (["text", "message"], ["xml", 1]),
+    "n": ([1], [0, 5, "1"]),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_value_out_of_the_vendors_range_is_refused_in_its_words(name):
+    good, bad = RANGES[name]
+    for value in good:
+        assert ask(HOSTED, extra={name: value}).parameters[name] == value
+    for value in bad:
+        with pytest.raises(UnsupportedInputError, match=f"{name} is "):
+            ask(HOSTED, extra={name: value})
+
+
+def test_a_name_that_nobody_knows_goes_through_as_it_is():
+    assert ask(HOSTED, extra={"brand_new": 1}).parameters["brand_new"] == 1
+
+
+def test_max_tokens_up_to_the_limit_are_sent():
+    assert ask(LLAMA3, max_tokens=1500).parameters["max_tokens"] == 1500
+
+
+def test_strict_checks_let_through_what_the_page_documents():
+    request = ask(LLAMA2, extra={"result_format": "message"}, strict=True)
+    assert request.parameters["result_format"] == "message"
+    assert ask(HOSTED, temperature=0.5, strict=True).parameters["temperature"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("assistant", "", (ToolCall("c", "f", '"\ud800"'),)),
+        Message("assistant", "a", reasoning="\ud800"),
+    ],
+)
+def test_a_lone_surrogate_anywhere_in_a_message(message):
+    messages = [user("q"), message, Message("tool", "3", tool_call_id="c"), user("q")]
+    with pytest.raises(UnsupportedInputError, match="surrogate"):
+        chat_request(HOSTED, messages)
+
+
+def test_a_parameter_that_is_nested_too_deeply_is_no_recursion_error():
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(UnsupportedInputError, match="custom is nested too deeply"):
+        ask(HOSTED, extra={"custom": deep})
+
+
+def test_a_prompt_only_record_without_a_template_says_what_is_missing():
+    model_info = ModelInfo(id="mine", family="f", maker="m", inputs=("prompt",))
+    with pytest.raises(UnsupportedInputError, match="names no template"):
+        chat_request(model_info, [user("q")])
+
+
+def test_what_is_no_record_or_no_message_is_a_type_error_that_says_what_to_pass():
+    with pytest.raises(TypeError, match=r"find_model\('glm-5'\)"):
+        chat_request("glm-5", [user("hi")])
+    with pytest.raises(TypeError, match="list of Message"):
+        chat_request(HOSTED, "hi")
