@@ -14,10 +14,8 @@ import httpx
 import pytest
 import uvicorn
 
-from dashscope_oss import Message, find_model
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import (
-    EngineRequest,
     Gateway,
     OpenAIEngine,
     ScriptedEngine,
@@ -36,9 +34,6 @@ from tests.gateway.fake_upstream import (
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
-REQUEST = EngineRequest(
-    model_info=find_model("llama3-8b-instruct"), messages=(Message("user", "hi"),)
-)
 STREAM = {"X-DashScope-SSE": "enable"}
 
 # Says "one ", then waits for SIGUSR1, then says "two". With "stuck" it also has a thread that

@@ -19,7 +19,7 @@ from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.engines.scripted import Answer, Fault, ScriptEntry
 
 _FORM = (
-    'It is a JSON list of answers {"text": "…"} and faults {"status": 429, "code": "…", '
+    'A script is a JSON list of answers {"text": "…"} and faults {"status": 429, "code": "…", '
     '"message": "…"}.'
 )
 _FAULT_FIELDS = ("status", "code", "cut")

@@ -88,4 +88,7 @@ class HealthChecker:
         configured = {name for name in names if name is not None}
         for name in sorted(configured - listed):
             examples = one_line(", ".join(sorted(listed)[:_MAX_SHOWN_NAMES]))
-            _log.warning("%s lists no model %r; it has %s", self._upstream.name, name, examples)
+            _log.warning(
+                "%s does not list the model %r, only %s: check the name in the configuration",
+                *(self._upstream.name, name, examples),
+            )

@@ -187,7 +187,7 @@ def _stop(
     stop = request.parameters.get("stop")
     stops = stop if isinstance(stop, list) else [] if stop is None else [stop]
     if any(isinstance(item, list) for item in stops):
-        raise InvalidParameter("Sequences of tokens cannot be passed on as stop; pass texts.")
+        raise InvalidParameter("Sequences of token ids are not supported in stop; pass texts.")
     token_ids = [item for item in stops if isinstance(item, int)]
     texts = [*(item for item in stops if isinstance(item, str)), *template_stop]
     fields: dict[str, object] = {"stop": texts} if texts else {}
@@ -239,6 +239,6 @@ def _wire_message(message: Message) -> dict[str, object]:
 
 
 def _unsupported(name: str, upstream: Upstream) -> NoReturn:
-    server = upstream.kind or "a server of an unknown kind"
-    text = f"The parameter {name} cannot be passed on: behind this gateway stands {server}."
+    kind = upstream.kind or "its kind is not configured"
+    text = f"The parameter {name} is not supported by the server behind this gateway ({kind})."
     raise UnsupportedByUpstream(400, "InvalidParameter", text)
