@@ -32,6 +32,8 @@ from tests.gateway.fake_upstream import (
     events,
 )
 
+pytestmark = pytest.mark.versions
+
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "hi"}]}}
 STREAM = {"X-DashScope-SSE": "enable"}
