@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance import candidates, conftest, server
 from tests.conformance import test_llm as suite
-from tests.conformance.server import Say
+from tests.conformance.server import Answer
 
 ROOT = Path(__file__).parents[1]
 MINE = """
@@ -62,14 +62,14 @@ def test_another_class_can_be_held_to_the_suite(tmp_path):
     assert "| all | 5/7 |" in output
 
 
-def test_a_name_that_is_no_class_is_told(tmp_path):
+def test_a_name_that_is_no_class_is_refused(tmp_path):
     assert "is module:function or one of dashscope-oss, dashscope," in run_suite(tmp_path, "mine")
 
 
-def test_a_function_needs_to_say_nothing_of_its_class(monkeypatch):
-    made = SimpleNamespace(make=lambda *_, **__: None)
-    monkeypatch.setitem(sys.modules, "mine", made)
-    assert candidates.candidate("mine:make") == candidates.Candidate(made.make, None, native=True)
+def test_a_function_needs_no_attributes(monkeypatch):
+    module = SimpleNamespace(make=lambda *_, **__: None)
+    monkeypatch.setitem(sys.modules, "mine", module)
+    assert candidates.candidate("mine:make") == candidates.Candidate(module.make, None, native=True)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,16 @@ def test_a_function_needs_to_say_nothing_of_its_class(monkeypatch):
     ],
 )
 def test_rivals_are_known_by_name(monkeypatch, name, module, called, address):
-    """Each is made with its own words, and pointed at its own protocol."""
+    """Each is built with its own settings, and calls its own protocol."""
     sdk = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "dashscope", sdk)
-    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{called: lambda **given: given}))
-    given = candidates.candidate(name).make(server.Service("http://s"), "small", api_key="k")
-    assert given.pop("api_key") == "k"
-    assert candidates.MODELS["small"] in given.values()
-    assert f"http://s{address}" in (given.get("api_base"), vars(sdk).get("base_http_api_url"))
+    monkeypatch.setitem(
+        sys.modules, module, SimpleNamespace(**{called: lambda **settings: settings})
+    )
+    settings = candidates.candidate(name).make(server.Service("http://s"), "small", api_key="k")
+    assert settings.pop("api_key") == "k"
+    assert candidates.MODELS["small"] in settings.values()
+    assert f"http://s{address}" in (settings.get("api_base"), vars(sdk).get("base_http_api_url"))
 
 
 def test_the_documentation_shows_the_checks_of_the_suite():
@@ -112,62 +114,62 @@ def checks(test):
 # The service as other classes take it: events that repeat, and OpenAI's protocol.
 
 
-def asked(say, path="/chat/completions", **body):
-    with server.service(say) as running:
+def ask_openai(answer, path="/chat/completions", **body):
+    with server.service(answer) as running:
         url = f"{running.openai}{path}"
         return httpx2.post(url, json={"model": "m", "messages": [], **body})
 
 
 def events(answer):
     """What the events of a stream hold, without the mark at its end."""
-    told = re.findall(r"^data:\s*(\{.*)$", answer.text, re.MULTILINE)
-    return [json.loads(one) for one in told]
+    lines = re.findall(r"^data:\s*(\{.*)$", answer.text, re.MULTILINE)
+    return [json.loads(line) for line in lines]
 
 
 def test_without_incremental_output_each_event_holds_all_so_far():
     """The arguments of a tool call too."""
-    with server.service(Say(call="add", arguments=("{", "}"))) as running:
+    with server.service(Answer(call="add", arguments=("{", "}"))) as running:
         url = f"{running.dashscope}/services/aigc/text-generation/generation"
         body = {"input": {"messages": []}, "parameters": {}}
-        told = events(httpx2.post(url, json=body, headers={"X-DashScope-SSE": "enable"}))
-    messages = [one["output"]["choices"][0]["message"] for one in told]
+        pieces = events(httpx2.post(url, json=body, headers={"X-DashScope-SSE": "enable"}))
+    messages = [one["output"]["choices"][0]["message"] for one in pieces]
     called = [message["tool_calls"][0]["function"] for message in messages]
     assert called == [{"name": "add", "arguments": "{"}, {"name": "add", "arguments": "{}"}]
 
 
 def test_openai_answers_whole():
-    found = asked(Say(thoughts="hm")).json()
-    assert found["choices"][0]["message"] == {
+    body = ask_openai(Answer(thoughts="hm")).json()
+    assert body["choices"][0]["message"] == {
         "role": "assistant",
         "content": "fine",
         "reasoning_content": "hm",
     }
-    assert found["usage"] == {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+    assert body["usage"] == {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
 
 
 def test_openai_completes_a_prompt():
-    whole = asked(Say(), "/completions", prompt="hi").json()
-    streamed = events(asked(Say((None, "a")), "/completions", prompt="hi", stream=True))
+    whole = ask_openai(Answer(), "/completions", prompt="hi").json()
+    streamed = events(ask_openai(Answer((None, "a")), "/completions", prompt="hi", stream=True))
     assert whole["choices"][0]["text"] == "fine"
     assert [one["choices"][0]["text"] for one in streamed] == ["", "a"]
 
 
-def test_openai_streams_usage_when_it_is_asked_for():
-    answer = asked(Say(("a", "b")), stream=True, stream_options={"include_usage": True})
-    *told, last = events(answer)
-    assert [one["choices"][0]["delta"]["content"] for one in told] == ["a", "b"]
-    assert [one["choices"][0]["finish_reason"] for one in told] == [None, "stop"]
+def test_openai_streams_usage_when_it_is_requested():
+    answer = ask_openai(Answer(("a", "b")), stream=True, stream_options={"include_usage": True})
+    *pieces, last = events(answer)
+    assert [one["choices"][0]["delta"]["content"] for one in pieces] == ["a", "b"]
+    assert [one["choices"][0]["finish_reason"] for one in pieces] == [None, "stop"]
     assert last["usage"]["completion_tokens"] == 4
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
 def test_openai_breaks_in_the_middle():
-    first, last = events(asked(Say(("a", "b"), breaks=True), stream=True))
+    first, last = events(ask_openai(Answer(("a", "b"), breaks=True), stream=True))
     assert first["choices"][0]["delta"]["content"] == "a"
     assert last["error"]["code"] == "InternalError"
 
 
 def test_openai_refuses():
-    answer = asked(Say(status=401))
+    answer = ask_openai(Answer(status=401))
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "InvalidApiKey"

@@ -1,4 +1,4 @@
-"""The class that is held to the suite: found by what ``CONFORMANCE_LLM`` says."""
+"""The class that the suite checks: the one that ``CONFORMANCE_LLM`` names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Candidate:
 
     Attributes:
         make: builds it: ``make(service, kind, **settings)``.
-        distribution: what to install for it, if that is to be looked at too.
+        distribution: what to install for it, if its dependencies are to be checked too.
         native: whether it speaks DashScope's protocol; else OpenAI's.
     """
 
@@ -59,7 +59,7 @@ def _dashscope_oss(service: Service, kind: str, **settings: Any) -> FunctionCall
     return DashScopeOSS(model=MODELS[kind], base_url=service.dashscope, **settings)
 
 
-# The others are imported when they are asked for: no environment need have them.
+# The others are imported when they are used: no environment need have them.
 def _dashscope(service: Service, kind: str, **settings: Any) -> FunctionCallingLLM:
     sdk: Any = importlib.import_module("dashscope")
     sdk.base_http_api_url = service.dashscope

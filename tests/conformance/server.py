@@ -1,6 +1,6 @@
 """A scripted service on 127.0.0.1 that speaks DashScope's protocol and OpenAI's.
 
-It says what is written for it and notes what it was sent; it judges neither.
+It answers from a script and keeps what it was sent.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 REFUSALS = {
     400: ("InvalidParameter", "A parameter is wrong."),
     401: ("InvalidApiKey", "Invalid API-key provided."),
     429: ("Throttling.RateQuota", "Requests rate limit exceeded, try again later."),
 }
+BROKEN = {"code": "InternalError", "message": "It broke.", "request_id": "r"}
 
 
 @dataclass(frozen=True)
-class Say:
+class Answer:
     """One answer.
 
     Attributes:
@@ -30,7 +31,7 @@ class Say:
         call: name of the tool to call, with the pieces of its arguments in ``arguments``.
         status: what to refuse with.
         breaks: after the first piece the stream fails.
-        repeats: each event holds all the text so far, whatever was asked for.
+        repeats: each event holds all the text so far, whatever the request says.
         plain: ``output.text`` in place of ``output.choices``.
     """
 
@@ -51,7 +52,7 @@ class Say:
     def messages(self) -> list[dict[str, Any]]:
         """What the events of a stream add, one after the other."""
         if self.call:
-            return [self._call(at, piece) for at, piece in enumerate(self.arguments)]
+            return [self._call(*numbered) for numbered in enumerate(self.arguments)]
         thought = [{"content": "", "reasoning_content": self.thoughts}] if self.thoughts else []
         return [*thought, *({"content": piece} for piece in self.pieces)]
 
@@ -59,13 +60,13 @@ class Say:
         """The message of an answer that does not stream."""
         if self.call:
             return self._call(0, "".join(self.arguments))
-        said = {"content": "".join(filter(None, self.pieces))}
-        return said | ({"reasoning_content": self.thoughts} if self.thoughts else {})
+        message = {"content": "".join(filter(None, self.pieces))}
+        return message | ({"reasoning_content": self.thoughts} if self.thoughts else {})
 
-    def _call(self, at: int, arguments: str) -> dict[str, Any]:
-        function = {"arguments": arguments} | ({} if at else {"name": self.call})
-        called = {"index": 0, "type": "function", "id": "" if at else "call_1"}
-        return {"content": "", "tool_calls": [called | {"function": function}]}
+    def _call(self, position: int, arguments: str) -> dict[str, Any]:
+        function = {"arguments": arguments} | ({} if position else {"name": self.call})
+        tool_call = {"index": 0, "type": "function", "id": "" if position else "call_1"}
+        return {"content": "", "tool_calls": [tool_call | {"function": function}]}
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Service:
     """
 
     root: str = ""
-    script: list[Say] = field(default_factory=lambda: [Say()])
+    script: list[Answer] = field(default_factory=lambda: [Answer()])
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
@@ -106,27 +107,27 @@ class Service:
     def sent(self) -> str:
         """The input of the newest request."""
         body = self.bodies[-1]
-        given = body.get("input", body)
-        return json.dumps([given.get("messages"), given.get("prompt")], ensure_ascii=False)
+        holder = body.get("input", body)
+        return json.dumps([holder.get("messages"), holder.get("prompt")], ensure_ascii=False)
 
-    def take(self, body: dict[str, Any], key: str | None) -> Say:
-        """Note a request and return its answer; the last of the script goes on for ever."""
+    def take(self, body: dict[str, Any], key: str | None) -> Answer:
+        """Keep a request and return its answer; the last of the script goes on for ever."""
         self.bodies.append(body)
         self.keys.append(key or "")
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 
 @contextmanager
-def service(*script: Say) -> Iterator[Service]:
+def service(*script: Answer) -> Iterator[Service]:
     """Serve ``script``, the last of it for ever."""
-    made = Service(script=list(script))
-    handler = type("Handler", (_Handler,), {"service": made})
+    running = Service(script=list(script))
+    handler = type("Handler", (_Handler,), {"service": running})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        made.root = f"http://127.0.0.1:{server.server_port}"
+        running.root = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield made
+        yield running
         server.shutdown()
         thread.join()
 
@@ -136,26 +137,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        say = self.service.take(body, self.headers["authorization"])
-        talk = _dashscope if "/services/" in self.path else _openai
-        streams = body.get("stream") or self.headers["x-dashscope-sse"] == "enable"
-        if say.status != 200:
-            self._json(say.status, _refusal(talk, say.status))
-        elif streams:
-            self._stream("".join(talk(say, body)))
+        answer = self.service.take(body, self.headers["authorization"])
+        protocol = DashScope() if "/services/" in self.path else OpenAI()
+        if answer.status != 200:
+            self._send(answer.status, "application/json", _json(protocol.error(answer.status)))
+        elif body.get("stream") or self.headers["x-dashscope-sse"] == "enable":
+            self._send(200, "text/event-stream", "".join(protocol.stream(answer, body)))
         else:
-            self._json(200, _whole(talk, say, body))
+            self._send(200, "application/json", _json(protocol.whole(answer, body)))
 
-    def _json(self, status: int, body: dict[str, Any]) -> None:
-        self._answer(status, "application/json", json.dumps(body, ensure_ascii=False))
-
-    def _stream(self, text: str) -> None:
-        self._answer(200, "text/event-stream", text)
-
-    def _answer(self, status: int, kind: str, text: str) -> None:
+    def _send(self, status: int, content_type: str, text: str) -> None:
         content = text.encode()
         self.send_response(status)
-        self.send_header("content-type", kind)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(content)))
         self.send_header("connection", "close")
         if status == 429:
@@ -164,84 +158,101 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
-def _refusal(talk: object, status: int) -> dict[str, Any]:
-    code, message = REFUSALS[status]
-    if talk is _dashscope:
+class DashScope:
+    """DashScope's own protocol."""
+
+    USAGE: ClassVar = {"input_tokens": 11, "output_tokens": 4, "total_tokens": 15}
+
+    def error(self, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        code, message = REFUSALS[status]
         return {"code": code, "message": message, "request_id": "r"}
-    return {"error": {"code": code, "message": message, "type": code, "param": None}}
+
+    def whole(self, answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
+        """The body of an answer that does not stream."""
+        return self._event(answer, body, answer.whole(), answer.finish)
+
+    def stream(self, answer: Answer, body: dict[str, Any]) -> Iterator[str]:
+        """The events of a stream; each holds all so far unless the request says otherwise."""
+        messages = answer.messages()
+        grows = answer.repeats or not body["parameters"].get("incremental_output")
+        for position, message in enumerate(messages):
+            if answer.breaks and position:
+                yield f"id:{position}\nevent:error\n:HTTP_STATUS/500\n{_data(BROKEN)}"
+                return
+            so_far = _so_far(messages[: position + 1]) if grows else message
+            finish = answer.finish if position == len(messages) - 1 else "null"
+            data = _data(self._event(answer, body, so_far, finish))
+            yield f"id:{position}\nevent:result\n:HTTP_STATUS/200\n{data}"
+
+    def _event(
+        self, answer: Answer, body: dict[str, Any], message: dict[str, Any], finish: str
+    ) -> dict[str, Any]:
+        choice = {"finish_reason": finish, "message": {"role": "assistant", **message}}
+        output: dict[str, Any] = {"choices": [choice]}
+        if answer.plain or "prompt" in body["input"]:
+            output = {"text": message["content"], "finish_reason": finish}
+        return {"output": output, "usage": self.USAGE, "request_id": "r"}
 
 
-def _whole(talk: object, say: Say, body: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", **say.whole()}
-    choice = {"index": 0, "finish_reason": say.finish, "message": message}
-    if talk is _dashscope:
-        plain = say.plain or "prompt" in body["input"]
-        text = {"text": message["content"], "finish_reason": "stop"}
-        output = text if plain else {"choices": [choice]}
-        return {"output": output, "usage": _used(talk), "request_id": "r"}
-    if "prompt" in body:
-        choice = {"index": 0, "finish_reason": "stop", "text": message["content"]}
-    kind = {"id": "r", "object": "chat.completion", "created": 1, "model": body["model"]}
-    return {**kind, "choices": [choice], "usage": _used(talk)}
+class OpenAI:
+    """OpenAI's protocol: chat completions and completions."""
+
+    USAGE: ClassVar = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+
+    def error(self, status: int) -> dict[str, Any]:
+        """The body of a refusal."""
+        code, message = REFUSALS[status]
+        return {"error": {"code": code, "message": message, "type": code, "param": None}}
+
+    def whole(self, answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
+        """The body of an answer that does not stream."""
+        choice = self._choice("message", answer.whole(), answer.finish, body)
+        return {**self._head("chat.completion", body), "choices": [choice], "usage": self.USAGE}
+
+    def stream(self, answer: Answer, body: dict[str, Any]) -> Iterator[str]:
+        """The events of a stream, with usage if the request says so."""
+        messages, head = answer.messages(), self._head("chat.completion.chunk", body)
+        for position, message in enumerate(messages):
+            if answer.breaks and position:
+                yield _data({"error": BROKEN})
+                return
+            finish = answer.finish if position == len(messages) - 1 else None
+            yield _data({**head, "choices": [self._choice("delta", message, finish, body)]})
+        if (body.get("stream_options") or {}).get("include_usage"):
+            yield _data({**head, "choices": [], "usage": self.USAGE})
+        yield "data: [DONE]\n\n"
+
+    def _head(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "r", "object": kind, "created": 1, "model": body["model"]}
+
+    def _choice(
+        self, kind: str, message: dict[str, Any], finish: str | None, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        choice = {"index": 0, "finish_reason": finish}
+        if "prompt" in body:
+            return choice | {"text": message["content"] or ""}
+        return choice | {kind: {"role": "assistant", **message}}
 
 
-def _used(talk: object) -> dict[str, int]:
-    names = ("input", "output") if talk is _dashscope else ("prompt", "completion")
-    return {f"{names[0]}_tokens": 11, f"{names[1]}_tokens": 4, "total_tokens": 15}
-
-
-def _dashscope(say: Say, body: dict[str, Any]) -> Iterator[str]:
-    told = say.messages()
-    plain = say.plain or "prompt" in body["input"]
-    grows = say.repeats or not body["parameters"].get("incremental_output")
-    for at, message in enumerate(told):
-        if say.breaks and at:
-            yield f"id:{at}\nevent:error\n:HTTP_STATUS/500\n" + _data(_broken())
-            return
-        shown = {"role": "assistant", **(_so_far(told[: at + 1]) if grows else message)}
-        finish = say.finish if at == len(told) - 1 else "null"
-        choice = {"finish_reason": finish, "message": shown}
-        told_whole = {"text": shown["content"], "finish_reason": finish}
-        output = told_whole if plain else {"choices": [choice]}
-        event = {"output": output, "usage": _used(_dashscope), "request_id": "r"}
-        yield f"id:{at}\nevent:result\n:HTTP_STATUS/200\n" + _data(event)
-
-
-def _broken() -> dict[str, str]:
-    return {"code": "InternalError", "message": "It broke.", "request_id": "r"}
-
-
-def _so_far(told: list[dict[str, Any]]) -> dict[str, Any]:
+def _so_far(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """All of a stream's messages in one, as a service repeats them."""
-    whole = {"content": "".join(message["content"] or "" for message in told)}
-    calls = [message["tool_calls"][0] for message in told if "tool_calls" in message]
+    whole = {"content": "".join(message["content"] or "" for message in messages)}
+    calls = [message["tool_calls"][0] for message in messages if "tool_calls" in message]
     if calls:
         joined = "".join(call["function"]["arguments"] for call in calls)
         function = calls[0]["function"] | {"arguments": joined}
         return whole | {"tool_calls": [calls[0] | {"function": function}]}
-    thoughts = "".join(message.get("reasoning_content", "") for message in told)
+    thoughts = "".join(message.get("reasoning_content", "") for message in messages)
     return whole | ({"reasoning_content": thoughts} if thoughts else {})
 
 
-def _openai(say: Say, body: dict[str, Any]) -> Iterator[str]:
-    told = say.messages()
-    head = {"id": "r", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
-    for at, message in enumerate(told):
-        if say.breaks and at:
-            yield _data({"error": _broken()})
-            return
-        finish = say.finish if at == len(told) - 1 else None
-        choice = {"index": 0, "finish_reason": finish, "delta": {"role": "assistant", **message}}
-        if "prompt" in body:
-            choice = {"index": 0, "finish_reason": finish, "text": message["content"] or ""}
-        yield _data({**head, "choices": [choice]})
-    if (body.get("stream_options") or {}).get("include_usage"):
-        yield _data({**head, "choices": [], "usage": _used(_openai)})
-    yield "data: [DONE]\n\n"
-
-
 def _data(event: dict[str, Any]) -> str:
-    return f"data:{json.dumps(event, ensure_ascii=False)}\n\n"
+    return f"data:{_json(event)}\n\n"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -27,9 +27,9 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from tests.conformance.candidates import VARIABLE, candidate
-from tests.conformance.server import REFUSALS, Say, Service, service
+from tests.conformance.server import REFUSALS, Answer, Service, service
 
-# What an LLM or LlamaIndex warns of is not what is asked here.
+# What an LLM or LlamaIndex warns of is not checked here.
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.versions]
 
 CANDIDATE = candidate(os.environ.get(VARIABLE, "dashscope-oss"))
@@ -44,20 +44,20 @@ class Maker:
 
     def __init__(self, running: Service) -> None:
         self.service = running
-        self._made: list[FunctionCallingLLM] = []
+        self._llms: list[FunctionCallingLLM] = []
 
-    def __call__(self, *script: Say, kind: str = "tools", **settings: Any) -> FunctionCallingLLM:
+    def __call__(self, *script: Answer, kind: str = "tools", **settings: Any) -> FunctionCallingLLM:
         """Write what the service is to say, and build an LLM; ``None`` leaves a setting out."""
-        self.service.script[:] = script or [Say()]
-        given = {"api_key": KEY, **settings}
-        given = {name: value for name, value in given.items() if value is not None}
-        self._made.append(CANDIDATE.make(self.service, kind, **given))
-        return self._made[-1]
+        self.service.script[:] = script or [Answer()]
+        settings = {"api_key": KEY, **settings}
+        settings = {name: value for name, value in settings.items() if value is not None}
+        self._llms.append(CANDIDATE.make(self.service, kind, **settings))
+        return self._llms[-1]
 
     def close(self) -> None:
         """End what the LLMs hold open."""
-        for one in self._made:
-            getattr(one, "close", lambda: None)()
+        for llm in self._llms:
+            getattr(llm, "close", lambda: None)()
 
 
 @pytest.fixture
@@ -87,24 +87,22 @@ def run(llm: FunctionCallingLLM, call: Coroutine[Any, Any, Found]) -> Found:
 
 def responses(llm: FunctionCallingLLM, method: str, **kwargs: Any) -> list[Response]:
     """All that one of the eight methods gives for "hi", as a list."""
-    given = [ChatMessage("hi")] if "chat" in method else "hi"
+    question = [ChatMessage("hi")] if "chat" in method else "hi"
     call = getattr(llm, method)
     if not method.startswith("a"):
-        found = call(given, **kwargs)
-        return list(found) if "stream" in method else [found]
+        response = call(question, **kwargs)
+        return list(response) if "stream" in method else [response]
 
     async def gather() -> list[Response]:
-        found = await call(given, **kwargs)
-        return [one async for one in found] if "stream" in method else [found]
+        response = await call(question, **kwargs)
+        return [piece async for piece in response] if "stream" in method else [response]
 
     return run(llm, gather())
 
 
 def text(response: Response) -> str | None:
     """All text of an answer, of either kind."""
-    chats = hasattr(response, "message")
-    said: str | None = response.message.content if chats else response.text
-    return said
+    return response.message.content if hasattr(response, "message") else response.text
 
 
 STREAMS = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
@@ -124,20 +122,20 @@ def add(a: int, b: int) -> int:
 
 
 ADD = FunctionTool.from_defaults(fn=add)
-PIECES = Say(call="add", arguments=('{"a": 1', ', "b": 2}'))
+PIECES = Answer(call="add", arguments=('{"a": 1', ', "b": 2}'))
 
 
-def cause(error: BaseException | None) -> str:
-    """What an error and those behind it say."""
-    said = ""
+def texts_of(error: BaseException | None) -> str:
+    """The texts of an error and of those behind it."""
+    texts = ""
     while error is not None:
-        said, error = f"{said} {error}", error.__cause__ or error.__context__
-    return said
+        texts, error = f"{texts} {error}", error.__cause__ or error.__context__
+    return texts
 
 
 def refused(error: pytest.ExceptionInfo[Exception], status: int) -> bool:
     """Whether an error says what the service refused with."""
-    return any(word in cause(error.value) for word in (REFUSALS[status][0], str(status)))
+    return any(word in texts_of(error.value) for word in (REFUSALS[status][0], str(status)))
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -145,7 +143,7 @@ def refused(error: pytest.ExceptionInfo[Exception], status: int) -> bool:
 def test_b01_a_refusal_raises(llm: Maker, method: str, status: int) -> None:
     """Not an empty answer."""
     with pytest.raises(Exception) as error:  # noqa: PT011 (each package has its own)
-        responses(llm(Say(status=status)), method)
+        responses(llm(Answer(status=status)), method)
     assert refused(error, status)
 
 
@@ -154,19 +152,19 @@ def engine(llm: FunctionCallingLLM, **kwargs: Any) -> Any:
     return index.as_query_engine(llm=llm, **kwargs)
 
 
-@pytest.mark.parametrize("way", ["query", "aquery", "stream", "chat"])
-def test_b02_a_refusal_raises_from_an_engine(llm: Maker, way: str) -> None:
-    """Not "Empty Response", as if nothing had been found."""
-    one = llm(Say(status=401))
+@pytest.mark.parametrize("engine_call", ["query", "aquery", "stream", "chat"])
+def test_b02_a_refusal_raises_from_an_engine(llm: Maker, engine_call: str) -> None:
+    """Not "Empty Response", as if no document fitted."""
+    one = llm(Answer(status=401))
     index = SummaryIndex.from_documents([Document(text="x")], embed_model=MockEmbedding(4))
-    ways: dict[str, Callable[[], object]] = {
+    calls: dict[str, Callable[[], object]] = {
         "query": lambda: engine(one).query("hi"),
         "aquery": lambda: run(one, engine(one).aquery("hi")),
         "stream": lambda: list(engine(one, streaming=True).query("hi").response_gen),
         "chat": lambda: index.as_chat_engine(ChatMode.CONTEXT, llm=one, memory=words()).chat("hi"),
     }
     with pytest.raises(Exception) as error:  # noqa: PT011
-        ways[way]()
+        calls[engine_call]()
     assert refused(error, 401)
 
 
@@ -178,10 +176,10 @@ def words() -> ChatMemoryBuffer:
 def ask(llm: FunctionCallingLLM, agent: FunctionAgent | ReActAgent) -> str:
     memory = words()
 
-    async def asked() -> str:
+    async def answer() -> str:
         return str(await agent.run("What is 1 + 2?", memory=memory))
 
-    return run(llm, asked())
+    return run(llm, answer())
 
 
 @pytest.mark.parametrize("kind", [FunctionAgent, ReActAgent])
@@ -189,7 +187,7 @@ def test_b03_a_refusal_ends_an_agent_with_its_cause(
     llm: Maker, kind: type[FunctionAgent | ReActAgent]
 ) -> None:
     """On the first call, not after twenty."""
-    one = llm(Say(status=401))
+    one = llm(Answer(status=401))
     with pytest.raises(Exception) as error:  # noqa: PT011
         ask(one, kind(tools=[ADD], llm=one))
     assert refused(error, 401)
@@ -199,7 +197,7 @@ def test_b03_a_refusal_ends_an_agent_with_its_cause(
 @pytest.mark.parametrize("method", STREAMS)
 def test_b04_a_stream_that_fails_raises(llm: Maker, method: str) -> None:
     """Half an answer is not reported as a whole one."""
-    one = llm(Say(("partial ", "rest"), breaks=True))
+    one = llm(Answer(("partial ", "rest"), breaks=True))
     with pytest.raises(Exception):  # noqa: B017, PT011
         responses(one, method)
 
@@ -221,23 +219,23 @@ def test_b05_tokens_are_counted_once_and_as_the_service_does(llm: Maker, method:
 @pytest.mark.parametrize("method", METHODS)
 def test_b05_a_failed_call_counts_nothing(llm: Maker, method: str) -> None:
     counter = TokenCountingHandler(tokenizer=str.split)
-    one = llm(Say(status=401))
+    one = llm(Answer(status=401))
     one.callback_manager = CallbackManager([counter])
-    with contextlib.suppress(Exception):  # whether it raises is asked in b01
+    with contextlib.suppress(Exception):  # b01 checks that it raises
         responses(one, method)
     assert counter.total_llm_token_count == 0
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_b06_an_agent_takes_arguments_in_pieces(llm: Maker, streaming: bool) -> None:
-    one = llm(PIECES, Say(("It is 3.",)))
+    one = llm(PIECES, Answer(("It is 3.",)))
     assert ask(one, FunctionAgent(tools=[ADD], llm=one, streaming=streaming)) == "It is 3."
 
 
 @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
 def test_b07_white_space_in_arguments_is_kept(llm: Maker, method: str) -> None:
     tools = {"tools": [ADD.metadata.to_openai_tool()]}
-    one = llm(Say(call="add", arguments=('{"a": 1,', ' "b": "x y', ' z"}')))
+    one = llm(Answer(call="add", arguments=('{"a": 1,', ' "b": "x y', ' z"}')))
     last = responses(one, method, **tools)[-1]
     (called,) = one.get_tool_calls_from_response(last)
     assert called.tool_kwargs == {"a": 1, "b": "x y z"}
@@ -251,15 +249,15 @@ def test_b08_a_blocking_stream_keeps_its_tool_calls(llm: Maker) -> None:
 
 
 def test_b08_a_structured_stream_ends_in_its_object(llm: Maker) -> None:
-    one = llm(Say(call="Add", arguments=PIECES.arguments))
+    one = llm(Answer(call="Add", arguments=PIECES.arguments))
     *_, last = one.stream_structured_predict(Add, PromptTemplate("hi"))
     assert last == Add(a=1, b=2)
 
 
 @pytest.mark.parametrize("method", STREAMS)
 def test_b09_a_null_in_a_stream_is_no_text(llm: Maker, method: str) -> None:
-    found = responses(llm(Say((None, "a", None, "b"))), method)
-    assert "".join(one.delta or "" for one in found) == text(found[-1]) == "ab"
+    pieces = responses(llm(Answer((None, "a", None, "b"))), method)
+    assert "".join(piece.delta or "" for piece in pieces) == text(pieces[-1]) == "ab"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -274,14 +272,14 @@ def test_b10_settings_of_a_call_are_sent(llm: Maker, method: str) -> None:
 @pytest.mark.skipif(not CANDIDATE.native, reason="OpenAI's protocol always sends new pieces")
 @pytest.mark.parametrize("method", STREAMS)
 def test_b11_text_that_is_repeated_is_not_doubled(llm: Maker, method: str) -> None:
-    found = responses(llm(Say(("你", "好", "世界"), repeats=True), kind="small"), method)
-    assert text(found[-1]) == "你好世界"
+    pieces = responses(llm(Answer(("你", "好", "世界"), repeats=True), kind="small"), method)
+    assert text(pieces[-1]) == "你好世界"
 
 
 @pytest.mark.skipif(not CANDIDATE.native, reason="OpenAI's protocol has one form of answers")
 @pytest.mark.parametrize("method", METHODS)
 def test_b12_an_answer_in_output_text_is_read(llm: Maker, method: str) -> None:
-    assert text(responses(llm(Say(("a", "b"), plain=True)), method)[-1]) == "ab"
+    assert text(responses(llm(Answer(("a", "b"), plain=True)), method)[-1]) == "ab"
 
 
 def test_b13_the_key_comes_from_the_environment(
@@ -325,23 +323,23 @@ def test_b15_metadata_is_the_models_own(llm: Maker) -> None:
 
 @pytest.mark.skipif(not hasattr(types, "ThinkingBlock"), reason="llama-index-core is too old")
 def test_b16_thoughts_are_a_block(llm: Maker) -> None:
-    (found,) = responses(llm(Say(("42",), thoughts="hm")), "chat")
-    (thought,) = [b for b in found.message.blocks if b.block_type == "thinking"]
+    (response,) = responses(llm(Answer(("42",), thoughts="hm")), "chat")
+    (thought,) = [b for b in response.message.blocks if b.block_type == "thinking"]
     assert thought.content == "hm"
 
 
 @pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
 def test_b16_thoughts_stream_where_agents_look(llm: Maker, method: str) -> None:
-    found = responses(llm(Say(("42",), thoughts="hm")), method)
-    thoughts = [one.additional_kwargs.get("thinking_delta") or "" for one in found]
+    pieces = responses(llm(Answer(("42",), thoughts="hm")), method)
+    thoughts = [piece.additional_kwargs.get("thinking_delta") or "" for piece in pieces]
     assert "".join(thoughts) == "hm"
 
 
 @pytest.mark.skipif(not hasattr(types, "ToolCallBlock"), reason="llama-index-core is too old")
 def test_b17_tool_calls_are_blocks_both_ways(llm: Maker) -> None:
     one = llm(PIECES)
-    (found,) = responses(one, "chat", tools=[ADD.metadata.to_openai_tool()])
-    assert [b for b in found.message.blocks if b.block_type == "tool_call"]
+    (response,) = responses(one, "chat", tools=[ADD.metadata.to_openai_tool()])
+    assert [b for b in response.message.blocks if b.block_type == "tool_call"]
     call = types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1})
     result = ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"})
     one.chat([ChatMessage("hi"), ChatMessage(role="assistant", blocks=[call]), result])
@@ -387,7 +385,7 @@ def test_b22_a_prompt_function_of_ones_own_is_used(llm: Maker) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_b23_a_busy_service_is_asked_again(llm: Maker, method: str) -> None:
-    assert text(responses(llm(Say(status=429), Say()), method)[-1]) == "fine"
+    assert text(responses(llm(Answer(status=429), Answer()), method)[-1]) == "fine"
     assert len(llm.service.bodies) == 2
 
 
