@@ -129,9 +129,13 @@ def test_a_script_file_lists_answers_and_faults(tmp_path):
     ("text", "reason"),
     [
         ("{", "Expecting property name"),
-        ("5", "5 is not a list"),
+        ("{}", "{} is not a list"),
         ("[5]", "5 is not an object"),
         ('[{"txt": "Hi"}]', "txt: Extra inputs are not permitted"),
+        ('[{"text": 5}]', "text: Input should be a valid string"),
+        ('[{"text": "a", "pause": -1}]', "pause: Input should be greater than or equal to 0"),
+        ('[{"text": "a", "pause": 1e999}]', "pause: Input should be a finite number"),
+        ('[{"status": "429"}]', "status: Input should be a valid integer"),
         ('[{"status": 200}]', "status: Input should be greater than or equal to 400"),
         ("[" * 100_000, "recursion"),
     ],
@@ -141,8 +145,12 @@ def test_a_script_file_that_cannot_be_used_says_why(tmp_path, text, reason):
     file = tmp_path / "script.json"
     file.write_text(text)
 
-    with pytest.raises(ConfigurationError, match=f"cannot use the script .*{reason}.*JSON list"):
+    with pytest.raises(
+        ConfigurationError, match=f"cannot use the script .*{reason}.*JSON list"
+    ) as caught:
         load_script(file)
+
+    assert "pydantic" not in str(caught.value)
 
 
 def test_an_entry_may_be_an_object_or_a_dict_of_the_same_form():
