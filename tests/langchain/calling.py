@@ -89,6 +89,13 @@ class Seen(BaseCallbackHandler):
         """What is known of the answer beside its text."""
         return self.result.generations[0][0].generation_info
 
+    @property
+    def model_name(self):
+        """The model that answered, as the answer has it."""
+        generation = self.result.generations[0][0]
+        message = getattr(generation, "message", None)
+        return (message.response_metadata if message else self.info)["model_name"]
+
     def on_chat_model_start(self, serialized, messages, *, run_id, **details):
         self.starts.append(details)
         self.runs.append(run_id)

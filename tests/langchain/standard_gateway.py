@@ -23,33 +23,33 @@ JOKE = {"setup": "Why did the cat sit on the laptop?", "punchline": "To watch th
 GREETING = "Hello, how are you today?"
 
 
-def reply(job):
-    """The answer to one job: an entry of a scripted gateway."""
-    thought = "Let me see." if thinks(job) else ""
-    if tool := chosen(job):
-        call = ToolCall("call_1", tool["name"], json.dumps(arguments(job, tool)), 0)
+def reply(request):
+    """The answer to one request: an entry of a scripted gateway."""
+    thought = "Let me see." if thinks(request) else ""
+    if tool := chosen(request):
+        call = ToolCall("call_1", tool["name"], json.dumps(arguments(request, tool)), 0)
         return Answer(reasoning=thought, tool_calls=(call,), usage=USAGE)
-    text = json.dumps(JOKE) if wants_json(job) else GREETING
+    text = json.dumps(JOKE) if wants_json(request) else GREETING
     return Answer(text, reasoning=thought, usage=USAGE)
 
 
-def thinks(job):
-    return job.model_info.thinks(job.parameters.get("enable_thinking"))
+def thinks(request):
+    return request.model_info.thinks(request.parameters.get("enable_thinking"))
 
 
-def chosen(job):
+def chosen(request):
     """The function to call, or nothing."""
-    choice = job.parameters.get("tool_choice", "auto")
-    functions = [tool["function"] for tool in job.parameters.get("tools", ())]
-    if not functions or choice == "none" or job.messages[-1].role == "tool":
+    choice = request.parameters.get("tool_choice", "auto")
+    functions = [tool["function"] for tool in request.parameters.get("tools", ())]
+    if not functions or choice == "none" or request.messages[-1].role == "tool":
         return None
     forced = choice["function"]["name"] if isinstance(choice, dict) else functions[0]["name"]
     return next(function for function in functions if function["name"] == forced)
 
 
-def arguments(job, function):
+def arguments(request, function):
     """Numbers are 3, a text is what the question has in quotes, or the argument's name."""
-    named = re.findall(r"'([^']+)'", said(job))
+    named = re.findall(r"'([^']+)'", said(request))
     properties = function.get("parameters", {}).get("properties", {})
     return {
         name: 3 if schema.get("type") == "integer" else (named or [name])[0]
@@ -57,10 +57,10 @@ def arguments(job, function):
     }
 
 
-def wants_json(job):
-    return "response_format" in job.parameters or "json" in said(job).lower()
+def wants_json(request):
+    return "response_format" in request.parameters or "json" in said(request).lower()
 
 
-def said(job):
+def said(request):
     """All that was said, in either form."""
-    return job.prompt or "\n".join(message.content for message in job.messages)
+    return request.prompt or "\n".join(message.content for message in request.messages)

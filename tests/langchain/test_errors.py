@@ -1,142 +1,152 @@
-"""Errors through both classes: of this package and of LangChain at once, with all they know."""
+"""Errors of both classes: this package's and LangChain's at once, with all that they know."""
 
 from __future__ import annotations
 
 import pickle
 from functools import partial
 
+import httpx2
 import pytest
 from langchain_core import exceptions as lc
 from langchain_core.runnables import RunnableLambda
 
-import dashscope_oss
-from dashscope_oss import DashScopeError, errors
+from dashscope_oss import RetiredModelWarning, errors
 from dashscope_oss.gateway import Answer, Fault
+from dashscope_oss.transport import retirement
 from langchain_dashscope_oss import errors as langchain_errors
-from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
+from langchain_dashscope_oss.errors.conversion import as_langchain_error, raising_langchain_errors
 
-CLASSES = [
+from .calling import CLASSES, PATHS, STREAMS, THINKER, Server, call, text_of
+
+CORE_CLASSES = [
     value
     for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, DashScopeError)
+    if isinstance(value, type) and issubclass(value, errors.DashScopeError)
 ]
-MIDWAY = Fault(status=500, code="InternalError.Algo", message="An internal error.", after=2)
-CUT = Fault(after=2, cut=True)
 
 
-@pytest.fixture(params=["chat", "text"])
-def either(request):
-    """The chat model and the text model."""
-    return request.getfixturevalue(request.param)
-
-
-async def answered(llm, path, pieces=None):
-    """Call by one of the four paths; put the pieces of text into the list and return it."""
-    pieces = [] if pieces is None else pieces
-    if path == "invoke":
-        pieces.append(text_of(llm.invoke("Hi")))
-    elif path == "ainvoke":
-        pieces.append(text_of(await llm.ainvoke("Hi")))
-    elif path == "stream":
-        for piece in llm.stream("Hi"):
-            pieces.append(text_of(piece))
-    else:
-        async for piece in llm.astream("Hi"):
-            pieces.append(text_of(piece))
-    return pieces
-
-
-def text_of(answer):
-    return getattr(answer, "text", answer)
-
-
-PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream"])
-
-
-@pytest.mark.parametrize("kind", CLASSES)
-def test_every_class_has_a_twin(kind):
-    """Row 12: It is both, keeps the name, agrees on retrying, and is pickled with all it knows."""
-    twin = getattr(langchain_errors, kind.__name__)
-    assert issubclass(twin, kind)
-    assert issubclass(twin, lc.ModelError)
-    assert twin.__name__ == kind.__name__
-    assert twin.is_retryable is kind.retryable
-    assert issubclass(twin, ValueError) is issubclass(kind, ValueError)
-    error = twin("said", status_code=400, code="C", request_id="r", partial_text="p", model="m")
+@pytest.mark.parametrize("core_class", CORE_CLASSES)
+def test_every_class_of_the_core_has_one_of_its_name_that_is_langchains_too(core_class):
+    """It agrees on retrying, and is pickled with all it knows."""
+    both = getattr(langchain_errors, core_class.__name__)
+    assert core_class.__name__ in langchain_errors.__all__
+    assert issubclass(both, core_class)
+    assert issubclass(both, langchain_errors.DashScopeError)
+    assert issubclass(both, lc.ModelError)
+    assert both.is_retryable is core_class.retryable
+    assert issubclass(both, ValueError) is issubclass(core_class, ValueError)
+    error = both("No.", status_code=400, code="C", request_id="r", partial_text="p", model="m")
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is twin
+    assert type(again) is both
     assert vars(again) == vars(error)
     assert str(again) == str(error)
+
+
+def test_the_classes_form_the_same_tree_as_the_cores():
+    for core_class in CORE_CLASSES:
+        both = getattr(langchain_errors, core_class.__name__)
+        for parent in set(core_class.__mro__) & set(CORE_CLASSES):
+            assert issubclass(both, getattr(langchain_errors, parent.__name__))
 
 
 @pytest.mark.parametrize(
     ("status", "code", "message", "theirs"),
     [
-        (401, "InvalidApiKey", "", lc.ModelAuthenticationError),
-        (403, "AccessDenied", "", lc.ModelPermissionDeniedError),
-        (403, "AllocationQuota.FreeTierOnly", "", lc.ModelPermissionDeniedError),
-        (404, "ModelNotFound", "", lc.ModelNotFoundError),
-        (400, "InvalidParameter", "", lc.ModelInvalidRequestError),
+        (401, "InvalidApiKey", "No.", lc.ModelAuthenticationError),
+        (403, "AccessDenied", "No.", lc.ModelPermissionDeniedError),
+        (403, "AllocationQuota.FreeTierOnly", "No.", lc.ModelPermissionDeniedError),
+        (404, "ModelNotFound", "No.", lc.ModelNotFoundError),
+        (400, "InvalidParameter", "No.", lc.ModelInvalidRequestError),
         (
             400,
             "InvalidParameter",
             "Range of input length should be [1, 6500]",
             lc.ContextOverflowError,
         ),
-        (400, "DataInspectionFailed", "", lc.ModelInvalidRequestError),
-        (429, "Throttling", "", lc.ModelRateLimitError),
-        (500, "InternalError", "", lc.ModelAPIError),
+        (400, "DataInspectionFailed", "No.", lc.ModelInvalidRequestError),
+        (429, "Throttling", "No.", lc.ModelRateLimitError),
+        (500, "InternalError", "No.", lc.ModelAPIError),
     ],
 )
-@PATHS
-async def test_what_the_service_answers(either, path, status, code, message, theirs):
-    """Row 12: Each is caught by LangChain's class, and has the service's words and ids."""
-    fault = Fault(status=status, code=code, message=message or "No.")
-    llm, _ = either(fault, max_retries=0)
+def test_what_the_service_answers_is_caught_by_langchains_class(
+    either, status, code, message, theirs
+):
+    """And has the service's words and ids."""
+    llm, _ = either(Fault(status=status, code=code, message=message), max_retries=0)
     with pytest.raises(theirs) as caught:
-        await answered(llm, path)
+        llm.invoke("Hi")
     error = caught.value
-    assert isinstance(error, DashScopeError)
-    assert (error.status_code, error.code, error.message) == (status, code, fault.message)
+    assert isinstance(error, langchain_errors.DashScopeError)
+    assert (error.status_code, error.code, error.message) == (status, code, message)
     assert error.request_id
     assert error.model == "llama3-8b-instruct"
 
 
 @PATHS
-async def test_a_full_service_is_asked_again(either, path, monkeypatch):
-    """Row 13: 429 first, then an answer: two requests, no error."""
-    monkeypatch.setattr("dashscope_oss.transport.retry.FIRST_WAIT", 0.001)
-    llm, engine = either(Fault(), Answer("at last"))
-    assert "".join(await answered(llm, path)) == "at last"
-    assert len(engine.requests) == 2
-
-
-@PATHS
-async def test_a_wrong_key_is_not_asked_again(either, path):
-    """Row 13: One request, one error."""
+async def test_an_error_is_the_same_by_every_path_and_not_asked_for_again(either, path):
     llm, engine = either(Fault(status=401, code="InvalidApiKey"))
-    with pytest.raises(dashscope_oss.AuthenticationError):
-        await answered(llm, path)
+    with pytest.raises(lc.ModelAuthenticationError) as caught:
+        await call(llm, path)
+    assert isinstance(caught.value, errors.AuthenticationError)
     assert len(engine.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("fault", "theirs"), [(MIDWAY, lc.ModelAPIError), (CUT, lc.ModelError)], ids=["event", "cut"]
+    ("fault", "theirs"),
+    [
+        (Fault(status=500, code="InternalError.Algo", message="No.", after=2), lc.ModelAPIError),
+        (Fault(after=2, cut=True), lc.ModelError),
+    ],
+    ids=["event", "cut"],
 )
-@pytest.mark.parametrize("path", ["stream", "astream"])
+@STREAMS
 async def test_a_stream_that_breaks_raises_after_its_pieces(either, path, fault, theirs):
-    """The pieces arrive, then the error, which knows the text so far; nothing is repeated."""
-    llm, engine = either(fault, model="deepseek-v4-pro")
-    pieces = []
+    """The error knows the text so far; nothing is repeated."""
+    llm, engine = either(fault, model=THINKER)
+    received: list[str] = []
     with pytest.raises(theirs) as caught:
-        await answered(llm, path, pieces)
-    assert pieces == ["piece 1 ", "piece 2 "]
-    assert caught.value.partial_text == "".join(pieces)
+        await receive(llm, path, received)
+    assert received == ["piece 1 ", "piece 2 "]
+    assert caught.value.partial_text == "".join(received)
     assert len(engine.requests) == 1
 
 
-async def test_no_server(either):
-    """Nobody listens: a connection error that says what to check."""
+async def receive(llm, path, received):
+    """Put the pieces of a stream into the list as they come."""
+    if path == "stream":
+        received.extend(map(text_of, llm.stream("Hi")))
+    else:
+        async for piece in llm.astream("Hi"):
+            received += [text_of(piece)]
+
+
+@STREAMS
+async def test_an_error_in_a_stream_has_the_events_own_status_code_and_id(either, path):
+    llm, _ = either(Fault(status=500, code="InternalError.Algo", message="No.", after=2))
+    with pytest.raises(lc.ModelAPIError) as caught:
+        await call(llm, path)
+    assert (caught.value.status_code, caught.value.code) == (500, "InternalError.Algo")
+    assert caught.value.request_id
+
+
+@PATHS
+async def test_blocked_content_is_a_refusal_whose_message_says_why(either, path):
+    """In LangChain's own form."""
+    llm, _ = either(Fault(400, "DataInspectionFailed", "Not this."))
+    with pytest.raises(lc.ModelInvalidRequestError) as caught:
+        await call(llm, path)
+    error = caught.value
+    assert error.raw_message.content == [
+        {"type": "refusal", "refusal": "Not this.", "extras": {"code": "DataInspectionFailed"}}
+    ]
+    assert error.raw_message.response_metadata["request_id"] == error.request_id
+    assert not error.is_retryable
+    assert pickle.loads(pickle.dumps(error)).raw_message == error.raw_message
+    refusal = getattr(lc, "ModelRefusalError", None)  # younger than langchain-core 1.6
+    assert refusal is None or isinstance(error, refusal)
+
+
+async def test_without_a_server_the_error_says_what_to_check(either):
     llm, _ = either(base_url="http://127.0.0.1:9/api/v1", max_retries=0)
     with pytest.raises(lc.ModelConnectionError, match="Check base_url") as caught:
         llm.invoke("Hi")
@@ -144,23 +154,53 @@ async def test_no_server(either):
     assert caught.value.__cause__ is not None
 
 
-async def test_fallbacks_catch_langchains_class(chat):
-    """with_fallbacks on ModelRateLimitError moves on to the next model."""
-    full, _ = chat(Fault(), max_retries=0)
-    free, _ = chat(Answer("from the other"))
-    chain = full.with_fallbacks([free], exceptions_to_handle=(lc.ModelRateLimitError,))
-    assert chain.invoke("Hi").text == "from the other"
+@CLASSES
+def test_a_retired_model_at_the_vendor_is_warned_of_and_its_refusal_says_what_to_do(
+    cls, monkeypatch
+):
+    monkeypatch.setattr(retirement, "_warned", set())  # once in the life of a process
+    body = {"code": "ModelNotFound", "message": "Model not exist.", "request_id": "r"}
+    server = Server(lambda _: httpx2.Response(404, json=body))
+    llm = server.model(cls, model="llama2-7b-chat-v2", base_url=None, api_key="sk-x")
+    with (
+        pytest.warns(RetiredModelWarning, match=r"2025-07-02.*dashscope-oss serve"),
+        pytest.raises(lc.ModelNotFoundError, match="dashscope-oss serve"),
+    ):
+        llm.invoke("Hi")
 
 
-def test_what_is_a_twin_already_stays_itself():
-    """An error of an inner call, raised within a callback, is not made anew."""
-    error = langchain_errors.RateLimitError("full")
-    with pytest.raises(DashScopeError) as caught, raising_langchain_errors():
+async def test_nothing_in_a_chain_wraps_an_error(either):
+    llm, _ = either(Fault(status=401, code="InvalidApiKey"))
+    with pytest.raises(lc.ModelAuthenticationError):
+        (RunnableLambda(partial(str)) | llm).invoke("Hi")
+
+
+async def test_langchains_retries_and_fallbacks_go_by_its_classes(either):
+    llm, engine = either(Fault(), Answer("at last"), max_retries=0)
+    again = llm.with_retry(
+        retry_if_exception_type=(lc.ModelRateLimitError,), wait_exponential_jitter=False
+    )
+    assert text_of(again.invoke("Hi")) == "at last"
+    assert len(engine.requests) == 2
+    wrong, _ = either(Fault(status=401, code="InvalidApiKey"))
+    safe = wrong.with_fallbacks([llm], exceptions_to_handle=(lc.ModelAuthenticationError,))
+    assert text_of(await safe.ainvoke("Hi")) == "at last"
+
+
+# Conversion.
+
+
+def test_an_error_of_langchains_kind_stays_itself():
+    """Raised within a callback by an inner call, or asked for twice."""
+    error = as_langchain_error(errors.RateLimitError("full"))
+    assert type(error) is langchain_errors.RateLimitError
+    assert as_langchain_error(error) is error
+    with pytest.raises(errors.DashScopeError) as caught, raising_langchain_errors():
         raise error
     assert caught.value is error
 
 
-def test_a_subclass_gets_the_twin_of_its_nearest_ancestor():
+def test_a_subclass_becomes_the_class_of_its_nearest_ancestor():
     """Errors of your own in a key function, say."""
 
     class Locked(errors.AuthenticationError):
@@ -170,14 +210,6 @@ def test_a_subclass_gets_the_twin_of_its_nearest_ancestor():
         raise Locked("locked")
 
 
-def test_other_errors_pass():
-    """Only this package's errors are changed."""
+def test_errors_of_others_pass():
     with pytest.raises(KeyError), raising_langchain_errors():
         raise KeyError("x")
-
-
-async def test_an_error_in_a_chain_is_the_twin(chat):
-    """Nothing on the way wraps it."""
-    llm, _ = chat(Fault(status=401, code="InvalidApiKey"))
-    with pytest.raises(lc.ModelAuthenticationError):
-        (RunnableLambda(partial(str)) | llm).invoke("Hi")

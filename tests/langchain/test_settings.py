@@ -100,6 +100,7 @@ async def test_a_call_may_name_another_model_whose_record_decides(either, path):
     assert engine.requests[-1].body["model"] == PROMPT_ONLY
     assert "prompt" in engine.requests[-1].body["input"]
     assert seen.starts[0]["metadata"]["ls_model_name"] == PROMPT_ONLY
+    assert seen.model_name == PROMPT_ONLY
 
 
 def test_model_kwargs_that_are_changed_count_from_the_next_call(chat):

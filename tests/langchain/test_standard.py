@@ -1,8 +1,8 @@
 """LangChain's standard tests over a scripted gateway, for one model of every kind.
 
-Row 36: the unit and the integration suite for models with tools, without, without messages and
-without usage; the only expected failure is test_serdes, whose reason lies upstream (a loaded
-copy is tested in test_chat.py).
+The integration suite runs for models with tools, without, and without messages or usage; the unit
+suite, which sends nothing, for the two that differ most. The only expected failure is test_serdes,
+whose reason lies upstream (a loaded copy is tested in test_secrets.py).
 """
 
 from __future__ import annotations
@@ -112,12 +112,6 @@ class Ziya(Kind):
     model_id, other = "ziya-llama-13b-v1", "baichuan2-7b-chat-v1"
 
 
-class Belle(Kind):
-    """One prompt, no tools, no usage, no finish reason."""
-
-    model_id, other = "belle-llama-13b-2m-v1", "billa-7b-sft-v1"
-
-
 class Unit(ChatModelUnitTests):
     """The suite that sends nothing."""
 
@@ -139,19 +133,7 @@ class TestDeepSeekUnit(DeepSeek, Unit):
     pass
 
 
-class TestGLMUnit(GLM, Unit):
-    pass
-
-
-class TestLlama3Unit(Llama3, Unit):
-    pass
-
-
 class TestZiyaUnit(Ziya, Unit):
-    pass
-
-
-class TestBelleUnit(Belle, Unit):
     pass
 
 
@@ -222,8 +204,4 @@ class TestLlama3(Llama3, Integration):
 
 
 class TestZiya(Ziya, Integration):
-    pass
-
-
-class TestBelle(Belle, Integration):
     pass

@@ -1,38 +1,34 @@
-"""Answers in a form: every method, every kind of schema, on models with and without tools."""
+"""Structured output: every method, every kind of schema, on models with and without tools."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import TypedDict
 
 import pytest
+from langchain_core import exceptions as lc
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.tools import tool
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as OldModel
 
-from dashscope_oss import (
-    ConfigurationError,
-    DashScopeWarning,
-    ToolCall,
-    UnsupportedInputError,
-    find_model,
-)
+from dashscope_oss import DashScopeWarning, ToolCall, find_model
 from dashscope_oss.gateway import Answer, Fault
-from langchain_dashscope_oss._structured.methods import METHODS, choose_method
-from langchain_dashscope_oss._structured.parsers import text_parser, tool_call_parser
+from langchain_dashscope_oss.errors import ConfigurationError, UnsupportedInputError
 
-TOOLS = "deepseek-v4-pro"
-ZIYA = "ziya-llama-13b-v1"
-THINKER = "kimi-k2.7-code"
+from .calling import PATHS, PROMPT_ONLY, STREAMS, THINKER, call, pieces, weather
+
+ALWAYS_THINKS = "kimi-k2.7-code"
+NO_TOOLS = "llama3-8b-instruct"
 TEXT = '{"name": "Ada", "born": 1815}'
 ADA = {"name": "Ada", "born": 1815}
 PIECES = ('{"name": "A', 'da", "born": ', "1815}")
-PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream"])
+METHODS = ("function_calling", "json_mode", "json_schema", "prompt")
 
 
 class Person(BaseModel):
@@ -75,189 +71,234 @@ SCHEMAS = {
 }
 
 
-@tool
-def weather(city: str) -> str:
-    """The weather in a city."""
-    return "rain"
-
-
-def called(job):
-    """A good model: calls the tool that it is given, else writes the object."""
-    tools = job.parameters.get("tools")
+def good_model(request):
+    """Calls the tool that it is given, else writes the object."""
+    tools = request.parameters.get("tools")
     if not tools:
         return Answer(pieces=PIECES)
-    call = ToolCall("c1", tools[0]["function"]["name"], TEXT, 0)
-    return Answer(tool_calls=(call,))
+    return Answer(tool_calls=(ToolCall("c1", tools[0]["function"]["name"], TEXT, 0),))
 
 
-async def all_of(runnable, path, given="Who was Ada?"):
+async def objects(runnable, path, question="Who was Ada?"):
     """What comes, by one of the four paths, as a list."""
-    if path == "invoke":
-        return [runnable.invoke(given)]
-    if path == "ainvoke":
-        return [await runnable.ainvoke(given)]
-    if path == "stream":
-        return list(runnable.stream(given))
-    return [piece async for piece in runnable.astream(given)]
+    if "stream" in path:
+        return await pieces(runnable, path, question)
+    return [await call(runnable, path, question)]
+
+
+def last_request(engine):
+    return engine.requests[-1].body
+
+
+# The object.
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-@pytest.mark.parametrize(
-    ("model", "way"),
-    [(ZIYA, "prompt"), (TOOLS, "function_calling"), (TOOLS, "json_mode"), (TOOLS, "prompt")],
-)
-@PATHS
-async def test_every_schema_by_every_way(chat, path, model, way, schema):
-    """Row 25: the same object, whichever way it is got."""
+@pytest.mark.parametrize("method", ["function_calling", "json_mode", "prompt"])
+async def test_every_schema_gives_its_object_by_every_method(chat, method, schema):
     form, expected = SCHEMAS[schema]
-    llm, _ = chat(called, model=model)
-    assert (await all_of(llm.with_structured_output(form, method=way), path))[-1] == expected
+    llm, _ = chat(good_model, model=THINKER)
+    structured = llm.with_structured_output(form, method=method)
+    assert structured.invoke("Who was Ada?") == expected
+    assert [*structured.stream("Who was Ada?")][-1] == expected
 
 
-@pytest.mark.parametrize(
-    ("model", "structured", "thinking", "way"),
-    [
-        (TOOLS, "json_object", None, "function_calling"),
-        (TOOLS, "json_object", True, "prompt"),
-        (THINKER, "json_object", None, "prompt"),
-        ("llama3-8b-instruct", "none", None, "prompt"),
-        ("llama3-8b-instruct", "json_object", None, "json_mode"),
-        ("llama3-8b-instruct", "json_schema", None, "json_schema"),
-        (ZIYA, "none", None, "prompt"),
-    ],
-)
-def test_the_record_chooses_the_way(model, structured, thinking, way):
-    """Row 25: a tool, a JSON mode, else words; words while it thinks, for then none is forced."""
-    model_info = replace(find_model(model), structured=structured)
-    assert choose_method(model_info, None, thinking) == way
+@pytest.mark.parametrize("model", [PROMPT_ONLY, THINKER])
+@PATHS
+async def test_the_object_is_the_same_by_every_path(chat, path, model):
+    llm, _ = chat(good_model, model=model)
+    assert (await objects(llm.with_structured_output(Person), path))[-1] == Person(**ADA)
 
 
-async def test_what_is_sent(chat):
-    """Row 25: the tool forced with thinking off, or the format; the model stays as it is."""
-    llm, engine = chat(called, model=TOOLS)
-    before = llm.model_dump()
-    llm.with_structured_output(Person, strict=True).invoke("Who?")
-    by_tool = engine.requests[-1].body["parameters"]
-    assert by_tool["tool_choice"]["function"]["name"] == "Person"
-    assert by_tool["tools"][0]["function"]["strict"] is True
-    assert by_tool["enable_thinking"] is False
-    llm.with_structured_output(Person, method="json_mode", seed=7).invoke("Who?")
-    by_mode = engine.requests[-1].body["parameters"]
-    assert by_mode["response_format"] == {"type": "json_object"}
-    assert (by_mode["enable_thinking"], by_mode["seed"]) == (False, 7)
-    assert llm.model_dump() == before
+@STREAMS
+async def test_a_dict_grows_in_a_stream(chat, path):
+    llm, _ = chat(Answer(pieces=PIECES), model=PROMPT_ONLY)
+    grown = await objects(llm.with_structured_output(PersonDict), path)
+    assert grown == [{"name": "A"}, {"name": "Ada"}, ADA]
 
 
-async def test_json_schema_where_the_record_has_it(chat):
-    """Row 25: the service is sent the schema, the prompt stays as it is."""
-    able = replace(find_model("llama3-8b-instruct"), structured="json_schema")
-    llm, engine = chat(Answer(TEXT), model_info=able)
-    structured = llm.with_structured_output(Person, strict=True)
-    assert structured.invoke("Who?") == Person(**ADA)
-    found = engine.requests[-1].body["parameters"]["response_format"]
-    assert found["type"] == "json_schema"
-    assert (found["json_schema"]["name"], found["json_schema"]["strict"]) == ("Person", True)
-    assert set(found["json_schema"]["schema"]["properties"]) == {"name", "born"}
-    assert engine.requests[-1].body["input"]["messages"] == [{"role": "user", "content": "Who?"}]
+def test_it_works_within_a_chain_and_in_batches(chat):
+    llm, _ = chat(Answer(pieces=PIECES), model=PROMPT_ONLY)
+    prompt = ChatPromptTemplate.from_template("Who was {who}?")
+    chain = prompt | llm.with_structured_output(PersonDict)
+    assert chain.invoke({"who": "Ada"}) == ADA
+    assert list(chain.stream({"who": "Ada"}))[-1] == ADA
+    assert chain.batch([{"who": "Ada"}] * 2) == [ADA, ADA]
 
 
-@pytest.mark.parametrize(
-    ("given", "added"),
-    [("Who? In JSON.", False), ("Who?", True), ([SystemMessage("Write json.")], False)],
-)
-async def test_json_mode_needs_the_word(chat, given, added):
-    """Row 25: the service demands "json" in the messages; it is added if nobody said it."""
-    llm, engine = chat(Answer(TEXT), model=TOOLS)
-    turns = given if isinstance(given, list) else []
-    asked = [*turns, HumanMessage("Who?")] if turns else given
-    llm.with_structured_output(Person, method="json_mode").invoke(asked)
-    last = engine.requests[-1].body["input"]["messages"][-1]["content"]
-    assert ("JSON schema" in last) is added
-
-
-async def test_any_object(chat):
-    """Row 25: without a schema, JSON mode gives whatever object comes."""
-    llm, _ = chat(Answer('{"a": [1]}'), model=TOOLS)
+def test_without_a_schema_json_mode_gives_whatever_object_comes(chat):
+    llm, engine = chat(Answer('{"a": [1]}'), model=THINKER)
     assert llm.with_structured_output(None, method="json_mode").invoke("Any.") == {"a": [1]}
+    assert last_request(engine)["parameters"]["response_format"] == {"type": "json_object"}
+
+
+@pytest.mark.parametrize(
+    "answer", [f"```json\n{TEXT}\n```", f"I use {{name}} and {{born}}: {TEXT} That was it."]
+)
+def test_fences_and_words_around_the_object_are_passed_over(chat, answer):
+    llm, engine = chat(Answer(answer), model=PROMPT_ONLY)
+    assert llm.with_structured_output(Person).invoke("Who?") == Person(**ADA)
+    assert len(engine.requests) == 1
+
+
+# How it is asked for.
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("model", [TOOLS, THINKER, "llama3-8b-instruct", ZIYA])
-async def test_every_method_gives_an_object_on_every_model(chat, model, method):
-    """Row 25: what a model lacks falls back with a warning that says what it has."""
-    llm, _ = chat(called, model=model)
-    model_info = find_model(model)
-    lacking = not model_info.tools or method == "json_schema"
-    thinks = model == THINKER and method == "function_calling"
-    rests = model == THINKER and method == "json_mode"
-    if (lacking and method != "prompt") or thinks or rests:
-        lacks = "thinks, and then has no" if rests else "does not know"
-        told = "cannot force" if thinks else f"{lacks} method='{method}'; it falls back"
-        with pytest.warns(DashScopeWarning, match=told) as caught:
+@pytest.mark.parametrize("model", [THINKER, ALWAYS_THINKS, NO_TOOLS, PROMPT_ONLY])
+def test_every_method_gives_an_object_on_every_model(chat, model, method):
+    """What a model lacks falls back, with a warning at the caller's line that says what it has."""
+    llm, _ = chat(good_model, model=model)
+    expected = {
+        (THINKER, "json_schema"): "does not know method='json_schema'; it falls back",
+        (ALWAYS_THINKS, "json_schema"): "does not know method='json_schema'; it falls back",
+        (ALWAYS_THINKS, "json_mode"): "thinks, and then has no method='json_mode'; it falls back",
+        (ALWAYS_THINKS, "function_calling"): "cannot force",
+    }.get((model, method))
+    if model in (NO_TOOLS, PROMPT_ONLY) and method != "prompt":
+        expected = f"does not know method='{method}'; it falls back"
+    if expected is None:
+        structured = llm.with_structured_output(Person, method=method)
+    else:
+        with pytest.warns(DashScopeWarning, match=expected) as caught:
             structured = llm.with_structured_output(Person, method=method)
         assert caught[0].filename == __file__
-    else:
-        structured = llm.with_structured_output(Person, method=method)
     assert structured.invoke("Who?") == Person(**ADA)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("model", "structured", "settings", "sent"),
+    [
+        (THINKER, "json_object", {}, "tool_choice"),
+        (THINKER, "json_object", {"enable_thinking": True}, None),
+        (NO_TOOLS, "json_object", {}, "response_format"),
+        (NO_TOOLS, "json_schema", {}, "response_format"),
+        (NO_TOOLS, "none", {}, None),
+    ],
+)
+def test_the_record_chooses_the_surest_method(chat, model, structured, settings, sent):
+    """A tool, a JSON mode, else words; words while it thinks, for then none is forced."""
+    info = replace(find_model(model), structured=structured)
+    llm, engine = chat(good_model, model=model, model_info=info, **settings)
+    llm.with_structured_output(Person).invoke("Who?")
+    forcing = {"tool_choice", "response_format"} & last_request(engine)["parameters"].keys()
+    assert forcing == ({sent} if sent else set())
+
+
+def test_a_tool_is_forced_with_thinking_off_and_the_model_stays_as_it_is(chat):
+    llm, engine = chat(good_model, model=THINKER)
+    before = llm.model_dump()
+    llm.with_structured_output(Person, strict=True, seed=7).invoke("Who?")
+    parameters = last_request(engine)["parameters"]
+    assert parameters["tool_choice"]["function"]["name"] == "Person"
+    assert parameters["tools"][0]["function"]["strict"] is True
+    assert (parameters["enable_thinking"], parameters["seed"]) == (False, 7)
+    assert llm.model_dump() == before
+
+
+def test_where_the_service_follows_a_schema_it_is_sent_and_the_prompt_stays(chat):
+    able = replace(find_model(NO_TOOLS), structured="json_schema")
+    llm, engine = chat(Answer(TEXT), model_info=able)
+    structured = llm.with_structured_output(Person, strict=True)
+    assert structured.invoke("Who?") == Person(**ADA)
+    response_format = last_request(engine)["parameters"]["response_format"]
+    assert response_format["type"] == "json_schema"
+    schema = response_format["json_schema"]
+    assert (schema["name"], schema["strict"]) == ("Person", True)
+    assert set(schema["schema"]["properties"]) == {"name", "born"}
+    assert last_request(engine)["input"]["messages"] == [{"role": "user", "content": "Who?"}]
+
+
+@pytest.mark.parametrize(
+    ("question", "added"),
+    [
+        ("Who? In JSON.", False),
+        ("Who?", True),
+        ([SystemMessage("Write json."), HumanMessage("Who?")], False),
+    ],
+)
+def test_for_json_mode_the_schema_is_added_only_if_nobody_spoke_of_json(chat, question, added):
+    """Which the service demands."""
+    llm, engine = chat(Answer(TEXT), model=THINKER)
+    llm.with_structured_output(Person, method="json_mode").invoke(question)
+    last = last_request(engine)["input"]["messages"][-1]["content"]
+    assert ("JSON schema" in last) is added
+
+
+def test_instructions_go_behind_a_question_of_blocks_as_a_block(chat):
+    llm, engine = chat(Answer(TEXT))
+    llm.with_structured_output(Person).invoke([HumanMessage([{"type": "text", "text": "Who?"}])])
+    sent = last_request(engine)["input"]["messages"][-1]["content"]
+    assert sent.startswith("Who?\n\n")
+    assert "JSON schema" in sent
+
+
+def test_instructions_behind_an_answer_are_a_question_of_their_own(chat):
+    """An answer of the model stays its own."""
+    llm, engine = chat(Answer(TEXT))
+    llm.with_structured_output(Person).invoke([("user", "Who?"), AIMessage("Ann.")])
+    *_, answer, instructions = last_request(engine)["input"]["messages"]
+    assert (answer["role"], answer["content"]) == ("assistant", "Ann.")
+    assert instructions["role"] == "user"
+    assert '"name"' in instructions["content"]
+
+
+def test_the_call_may_name_another_model_whose_record_decides(chat):
+    llm, engine = chat(Answer(TEXT))
+    llm.with_structured_output(Person, method="json_mode", model_name=THINKER).invoke("Hi")
+    assert last_request(engine)["model"] == THINKER
+    assert "response_format" in last_request(engine)["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
     [
         ({"method": "magic"}, "unknown method"),
         ({"schema": None}, "needs a schema"),
         ({"tools": [weather]}, "include_raw"),
     ],
 )
-def test_what_cannot_be(chat, given, told):
-    """The package's error says what to do."""
-    llm, _ = chat(model=TOOLS)
-    with pytest.raises(ConfigurationError, match=told):
-        llm.with_structured_output(**{"schema": Person, **given})
+def test_what_cannot_be_combined_is_refused(chat, arguments, reason):
+    llm, _ = chat(model=THINKER)
+    with pytest.raises(ConfigurationError, match=reason):
+        llm.with_structured_output(**{"schema": Person, **arguments})
+
+
+# Further tools.
 
 
 def test_further_tools_need_a_model_with_tools(chat):
-    """Words cannot call anything."""
-    llm, _ = chat(model=ZIYA)
+    llm, _ = chat(model=PROMPT_ONLY)
     with pytest.raises(UnsupportedInputError, match="knows no tools"):
         llm.with_structured_output(Person, tools=[weather], include_raw=True)
 
 
 @pytest.mark.parametrize("method", ["function_calling", "json_mode"])
 @PATHS
-async def test_further_tools(chat, path, method):
-    """Row 25: a call of another tool is in raw, and no error; the choice is the model's."""
-    call = ToolCall("c1", "weather", '{"city": "Oslo"}', 0)
-    llm, engine = chat(Answer(tool_calls=(call,)), model=TOOLS)
+async def test_a_call_of_a_further_tool_is_in_raw_and_no_error(chat, path, method):
+    """The choice is the model's."""
+    called = ToolCall("c1", "weather", '{"city": "Oslo"}', 0)
+    llm, engine = chat(Answer(tool_calls=(called,)), model=THINKER)
     structured = llm.with_structured_output(
         Person, method=method, tools=[weather], include_raw=True
     )
-    found = {}
-    for piece in await all_of(structured, path, "Rain? In JSON."):
-        found = found + piece if found else piece
-    assert found["parsed"] is None
-    assert found["parsing_error"] is None
-    assert found["raw"].tool_calls[0]["name"] == "weather"
-    assert "tool_choice" not in engine.requests[-1].body["parameters"]
+    answer = reduce(add, await objects(structured, path, "Rain? In JSON."))
+    assert answer["parsed"] is None
+    assert answer["parsing_error"] is None
+    assert answer["raw"].tool_calls[0]["name"] == "weather"
+    assert "tool_choice" not in last_request(engine)["parameters"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        TEXT,
-        f"```json\n{TEXT}\n```",
-        '{"name": "Ada", "born": 1815, "code": "```\\n{}\\n```"}',
-        f"Like {{\n```json\n{TEXT}\n```",
-        f"Sure, here it is:\n```\n{TEXT}\n```\nHope this helps {{x}}!",
-        f"I use {{name}} and {{born}}: {TEXT} That was it.",
-        '{"name": "Ada", "born": 1815, "note": "a } and a {"}',
-    ],
-)
-async def test_words_around_the_object(chat, text):
-    """Row 25: fences and talk before and after are passed over."""
-    llm, engine = chat(Answer(text), model=ZIYA)
-    assert llm.with_structured_output(Person).invoke("Who?") == Person(**ADA)
-    assert len(engine.requests) == 1
+def test_another_tools_broken_call_is_not_the_objects(chat):
+    """Streamed as not streamed."""
+    calls = (ToolCall("c1", "weather", '{"city": "Os', 0), ToolCall("c0", "Person", TEXT, 1))
+    llm, _ = chat(Answer("", tool_calls=calls), model=THINKER)
+    structured = llm.with_structured_output(Person, tools=[weather], include_raw=True)
+    for answer in (structured.invoke("Hi"), reduce(add, structured.stream("Hi"))):
+        assert (answer["parsed"], answer["parsing_error"]) == (Person(**ADA), None)
+
+
+# Answers that cannot be read.
 
 
 @pytest.mark.parametrize(
@@ -270,12 +311,10 @@ async def test_words_around_the_object(chat, text):
     ],
 )
 @pytest.mark.parametrize("schema", ["pydantic", "TypedDict"])
-@PATHS
-async def test_one_repair(chat, path, schema, bad):
-    """Row 25: an answer that cannot be read is asked for once more, with the reason."""
+def test_an_answer_that_cannot_be_read_is_asked_for_once_more_with_the_reason(chat, schema, bad):
     form, expected = SCHEMAS[schema]
-    llm, engine = chat(Answer(bad), Answer(TEXT), model="llama3-8b-instruct")
-    assert (await all_of(llm.with_structured_output(form), path))[-1] == expected
+    llm, engine = chat(Answer(bad), Answer(TEXT))
+    assert llm.with_structured_output(form).invoke("Who was Ada?") == expected
     first, second = (request.body["input"]["messages"] for request in engine.requests)
     assert second[:-2] == first
     assert second[-2] == {"role": "assistant", "content": bad}
@@ -284,90 +323,68 @@ async def test_one_repair(chat, path, schema, bad):
 
 
 @PATHS
-async def test_no_second_repair(chat, path):
-    """Row 25: then it is the parser's error, with the answer."""
-    llm, engine = chat(Answer("I do not know."), model=ZIYA)
+async def test_there_is_one_repair_by_every_path_and_then_the_parsers_error(chat, path):
+    llm, engine = chat(Answer("I do not know."), model=PROMPT_ONLY)
     with pytest.raises(OutputParserException, match="no whole JSON object") as caught:
-        await all_of(llm.with_structured_output(Person), path)
+        await objects(llm.with_structured_output(Person), path)
     assert caught.value.llm_output == "I do not know."
     assert len(engine.requests) == 2
 
 
-async def test_an_answer_too_long_to_be_shown_again(chat):
-    """What was wrong with it counts, not that the question with it is over the window."""
-    llm, engine = chat(Answer("不" * 3000), model=ZIYA)
-    with pytest.raises(OutputParserException):
-        llm.with_structured_output(Person).invoke("Who?")
-    assert len(engine.requests) == 1
-
-
-async def test_an_answer_that_cannot_be_shown_again(chat):
-    """Its own marks cannot stand in a prompt: the first error counts."""
-    llm, engine = chat(Answer("No. <bot>:<human>:"), model=ZIYA)
-    with pytest.raises(OutputParserException):
-        llm.with_structured_output(Person).invoke("Who?")
-    assert len(engine.requests) <= 2
-
-
+@pytest.mark.parametrize(("answer", "requests"), [("不" * 3000, 1), ("No. <bot>:<human>:", 2)])
 @PATHS
-@pytest.mark.parametrize("model", [TOOLS, ZIYA])
-async def test_include_raw(chat, path, model):
-    """Row 25: raw, parsed and the error, which is then not raised."""
-    good, _ = chat(called, model=model)
-    bad, _ = chat(Answer("I do not know."), model=model)
-    for llm, expected in ((good, Person(**ADA)), (bad, None)):
-        found = {}
-        for piece in await all_of(llm.with_structured_output(Person, include_raw=True), path):
-            found = found + piece if found else piece
-        assert set(found) == {"raw", "parsed", "parsing_error"}
-        assert isinstance(found["raw"], AIMessage)
-        assert found["parsed"] == expected
-        assert (found["parsing_error"] is None) is (expected is not None)
+async def test_where_the_model_cannot_be_shown_its_answer_the_first_error_counts(
+    chat, path, answer, requests
+):
+    """It is over the window, or its own marks stand in it."""
+    llm, engine = chat(Answer(answer), model=PROMPT_ONLY)
+    with pytest.raises(OutputParserException):
+        await objects(llm.with_structured_output(Person), path)
+    assert len(engine.requests) <= requests
 
 
-@pytest.mark.parametrize("path", ["stream", "astream"])
-async def test_objects_grow_in_a_stream(chat, path):
-    """Row 25: a dict is handed on as it grows."""
-    llm, _ = chat(Answer(pieces=PIECES), model=ZIYA)
-    found = await all_of(llm.with_structured_output(PersonDict), path)
-    assert found == [{"name": "A"}, {"name": "Ada"}, ADA]
+def calling_person(name, arguments):
+    return Answer(tool_calls=(ToolCall("1", name, arguments, 0),))
 
 
-async def test_in_a_chain(chat):
-    """Row 25: prompt before, and a stream through both."""
-    llm, _ = chat(Answer(pieces=PIECES), model=ZIYA)
-    chain = ChatPromptTemplate.from_template("Who was {who}?") | llm.with_structured_output(
-        PersonDict
-    )
-    assert chain.invoke({"who": "Ada"}) == ADA
-    assert list(chain.stream({"who": "Ada"}))[-1] == ADA
-    assert chain.batch([{"who": "Ada"}] * 2) == [ADA, ADA]
-
-
-@PATHS
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("schema", "answer", "reason"),
     [
-        (Answer("I'd rather talk."), "did not call Person"),
-        (Answer(tool_calls=(ToolCall("1", "Person", '{"name": "A', 0),)), "no JSON"),
-        (Answer(tool_calls=(ToolCall("1", "Person", '{"name": "A"}', 0),)), "born"),
-        (Answer(tool_calls=(ToolCall("1", "Other", "{}", 0),)), "did not call Person"),
+        (Person, Answer("I'd rather talk."), "did not call Person"),
+        (Person, calling_person("Other", "{}"), "did not call Person"),
+        (Person, calling_person("Person", '{"name": "A'), "no JSON"),
+        (Person, calling_person("Person", '{"name": "A"}'), "born"),
+        (PersonDict, calling_person("PersonDict", '{"name": "A"}'), "lacks born"),
     ],
 )
-async def test_a_tool_not_called_well_is_an_error(chat, path, answer, told):
-    """Row 25: never None in silence."""
-    llm, _ = chat(answer, model=TOOLS)
-    with pytest.raises(OutputParserException, match=told):
-        await all_of(llm.with_structured_output(Person), path)
+def test_a_tool_that_is_not_called_well_is_an_error_and_never_none(chat, schema, answer, reason):
+    llm, _ = chat(answer, model=THINKER)
+    structured = llm.with_structured_output(schema)
+    with pytest.raises(OutputParserException, match=reason):
+        structured.invoke("Who?")
+    with pytest.raises(OutputParserException, match=reason):
+        list(structured.stream("Who?"))
 
 
-async def test_blocked_content_is_a_refusal(chat):
-    """Row 25: and LangChain's ModelRefusalError where there is one; nothing is asked again."""
-    from langchain_core import exceptions
+@PATHS
+@pytest.mark.parametrize("model", [THINKER, PROMPT_ONLY])
+async def test_include_raw_gives_the_error_and_does_not_raise_it(chat, path, model):
+    good, _ = chat(good_model, model=model)
+    bad, _ = chat(Answer("I do not know."), model=model)
+    for llm, expected in ((good, Person(**ADA)), (bad, None)):
+        answer = reduce(
+            add, await objects(llm.with_structured_output(Person, include_raw=True), path)
+        )
+        assert set(answer) == {"raw", "parsed", "parsing_error"}
+        assert isinstance(answer["raw"], AIMessage)
+        assert answer["parsed"] == expected
+        assert (answer["parsing_error"] is None) is (expected is not None)
 
-    llm, engine = chat(Fault(status=400, code="DataInspectionFailed", message="No."), model=ZIYA)
-    kind = getattr(exceptions, "ModelRefusalError", exceptions.ModelInvalidRequestError)
-    with pytest.raises(kind) as caught:
+
+def test_blocked_content_is_a_refusal_and_not_asked_for_again(chat):
+    fault = Fault(status=400, code="DataInspectionFailed", message="No.")
+    llm, engine = chat(fault, model=PROMPT_ONLY)
+    with pytest.raises(lc.ModelInvalidRequestError) as caught:
         llm.with_structured_output(Person).invoke("Who?")
     assert caught.value.raw_message.content[0]["refusal"] == "No."
     assert len(engine.requests) == 1
@@ -380,34 +397,11 @@ class Started(BaseCallbackHandler):
         self.options = options
 
 
-async def test_traces_know_method_and_schema(chat):
-    """Row 25: the format stands on the model's run, not in the request."""
-    llm, engine = chat(called, model=TOOLS)
+def test_traces_know_method_and_schema_which_are_not_sent(chat):
+    llm, engine = chat(good_model, model=THINKER)
     seen = Started()
     llm.with_structured_output(Person).invoke("Who?", config={"callbacks": [seen]})
     traced = seen.options["ls_structured_output_format"]
     assert traced["kwargs"]["method"] == "function_calling"
     assert set(traced["schema"]["properties"]) == {"name", "born"}
-    assert "ls_structured_output_format" not in json.dumps(engine.requests[-1].body)
-
-
-async def test_blocks_of_content_get_the_words_too(chat):
-    """A message of blocks is completed by a block."""
-    llm, engine = chat(Answer(TEXT))
-    llm.with_structured_output(Person).invoke([HumanMessage([{"type": "text", "text": "Who?"}])])
-    assert "JSON schema" in engine.requests[-1].body["input"]["messages"][-1]["content"]
-
-
-def test_required_names():
-    """A dict is not validated, but what is required must be there."""
-    read = text_parser(SCHEMA)
-    with pytest.raises(OutputParserException, match="lacks born"):
-        read(AIMessage('{"name": "Ada"}'), partial=False)
-
-
-def test_required_names_of_a_tools_arguments():
-    """A dict by way of a tool is held to the required names as one in a text is."""
-    read = tool_call_parser(PersonDict, optional=False)
-    call = {"name": "PersonDict", "args": {"name": "Ada"}, "id": "1"}
-    with pytest.raises(OutputParserException, match="lacks born"):
-        read(AIMessage("", tool_calls=[call]), partial=False)
+    assert "ls_structured_output_format" not in json.dumps(last_request(engine))

@@ -1,0 +1,46 @@
+"""Copies of a model object: what they share, and what they make anew."""
+
+from __future__ import annotations
+
+import copy
+
+import httpx2
+
+from dashscope_oss.gateway import Answer
+
+from .calling import CLASSES, text_of
+
+
+@CLASSES
+def test_a_copy_with_another_address_calls_that(made, cls, gateway):
+    llm, _ = made(cls, Answer("first"))
+    llm.invoke("Hi")
+    copied = llm.model_copy(update={"base_url": gateway(Answer("second")).base_url})
+    assert text_of(copied.invoke("Hi")) == "second"
+    assert text_of(llm.invoke("Hi")) == "first"
+    copied.close()
+
+
+@CLASSES
+async def test_closing_a_copy_leaves_the_original_working(made, cls):
+    llm, _ = made(cls, Answer("ok"))
+    await llm.ainvoke("Hi")
+    llm.invoke("Hi")
+    for copied in (copy.copy(llm), copy.deepcopy(llm), llm.model_copy()):
+        assert text_of(copied.invoke("Hi")) == "ok"
+        copied.close()
+        await copied.aclose()
+        assert text_of(llm.invoke("Hi")) == "ok"
+        assert text_of(await llm.ainvoke("Hi")) == "ok"
+
+
+@CLASSES
+def test_a_deep_copy_shares_the_callers_clients_and_nothing_else(cls, gateway):
+    with httpx2.Client() as client:
+        url = gateway(Answer("ok")).base_url
+        llm = cls(model="qwen3-8b", base_url=url, http_client=client, model_kwargs={})
+        llm.invoke("Hi")
+        copied = copy.deepcopy(llm)
+        assert copied.http_client is client
+        assert copied.model_kwargs is not llm.model_kwargs
+        assert text_of(copied.invoke("Hi")) == "ok"

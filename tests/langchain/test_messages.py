@@ -1,0 +1,197 @@
+"""LangChain's messages on the wire: what is carried, what is merged, what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from dashscope_oss import find_model
+from dashscope_oss.gateway import Answer
+from dashscope_oss.registry.catalog import SEED_IDS
+from langchain_dashscope_oss import ChatDashScopeOSS
+from langchain_dashscope_oss.errors import UnsupportedInputError
+
+from .calling import PATHS, PROMPT_ONLY, THINKER, answering, as_text, call
+
+OK = Answer("ok")
+
+
+def sent_by(engine):
+    return engine.requests[-1].body["input"]["messages"]
+
+
+def test_roles_texts_and_tool_calls_are_carried(chat):
+    llm, engine = chat(OK, model="qwen3-8b")
+    valid = {"name": "weather", "args": {"city": "上海"}, "id": "c1"}
+    invalid = {"name": "clock", "args": "{", "id": "c2", "error": "no JSON"}
+    llm.invoke(
+        [
+            SystemMessage("Be brief."),
+            HumanMessage([{"type": "text", "text": "a"}, "b"]),
+            AIMessage(
+                [
+                    {"type": "reasoning", "reasoning": "hm"},
+                    {"type": "tool_use", "id": "c1", "name": "weather", "input": {}},
+                    {"type": "text", "text": "ok"},
+                ],
+                tool_calls=[valid],
+                invalid_tool_calls=[invalid],
+            ),
+            ToolMessage("rain", tool_call_id="c1"),
+            ToolMessage("noon", tool_call_id="c2"),
+            ChatMessage("c", role="user"),
+        ]
+    )
+    system, question, answer, result, _, last = sent_by(engine)
+    assert system == {"role": "system", "content": "Be brief."}
+    assert question == {"role": "user", "content": "ab"}
+    assert (answer["role"], answer["content"]) == ("assistant", "ok")
+    assert [call["id"] for call in answer["tool_calls"]] == ["c1", "c2"]
+    assert [call["function"] for call in answer["tool_calls"]] == [
+        {"name": "weather", "arguments": '{"city": "上海"}'},
+        {"name": "clock", "arguments": "{"},
+    ]
+    assert result == {"role": "tool", "content": "rain", "tool_call_id": "c1"}
+    assert last == {"role": "user", "content": "c"}
+
+
+@PATHS
+async def test_names_and_langchains_own_marks_are_not_sent(chat, path):
+    """The protocol has no place for a name, as the class's documentation says."""
+    llm, engine = chat(OK)
+    marks = {"lc_source": "x", "lc_data": 1, "anything": 2}
+    await call(llm, path, [HumanMessage("Hi", name="ada", id="m1", additional_kwargs=marks)])
+    assert sent_by(engine) == [{"role": "user", "content": "Hi"}]
+    assert "name`` is not sent" in ChatDashScopeOSS.__doc__
+
+
+def test_an_answer_may_be_begun_for_the_model():
+    server = answering()
+    begun = AIMessage("Once upon", additional_kwargs={"partial": True})
+    server.model(model=THINKER).invoke([HumanMessage("A story."), begun])
+    expected = {"role": "assistant", "content": "Once upon", "partial": True}
+    assert server.body()["input"]["messages"][-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("kinds", "roles"),
+    [
+        ("sshhaah", ["system", "user", "assistant", "user"]),
+        ("hahh", ["user", "assistant", "user"]),
+    ],
+)
+def test_neighbours_of_one_role_are_merged_for_strict_models(chat, kinds, roles):
+    """Nothing is lost, and the roles alternate."""
+    classes = {"s": SystemMessage, "h": HumanMessage, "a": AIMessage}
+    llm, engine = chat(OK)
+    llm.invoke([classes[kind](f"{kind}{n}") for n, kind in enumerate(kinds)])
+    assert [message["role"] for message in sent_by(engine)] == roles
+    texts = "\n\n".join(message["content"] for message in sent_by(engine))
+    assert texts.split("\n\n") == [f"{kind}{n}" for n, kind in enumerate(kinds)]
+
+
+PROMPTS = {
+    "ziya": "<human>:Be brief.\n\nHi\n<bot>:",
+    "belle": "Human:Be brief.\n\nHi\n\nAssistant:",
+    "billa": "Human: Be brief.\n\nHi\nAssistant: ",
+    "baichuan1-base": "Be brief.\n\nHi",
+}
+
+
+@pytest.mark.parametrize("model", SEED_IDS)
+def test_each_seed_model_gets_messages_or_its_familys_prompt(model):
+    """And ``result_format`` only where it means something."""
+    model_info = find_model(model)
+    server = answering(as_text("x", "stop"))
+    server.model(model=model).invoke([SystemMessage("Be brief."), HumanMessage("Hi")])
+    if model_info.takes_messages:
+        system = {"role": "system", "content": "Be brief."}
+        model_input = {"messages": [system, {"role": "user", "content": "Hi"}]}
+        parameters = {"result_format": "message"}
+    else:
+        model_input, parameters = {"prompt": PROMPTS[model_info.family]}, {}
+    assert server.body() == {"model": model, "input": model_input, "parameters": parameters}
+    assert server.requests[-1].url.path.endswith("/aigc/text-generation/generation")
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([], "empty"),
+        ([SystemMessage("alone")], "no user message"),
+        ([HumanMessage("a"), SystemMessage("late"), HumanMessage("b")], "must come first"),
+        ([HumanMessage("a"), FunctionMessage("b", name="f")], "FunctionMessage"),
+        ([HumanMessage("a"), ToolMessage("b", tool_call_id="1")], "tool"),
+        ([HumanMessage([{"type": "image", "url": "http://x"}])], "type 'image'"),
+        ([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])], "type 'image_url'"),
+        ([HumanMessage([{"text": "no type"}])], "type None"),
+        ([AIMessage([{"type": "tool_use", "id": "1"}])], "type 'tool_use'"),
+        ([ChatMessage("x", role="judge")], "unknown role 'judge'"),
+        ([RemoveMessage("1")], "RemoveMessage"),
+    ],
+)
+def test_what_cannot_be_carried_is_refused_before_any_request(chat, messages, reason):
+    """Nothing is dropped in silence; the error says what, and which model."""
+    llm, engine = chat(OK)
+    with pytest.raises(UnsupportedInputError, match=reason) as caught:
+        llm.invoke(messages)
+    assert caught.value.model == "llama3-8b-instruct"
+    assert engine.requests == []
+
+
+@PATHS
+async def test_refusals_are_the_same_by_every_path(chat, path):
+    llm, engine = chat(OK)
+    with pytest.raises(UnsupportedInputError, match="type 'audio'"):
+        await call(llm, path, [HumanMessage([{"type": "audio", "base64": "x"}])])
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_tool_call_with_a_number_that_json_lacks_is_refused(chat, number):
+    """It would be sent as text that is no JSON."""
+    llm, engine = chat("never", model=THINKER)
+    called = AIMessage("", tool_calls=[{"name": "remove", "id": "c1", "args": {"path": number}}])
+    with pytest.raises(UnsupportedInputError, match="tool call"):
+        llm.invoke([HumanMessage("hi"), called, ToolMessage("no", tool_call_id="c1")])
+    assert engine.requests == []
+
+
+# Reasoning of earlier answers.
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        AIMessage("42", additional_kwargs={"reasoning_content": "6 * 7"}),
+        AIMessage([{"type": "reasoning", "reasoning": "6 * 7"}, {"type": "text", "text": "42"}]),
+        AIMessage([{"type": "thinking", "thinking": "6 * 7"}, {"type": "text", "text": "42"}]),
+    ],
+)
+def test_reasoning_is_sent_again_only_if_wished(chat, earlier):
+    """Services disagree about it, so it is off by default."""
+    messages = [HumanMessage("6 * 7?"), earlier, HumanMessage("Sure?")]
+    llm, engine = chat(OK, model=THINKER)
+    llm.invoke(messages)
+    assert sent_by(engine)[1] == {"role": "assistant", "content": "42"}
+    llm.send_reasoning = True
+    llm.invoke(messages)
+    expected = {"role": "assistant", "content": "42", "reasoning_content": "6 * 7"}
+    assert sent_by(engine)[1] == expected
+
+
+def test_a_prompt_only_model_gets_no_reasoning_whatever_is_wished(chat):
+    llm, engine = chat(OK, model=PROMPT_ONLY, send_reasoning=True)
+    earlier = AIMessage("42", additional_kwargs={"reasoning_content": "by the table"})
+    llm.invoke([HumanMessage("6 * 7?"), earlier, HumanMessage("Sure?")])
+    assert "by the table" not in engine.requests[-1].body["input"]["prompt"]
