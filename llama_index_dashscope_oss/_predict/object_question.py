@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeAlias
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.program.function_program import get_function_tool
-from llama_index.core.program.utils import FlexibleModel, process_streaming_objects
+from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from dashscope_oss import ModelInfo, UnreadableAnswerError
 from dashscope_oss.errors import shortened
@@ -21,7 +21,7 @@ from dashscope_oss.protocol import structured_output
 from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
 from dashscope_oss.protocol.tools import forced
 
-PartialObject: TypeAlias = BaseModel | list[BaseModel] | FlexibleModel | list[FlexibleModel]
+PartialObject: TypeAlias = BaseModel | FlexibleModel
 """The object as far as it has come; the last of a stream is whole."""
 
 # What callers may pass for LlamaIndex's own programs; the tool is forced here.
@@ -66,7 +66,7 @@ class ObjectQuestion(Generic[Model]):
 
     def stream(self) -> Generator[PartialObject, None, None]:
         """Yield the object as it grows; the last one is whole and checked."""
-        growing = _GrowingObject(self)
+        growing = _GrowingObject(self.output_cls)
         with closing(self.llm.stream_chat(self.messages, **self.kwargs)) as responses:
             for response in responses:
                 yield growing.push(response)
@@ -78,7 +78,7 @@ class ObjectQuestion(Generic[Model]):
 
     async def astream(self) -> AsyncGenerator[PartialObject, None]:
         """Yield the object as it grows; see :meth:`stream`."""
-        growing = _GrowingObject(self)
+        growing = _GrowingObject(self.output_cls)
         stream = await self.llm.astream_chat(self.messages, **self.kwargs)
         async with aclosing(stream) as responses:
             async for response in responses:
@@ -161,21 +161,23 @@ def json_mode(
 class _GrowingObject:
     """Turns the responses of a stream into objects as far as they have come."""
 
-    def __init__(self, question: ObjectQuestion[Any]) -> None:
-        self._question = question
-        self._objects: list[Any] | None = None
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        self._output_cls = output_cls
+        self._partial_cls = create_flexible_model(output_cls)
+        self._newest: PartialObject = self._partial_cls()
         self.last_response = ChatResponse(message=ChatMessage("", role=MessageRole.ASSISTANT))
 
     def push(self, response: ChatResponse) -> PartialObject:
         self.last_response = response
-        partial = process_streaming_objects(
-            response,
-            self._question.output_cls,
-            cur_objects=self._objects,
-            llm=self._question.llm,
-        )
-        self._objects = partial if isinstance(partial, list) else [partial]
-        return partial
+        partial = structured_output.read_partial_object(_answer_text(response), self._make)
+        self._newest = partial or self._newest
+        return self._newest
+
+    def _make(self, json_object: dict[str, object]) -> PartialObject:
+        try:
+            return self._output_cls.model_validate(json_object)
+        except ValidationError:
+            return self._partial_cls.model_validate(json_object)
 
 
 def _answer_text(response: ChatResponse) -> str:

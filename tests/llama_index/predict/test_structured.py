@@ -221,3 +221,15 @@ def test_an_object_is_asked_for_in_a_turn_of_several_blocks(make, model):
     assert llm.structured_predict(Sum, prompt) == Sum(a=1, b=2)
     sent = str(make.body["input"])
     assert sent.index(r"One\nand two?") < sent.index("JSON schema")
+
+
+PIECES = ("Here it is:\n```json\n{", '"a": 1,', ' "b": ', "2}", "\n```")
+
+
+@pytest.mark.parametrize("model", [PROMPT_ONLY, CHAT])
+def test_an_object_is_shown_as_far_as_it_has_come(make, model):
+    llm = make(model, Answer(pieces=PIECES))
+    *partial, last = llm.stream_structured_predict(Sum, PROMPT, what="two")
+    shown = [(getattr(each, "a", None), getattr(each, "b", None)) for each in partial]
+    assert list(dict.fromkeys(shown)) == [(None, None), (1, None), (1, 2)]
+    assert last == Sum(a=1, b=2)
