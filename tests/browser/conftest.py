@@ -28,26 +28,28 @@ def browser():
     """Chromium, without a screen. It must be there: no test is skipped for lack of it."""
     from playwright.sync_api import sync_playwright
 
-    named = os.environ.get("CHROMIUM")
-    found = next(filter(None, map(shutil.which, (named,) if named else NAMES)), None)
-    if found is None:
+    chosen = os.environ.get("CHROMIUM")
+    executable = next(filter(None, map(shutil.which, (chosen,) if chosen else NAMES)), None)
+    if executable is None:
         pytest.fail("no Chromium: install it (apt-get install chromium), or name it in CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS])
+        browser = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS])
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def page(browser):
-    """An empty page. What it asks of other hosts, and what goes wrong in it, fails the test."""
+    """An empty page. A request to another host fails the test, and so does an error in the page."""
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(15_000)
-    strangers, faults = [], []
-    page.on("request", lambda request: strangers.append(request.url))
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    foreign_requests, page_errors = [], []
+    page.on("request", lambda request: foreign_requests.append(request.url))
+    page.on("pageerror", lambda error: page_errors.append(str(error)))
     yield page
     context.close()
-    assert not [url for url in strangers if not url.startswith(("http://127.0.0.1:", "data:"))]
-    assert not faults
+    assert not [
+        url for url in foreign_requests if not url.startswith(("http://127.0.0.1:", "data:"))
+    ]
+    assert not page_errors

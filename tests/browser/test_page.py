@@ -109,7 +109,7 @@ def test_the_playground_shows_thoughts_and_tokens(show, page):
 
 
 @pytest.mark.parametrize("after", [None, 2])
-def test_a_failure_is_told_in_the_services_words(show, page, after):
+def test_an_error_is_shown_in_the_services_words(show, page, after):
     """At once or in the middle; what came before it stays."""
     show(Fault(429, "Throttling.RateQuota", "Requests rate limit exceeded.", after=after))
 
@@ -169,7 +169,7 @@ def test_upstreams_are_shown_with_what_is_wrong(page):
 
 
 def test_it_asks_for_a_key_and_keeps_it_in_memory_only(page):
-    """A wrong one is told; the right one opens the page and its playground, until a reload."""
+    """The page says that a wrong one is wrong; the right one opens it, until a reload."""
     gateway = Gateway(ScriptedEngine([Answer("for you")]), api_keys=("sk-right",))
     with serve_in_thread(gateway) as url:
         page.goto(url.removesuffix("/api/v1"))
@@ -190,13 +190,13 @@ def test_it_asks_for_a_key_and_keeps_it_in_memory_only(page):
 
 
 class Endless(ScriptedEngine):
-    """Says one piece, and nothing more; notes when it is stopped."""
+    """Gives one piece, and nothing more; notes when it is stopped."""
 
     def __init__(self):
         super().__init__()
         self.stopped = threading.Event()
 
-    async def generate(self, job):
+    async def generate(self, request):
         try:
             yield Delta(text="so far")
             await asyncio.Event().wait()
@@ -205,7 +205,7 @@ class Endless(ScriptedEngine):
 
 
 def test_stop_stops_the_engine(page):
-    """What was said stays, and another question can be asked."""
+    """What the model wrote stays, and another question can be asked."""
     engine = Endless()
     with serve_in_thread(Gateway(engine)) as url:
         page.goto(url.removesuffix("/api/v1"))

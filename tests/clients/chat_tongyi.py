@@ -1,4 +1,4 @@
-"""ChatTongyi of langchain-community, used as its page shows; prints what it made of the answers."""
+"""ChatTongyi of langchain-community, used as its page shows; prints how it read the answers."""
 
 import asyncio
 import json
@@ -72,8 +72,8 @@ def refused_stream():
 
 def main():
     calls = [sync, asynchronous, stream, tools, thinking, refused, refused_stream]
-    said = {"file": langchain_community.__file__}
-    json.dump({**said, **{call.__name__: call() for call in calls}}, sys.stdout)
+    results = {"file": langchain_community.__file__}
+    json.dump({**results, **{call.__name__: call() for call in calls}}, sys.stdout)
 
 
 if __name__ == "__main__":

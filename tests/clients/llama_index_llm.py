@@ -1,4 +1,4 @@
-"""DashScope of llama-index-llms-dashscope, used as its page shows; prints what it made of it."""
+"""DashScope of llama-index-llms-dashscope, as its page uses it; prints how it read the answers."""
 
 import asyncio
 import json
@@ -56,8 +56,8 @@ def tools():
 
 def main():
     calls = [complete, chat, stream, asynchronous, tools]
-    said = {"file": dashscope.__file__}
-    json.dump({**said, **{call.__name__: call() for call in calls}}, sys.stdout)
+    results = {"file": dashscope.__file__}
+    json.dump({**results, **{call.__name__: call() for call in calls}}, sys.stdout)
 
 
 if __name__ == "__main__":

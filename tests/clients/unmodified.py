@@ -64,12 +64,12 @@ EXPECTED = {
 }
 
 
-def answer(job):
+def answer(request):
     usage = Usage(input_tokens=7, output_tokens=9, total_tokens=16)
-    if job.parameters.get("tools"):
+    if request.parameters.get("tools"):
         return Answer(tool_calls=(ToolCall("call_1", CALL["name"], CALL["arguments"]),))
-    thought = THOUGHT if job.parameters.get("enable_thinking") else ""
-    return Answer(TEXT, reasoning=thought, usage=usage)
+    reasoning = THOUGHT if request.parameters.get("enable_thinking") else ""
+    return Answer(TEXT, reasoning=reasoning, usage=usage)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def url():
 
 
 @cache
-def said(client, url):
+def printed(client, url):
     """What the client's script prints."""
     script, folder = CLIENTS[client]
     if folder is not None and not (FOLDERS / folder).is_dir():
@@ -100,18 +100,19 @@ def said(client, url):
 
 
 @pytest.mark.parametrize(
-    ("client", "what"), [(client, what) for client, found in EXPECTED.items() for what in found]
+    ("client", "what"),
+    [(client, what) for client, expected in EXPECTED.items() for what in expected],
 )
 def test_the_client_works_unchanged(client, what, url):
-    """Sync, async, streams, tools, thinking and refusals are what its own page leads to expect."""
-    found, expected = said(client, url)[what], EXPECTED[client][what]
+    """Sync, async, streams, tools, thinking and errors work as its own page says."""
+    result, expected = printed(client, url)[what], EXPECTED[client][what]
 
-    assert expected in found if isinstance(expected, str) else found == expected
+    assert expected in result if isinstance(expected, str) else result == expected
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_client_is_the_one_that_is_meant(client, url):
-    """It comes from its own folder."""
+def test_the_client_comes_from_its_own_folder(client, url):
+    """Not from the environment of this project, which has other versions."""
     folder = CLIENTS[client][1]
 
-    assert folder is None or str(FOLDERS / folder) in said(client, url)["file"]
+    assert folder is None or str(FOLDERS / folder) in printed(client, url)["file"]

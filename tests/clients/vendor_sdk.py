@@ -1,4 +1,4 @@
-"""The vendor's SDK, used as its pages show; prints what it made of the answers as JSON.
+"""The vendor's SDK, used as its pages show; prints how it read the answers, as JSON.
 
 Run by unmodified.py in a process of its own: DASHSCOPE_HTTP_BASE_URL says where the gateway is.
 """
@@ -100,8 +100,8 @@ def main():
     if hasattr(dashscope, "AioGeneration"):
         # The SDK of 2023 has no async client, and sends the page size as the key of its list.
         calls += [asynchronous, models]
-    said = {"file": dashscope.__file__}
-    json.dump({**said, **{call.__name__: call() for call in calls}}, sys.stdout)
+    results = {"file": dashscope.__file__}
+    json.dump({**results, **{call.__name__: call() for call in calls}}, sys.stdout)
 
 
 if __name__ == "__main__":
