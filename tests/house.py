@@ -15,8 +15,6 @@ STILL = {
     "transport: *",
     "lines: tests/transport/*",
     "docstring of a test: tests/transport/*",
-    "lines: tests/langchain/*",
-    "docstring of a test: tests/langchain/*",
     "lines: tests/faults/test_secrets.py*",
     "function: tests/llama_index/*",
 }
