@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made on first use; `make` alone lists what there is.
+# Everything runs in .venv, which is made on first use; `make` alone lists the targets.
 #
 # PYTHON=...    the interpreter to make .venv with, if not the first on PATH that is new enough
 # ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"; for compare.py in make bench
@@ -13,8 +13,6 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
 JOBS ?= 2
 SECONDS ?= 600
-CORES ?= 1.6.0 pinned 1.8.1
-INDEX_CORES ?= 0.13.0 0.14.0
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
@@ -25,11 +23,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo ## the package's real work, over a local gateway and a small language model
+demo: $(VENV)/.demo ## a LangChain chain and a LlamaIndex query engine, over a local gateway
 	@$(PY) examples/demo.py
 
-# No test fetches anything: the file of the embedded model must be there before. That coverage
-# follows the workers and what tests start is set in pyproject.toml (patch).
+# No test downloads anything: the file of the embedded model must be there before. pyproject.toml
+# (patch) makes coverage follow the workers and the processes that tests start.
 test: $(VENV)/.dev ## every test
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 ifdef COVERAGE
@@ -41,8 +39,8 @@ else
 	@$(PY) -m pytest -n $(JOBS) $(ARGS)
 endif
 
-# Each client stands in a folder before .venv on the path, with what it pins.
-clients: $(VENV)/.dev ## other people's clients, unmodified, against the gateway
+# Each client, with what it pins, is in a folder that comes before .venv on the path.
+clients: $(VENV)/.dev ## other clients of the service, unmodified, against the gateway
 	@set -e; while read -r name packages; do \
 	  $(PY) -m pip install -qq --no-deps --upgrade --target $(VENV)/clients/$$name $$packages; \
 	done < tests/clients/versions.txt
@@ -70,8 +68,8 @@ lint: $(VENV)/.dev ## ruff's rules
 types: $(VENV)/.dev ## mypy --strict
 	@$(PY) -m mypy
 
-# As with the tests, the file of the embedded model must be there before.
-notebooks: $(VENV)/.dev ## run every notebook from scratch; SAVE=1 keeps what comes out
+# As for the tests, the file of the embedded model must be there before.
+notebooks: $(VENV)/.dev ## run every notebook from its first cell; SAVE=1 keeps the outputs
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 	@$(PY) notebooks/execute.py $(if $(SAVE),--save)
 
@@ -92,7 +90,7 @@ $(VENV)/bench/.made: pyproject.toml $(wildcard benchmarks/peers*.txt) | $(VENV)/
 	  --requirement benchmarks/peers_openai2.txt
 	@touch $@
 
-# Only here, since atheris has no wheels for every Python and platform.
+# atheris is installed here only, since it has no wheels for every Python and platform.
 fuzz: $(VENV)/.dev ## fuzz decoder, streams, replies and calls; SECONDS=600 for each
 	@$(PY) -m pip install -qq 'atheris>=3,<4'
 	@for target in $(or $(TARGET),decoder stream reply request); do \
@@ -106,19 +104,19 @@ record: $(VENV)/.dev ## record the cassettes anew, with DASHSCOPE_API_KEY from t
 	@$(PY) -m pytest tests/wire --record-mode=rewrite --force-enable-socket $(ARGS)
 
 # uv resolves for all Python versions at once and writes markers where they differ.
-constraints: $(VENV)/.dev ## pin the newest versions that fit into constraints.txt
+constraints: $(VENV)/.dev ## write the newest versions that fit together into constraints.txt
 	@{ echo '# Versions for demo and development; `make constraints` writes this file.'; \
 	   printf '%s\n' hatchling editables | $(PY) -m uv pip compile --quiet --universal \
 	     --python-version 3.11 --all-extras --group dev --no-header --no-annotate \
 	     --no-emit-index-url pyproject.toml -; } > $(VENV)/constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 
-clean: ## remove .venv and whatever else can be made again
+clean: ## remove .venv and everything else that can be made again
 	@rm -rf $(VENV) dist build *.egg-info .coverage* .hypothesis .benchmarks .*_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stamps: an installation is repeated only when what it was made from has changed. Demo and tests
-# share one environment, because the tests need all that the demo needs.
+# Stamps: an installation is repeated only when a file that it depends on has changed. Demo and
+# tests share one environment, because the tests need all that the demo needs.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what the demo needs into $(VENV) (some 460 MB; a few minutes) ..."
 	@$(PIP) --editable '.[all]' --group examples
@@ -130,7 +128,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 
-# Many a Python brings a pip that knows neither dependency groups nor build constraints.
+# The pip of many Pythons knows neither dependency groups nor build constraints.
 $(VENV)/.made:
 	@python=$$($(find_python)) && echo "Making $(VENV) with $$($$python --version)" \
 	  && $$python -m venv --clear $(VENV)

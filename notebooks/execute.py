@@ -1,7 +1,7 @@
 """Run every notebook of this folder from its first cell to its last, each in a fresh kernel.
 
 ``python notebooks/execute.py`` fails if a cell does and leaves the files as they are;
-``--save`` keeps what came out, without what differs from machine to machine.
+``--save`` keeps the outputs, without what differs from machine to machine.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write the outputs into the files")
     save = parser.parse_args().save
     for path in sorted(FOLDER.glob("*.ipynb")):
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             notebook = executed(path)
         except CellExecutionError as error:
             sys.exit(f"{path.name} failed:\n{error}")
-        print(f"{path.name}: ran in {time.monotonic() - began:.0f} s")
+        print(f"{path.name}: ran in {time.monotonic() - start:.0f} s")
         if save:
             nbformat.write(portable(notebook), path)
 

@@ -36,7 +36,7 @@ def joined(text: str | list[str]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def shown(notebook: dict) -> str:
+def output_text(notebook: dict) -> str:
     """All text of all outputs; pictures are left out."""
     texts = []
     for output in outputs(notebook):
@@ -46,29 +46,30 @@ def shown(notebook: dict) -> str:
     return "\n".join(texts)
 
 
-def said(notebook: dict) -> str:
-    """All text of a notebook: what was written and what came out."""
-    return "\n".join([*(joined(cell["source"]) for cell in notebook["cells"]), shown(notebook)])
+def all_text(notebook: dict) -> str:
+    """All text of a notebook: its cells and their outputs."""
+    cells = (joined(cell["source"]) for cell in notebook["cells"])
+    return "\n".join([*cells, output_text(notebook)])
 
 
 def faults(notebook: dict) -> set[str]:
     """What is wrong with a notebook, in words; nothing if it is fit to be read."""
     cells = code_cells(notebook)
-    whole, out = said(notebook), shown(notebook)
-    hosts = {*URL.findall(whole), *(match[0] for match in HOST.finditer(whole))}
+    text, printed = all_text(notebook), output_text(notebook)
+    hosts = {*URL.findall(text), *(match[0] for match in HOST.finditer(text))}
     languages = notebook["metadata"].get("language_info", {})
-    found = {
+    checks = {
         "not run in order": [c["execution_count"] for c in cells] != [*range(1, len(cells) + 1)],
         "an error": any(output["output_type"] == "error" for output in outputs(notebook)),
         "stderr": any(output.get("name") == "stderr" for output in outputs(notebook)),
-        "noise": NOISE.search(out),
-        "a place on a machine": PLACE.search(whole),
+        "noise": NOISE.search(printed),
+        "a place on a machine": PLACE.search(text),
         "another host": hosts - {"127.0.0.1"},
-        "a port by chance": FREE_PORT.search(out),
-        "an address in memory": MEMORY.search(out),
+        "a port by chance": FREE_PORT.search(printed),
+        "an address in memory": MEMORY.search(printed),
         "metadata of a machine": languages.keys() - {"name"} or any(c["metadata"] for c in cells),
     }
-    return {name for name, is_so in found.items() if is_so}
+    return {name for name, is_so in checks.items() if is_so}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 TEST = """
-import httpx
+import httpx2
 
 PATH = "/services/aigc/text-generation/generation"
 BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "content": "Hi"}]}}
@@ -15,14 +15,14 @@ BODY = {"model": "llama3-8b-instruct", "input": {"messages": [{"role": "user", "
 
 def test_mine(dashscope_gateway):
     engine = dashscope_gateway({"text": "Hello!"}, {"status": 429})
-    answers = [httpx.post(engine.base_url + PATH, json=BODY) for _ in range(2)]
+    answers = [httpx2.post(engine.base_url + PATH, json=BODY) for _ in range(2)]
     assert answers[0].json()["output"]["text"] == "Hello!"
     assert answers[1].status_code == 429
     assert engine.requests[0].body == BODY
 
 
 def test_echo(dashscope_gateway):
-    answer = httpx.post(dashscope_gateway().base_url + PATH, json=BODY)
+    answer = httpx2.post(dashscope_gateway().base_url + PATH, json=BODY)
     assert answer.json()["output"]["text"] == "You said: Hi"
 """
 PLUGIN = "dashscope_oss.pytest_plugin"

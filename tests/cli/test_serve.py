@@ -2,7 +2,7 @@
 
 import socket
 
-import httpx
+import httpx2
 import pytest
 
 
@@ -29,7 +29,7 @@ def test_every_model_that_is_named_is_served(serving):
     """``--model`` may be repeated; the server behind it may come up later."""
     upstream = ("--upstream", "http://127.0.0.1:9/v1", "--model", "one=a", "--model", "two=b")
     with serving("--engine", "openai", *upstream) as url:
-        models = httpx.get(f"{url}/models").text
+        models = httpx2.get(f"{url}/models").text
 
     assert '"one"' in models
     assert '"two"' in models
@@ -39,7 +39,7 @@ def test_the_models_of_the_file_are_served(serving, tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_text('[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n[models.mine]\n')
     with serving("--config", str(file)) as url:
-        assert '"mine"' in httpx.get(f"{url}/models").text
+        assert '"mine"' in httpx2.get(f"{url}/models").text
 
 
 @pytest.mark.parametrize("options", [("--modern",), ("--config",)])
