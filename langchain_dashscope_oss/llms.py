@@ -256,7 +256,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
         model_info, options = self._call_options(stop, arguments)
         if options.tools:
             raise UnsupportedInputError(
-                "plain text holds no tool calls; use ChatDashScopeOSS", model=model_info.id
+                "a text model cannot return tool calls; use ChatDashScopeOSS", model=model_info.id
             )
         request = completion_request(
             model_info, prompt, options, stream=stream, formatted=formatted

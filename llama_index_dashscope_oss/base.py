@@ -213,7 +213,5 @@ def use_tokenizer(llm: LLM) -> None:
         ConfigurationError: for a model that is not a ``DashScopeOSS``.
     """
     if not isinstance(llm, DashScopeOSS):
-        raise ConfigurationError(
-            f"a {type(llm).__name__} brings no tokenizer of this package; pass a DashScopeOSS"
-        )
+        raise ConfigurationError(f"use_tokenizer needs a DashScopeOSS, not a {type(llm).__name__}")
     GlobalSettings.tokenizer = llm.tokenizer

@@ -17,7 +17,7 @@ COMMANDS = {
     "ask": "ask a model one question; the answer streams",
     "serve": "run the gateway",
     "key": "make a key for callers of the gateway",
-    "fetch": "download the embedded model's file now (93 MB), not at the first start",
+    "fetch": "download the embedded model's file now (98 MB), not at the first start",
 }
 
 

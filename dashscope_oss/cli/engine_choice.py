@@ -94,5 +94,5 @@ def _model_names(pairs: Sequence[str]) -> dict[str, str]:
         if not id or not name:
             raise ConfigurationError(f"--model takes ID=NAME, not {id or name!r}")
     if len(names) < len(pairs):
-        raise ConfigurationError("--model names an id twice: one NAME serves each id")
+        raise ConfigurationError("--model gives an id twice: give each id one NAME")
     return names

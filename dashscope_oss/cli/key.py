@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Makes a key and prints it this one time, with the table for the gateway's configuration "
         "file, which holds only the key's hash."
     )
-    parser.add_argument("name", help="what logs and metrics call the key")
+    parser.add_argument("name", help="the key's name in logs and metrics")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -67,7 +67,7 @@ def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         choices=("vllm", "sglang", "llama.cpp", "ollama"),
-        help="openai: what the server is, for parameters that each names differently",
+        help="openai: the kind of server; each kind has its own names for some parameters",
     )
     parser.add_argument(
         "--model",
@@ -83,7 +83,7 @@ def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         help="openai: call chat completions, or raw completions with the family's template "
         "(auto: raw for models that take a prompt only)",
     )
-    parser.add_argument("--script", type=Path, help="scripted: a JSON file, a list of answers")
+    parser.add_argument("--script", type=Path, help="scripted: a JSON file with a list of answers")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ def read_json_object(data: bytes, model: str | None = None) -> dict[str, object]
             raise ProtocolError("the answer is empty", model=model) from None
         raise ProtocolError(f"the answer is not JSON: {quoted(data)}", model=model) from error
     if not isinstance(value, dict):
-        raise ProtocolError(f"the answer is no JSON object: {quoted(data)}", model=model)
+        raise ProtocolError(f"the answer is not a JSON object: {quoted(data)}", model=model)
     return value
 
 

@@ -23,7 +23,7 @@ def secrets_in(headers: Mapping[str, str]) -> list[str]:
 
 
 def redact(error: DashScopeError, secrets: Sequence[str]) -> None:
-    """Replace secrets in every text of an error that a server may have repeated, causes included."""
+    """Replace secrets in all texts of an error, where a server may have repeated them."""
     patterns = [_pattern(secret) for secret in secrets]
 
     def clean(text: str) -> str:

@@ -210,13 +210,13 @@ def _text(content: object) -> str:
 
 
 def _raise_no_text(content: object) -> NoReturn:
-    raise ProtocolError(f"the answer's text is no text: {quoted(to_json(content))}")
+    raise ProtocolError(f"the text of the answer is not a string: {quoted(to_json(content))}")
 
 
 def _read_tool_calls(calls: object) -> tuple[ToolCall, ...]:
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise ProtocolError(
-            f"the answer's tool calls are no list of calls: {quoted(to_json(calls))}"
+            f"the tool calls of the answer are not a list of calls: {quoted(to_json(calls))}"
         )
     return tuple(map(read_tool_call, calls))
 

@@ -94,8 +94,8 @@ def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json
     name = choice if isinstance(choice, str) else function_name(choice)
     if name not in names:
         raise UnsupportedInputError(
-            f"tool_choice {name!r} is none of the tools {', '.join(map(str, names))}; name one of "
-            "these, or pass the tool too",
+            f"tool_choice {name!r} names none of the tools {', '.join(map(str, names))}; name one "
+            "of these, or pass the tool too",
             model=model,
         )
     return choice if isinstance(choice, Mapping) else forced(str(name))

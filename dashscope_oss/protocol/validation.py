@@ -77,7 +77,10 @@ def check_parameters(
     _check_thinking(model_info, parameters.get("enable_thinking"))
     max_tokens, limit = parameters.get("max_tokens"), model_info.max_output
     if isinstance(max_tokens, int) and limit and max_tokens > limit:
-        refuse(model_info, f"max_tokens is {max_tokens}, the model gives at most {limit}")
+        refuse(
+            model_info,
+            f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens; lower it",
+        )
     answers = parameters.get("n")
     if isinstance(answers, int) and answers > 1:
         refuse(model_info, "one call gives one answer; make several calls instead of setting n")

@@ -222,7 +222,7 @@ def _stated(response: httpx2.Response) -> tuple[str | None, str | None, str]:
 
 _CERTIFICATE_ADVICE = (
     "The server's certificate is not trusted. If it is your own, set the environment variable "
-    "SSL_CERT_FILE to the file of its authority, or pass a client of your own."
+    "SSL_CERT_FILE to the certificate file of its authority, or pass a client of your own."
 )
 
 

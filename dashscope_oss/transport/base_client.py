@@ -80,7 +80,7 @@ class BaseClient:
     def _unusable(self, error: RuntimeError) -> DashScopeError:
         """Return the error for what httpx2 and asyncio say of a closed client or event loop."""
         if self._own_http is None:
-            return APIConnectionError(f"the model was closed while it was called: {error}")
+            return APIConnectionError(f"the model was closed during the call: {error}")
         return ConfigurationError(
             f"the HTTP client that was passed cannot be used: {error}",
             hint="Pass one that is open; an async one serves one event loop only.",

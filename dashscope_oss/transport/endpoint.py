@@ -119,7 +119,7 @@ class Endpoint:
         if _is_local(httpx2.URL(self.base_url).host):
             return None
         named = os.environ.get(KEY_FILE_VARIABLE)
-        file = f" There is none in the file {named!r:.200} of {KEY_FILE_VARIABLE}." if named else ""
+        file = f" The file {named!r:.200} of {KEY_FILE_VARIABLE} holds none." if named else ""
         raise ConfigurationError(
             f"no API key: set the environment variable {KEY_VARIABLE}, or pass api_key.{file} "
             "A gateway on this machine needs none: pass base_url."
@@ -182,14 +182,14 @@ def checked_key(key: str) -> str:
         ConfigurationError: if it cannot stand in a header; the text does not show it.
     """
     if not isinstance(key, str):
-        raise ConfigurationError(f"api_key gives {type(key).__name__}, not text")
+        raise ConfigurationError(f"api_key must be or return text, not {type(key).__name__}")
     key = key.strip()
     if not key:
         raise ConfigurationError(f"api_key is empty; set {KEY_VARIABLE} or pass api_key")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
             "the API key holds a space, a line break or a character that no key has; "
-            f"copy it anew into {KEY_VARIABLE} or api_key (it is not shown here)"
+            f"copy it again into {KEY_VARIABLE} or api_key (it is not shown here)"
         )
     return key
 
@@ -237,14 +237,14 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
     if url.scheme not in ("http", "https") or not url.host:
         raise refusal("it needs http:// or https:// and a host")
     if (url.port or 0) > _LAST_PORT or not _is_name(url.host):
-        raise refusal("its host or port cannot exist")
+        raise refusal("its host or port is not valid")
     if url.userinfo or url.query or url.fragment:
         raise refusal("it may hold neither user name, query nor fragment; pass the key as api_key")
     if like == _EXAMPLE:
         if url.path.strip("/") in ("", "v1", "compatible-mode/v1"):
             raise refusal(f"the native protocol is below {_API}, not {url.path!r}")
         if "/services/" in url.path:
-            raise refusal("leave /services/ and what follows off")
+            raise refusal("leave out /services/ and what follows")
     return str(url).rstrip("/")
 
 

@@ -39,7 +39,7 @@ def error_of_exception(
     elif text or began:
         ours = APIConnectionError(
             f"the connection broke in the middle of the answer: {_reason(error)}",
-            hint="Try again; if it happens often, look at what stands between, as a proxy.",
+            hint="Try again; if it happens often, check any proxy or gateway in between.",
         )
     elif isinstance(error, httpx2.ProxyError):
         return _refused_by_proxy(_reason(error), model)
@@ -76,7 +76,7 @@ def _no_answer(error: httpx2.HTTPError, model: str) -> APIConnectionError:
 
 def _refused_by_proxy(reason: str, model: str) -> APIConnectionError:
     refusal = APIConnectionError(
-        f"the proxy lets no call through: {reason}",
+        f"the proxy did not let the call through: {reason}",
         model=model,
         hint="Check HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, with its user and password; NO_PROXY "
         "names hosts that need none.",
@@ -141,8 +141,8 @@ def error_of_response(
 
 
 _NOT_OURS = (
-    "Check base_url, and what stands between (a proxy, a gateway): it is not the service that "
-    "says so."
+    "The answer does not come from the service: check base_url, and any proxy or gateway in "
+    "between."
 )
 
 
@@ -151,5 +151,5 @@ def _unreadable(response: httpx2.Response, body: bytes) -> str:
     if response.has_redirect_location:
         return f"redirected to {response.headers['location']}, which is not followed; set base_url"
     if not body.strip():
-        return "an answer without a body"
-    return f"an answer that is not DashScope's: {quoted(body.strip())}"
+        return "the answer has no body"
+    return f"the answer does not have DashScope's form: {quoted(body.strip())}"

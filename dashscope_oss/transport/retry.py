@@ -54,7 +54,8 @@ def given_up(error: DashScopeError, attempt: int, wait: float | None) -> DashSco
     """
     asked = error.retry_after or 0.0
     if error.retryable and asked > LONGEST_RETRY_AFTER:
-        said = f"The service asks to wait {asked:.0f} s; a call waits {LONGEST_RETRY_AFTER:.0f}."
+        longest = f"{LONGEST_RETRY_AFTER:.0f} s at most"
+        said = f"The service asks to wait {asked:.0f} s; a call waits {longest}."
     elif wait is not None:
         said = f"There is no time left to wait {wait:.3g} s for another try: see total_timeout."
     elif attempt > 1:

@@ -24,7 +24,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("the arguments are nested too deeply") from None
     if not isinstance(arguments, dict):
-        raise ValueError("the arguments are no JSON object")  # noqa: TRY004 - as json.loads does
+        raise ValueError("the arguments are not a JSON object")  # noqa: TRY004 - as json.loads does
     return arguments
 
 

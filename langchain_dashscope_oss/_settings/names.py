@@ -80,7 +80,10 @@ def refuse_settings(cls: type[BaseModel], parameters: Mapping[str, Any]) -> None
     """
     for name in parameters:
         if name in cls.model_fields and name not in OPTION_NAMES:
-            raise ConfigurationError(f"{name} is a setting of the model object, not of one call")
+            raise ConfigurationError(
+                f"{name} is a setting of the model object, not of one call; make a model object "
+                "that has it"
+            )
 
 
 @cache

@@ -103,7 +103,7 @@ def _forced_tool(
         return tool_name(schema)
     warn(
         f"{model_info.id} thinks, so the service cannot force it to call a tool: it may answer in "
-        "words, which raises. method='prompt' always works.",
+        "words, which raises an error. method='prompt' always works.",
         DashScopeWarning,
     )
     return None

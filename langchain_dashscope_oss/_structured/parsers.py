@@ -107,7 +107,7 @@ def _check_calls(message: AIMessage, name: str, *, is_called: bool, optional: bo
         pieces = [piece["args"] for piece in message.tool_call_chunks if piece["name"] == name]
         broken += [str(arguments) for arguments in pieces if not _is_json(arguments)]
     if broken:
-        raise _unreadable(f"the arguments of {name} are no JSON", broken[0])
+        raise _unreadable(f"the arguments of {name} are not JSON", broken[0])
     if not is_called and not (optional and message.tool_calls):
         raise _unreadable(f"the model did not call {name}", message.text)
 

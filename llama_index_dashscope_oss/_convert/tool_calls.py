@@ -74,7 +74,7 @@ def _arguments(call: ToolCall, model: str) -> dict[str, Any]:
         arguments = _untidy_object(call.arguments)
     if arguments is None:
         raise UnreadableAnswerError(
-            f"the model called {call.name} with arguments that are no whole JSON object: "
+            f"the model called {call.name} with arguments that are not a complete JSON object: "
             f"{shortened(call.arguments)!r}",
             model=model,
             hint="If the answer was cut off, raise max_tokens.",

@@ -94,7 +94,7 @@ class ObjectQuestion(Generic[Model]):
             return self._parse(response)
         except ValueError as error:
             raise UnreadableAnswerError(
-                shortened(f"the answer is no {self.output_cls.__name__}: {error}"),
+                shortened(f"the answer is not a {self.output_cls.__name__}: {error}"),
                 model=self.llm.metadata.model_name,
                 partial_text=_answer_text(response),
             ) from None  # it repeats all of the answer

@@ -31,7 +31,7 @@ def rename_to_fields(cls: type[BaseLLM], settings: Mapping[str, Any]) -> dict[st
     unknown = sorted(name for name in settings if name not in fields)
     if unknown:
         raise ConfigurationError(
-            f"{unknown[0]} is no setting of {cls.__name__}; a parameter that it does not know "
-            "goes into additional_kwargs"
+            f"{unknown[0]} is not a setting of {cls.__name__}; put other parameters of the service "
+            "into additional_kwargs"
         )
     return {fields[name]: value for name, value in settings.items()}

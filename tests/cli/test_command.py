@@ -39,7 +39,7 @@ SCRIPTED = ("serve", "--engine", "scripted")
         (("serve", "--engine", "openai"), 2, "--upstream"),
         (OPENAI, 2, "--model ID"),
         ((*OPENAI, "--model", "x"), 2, "ID=NAME"),
-        ((*OPENAI, "--model", "x=a", "--model", "x=b"), 2, "names an id twice"),
+        ((*OPENAI, "--model", "x=a", "--model", "x=b"), 2, "gives an id twice"),
         (
             ("serve", "--engine", "openai", "--upstream", "x", "--default-model", "y"),
             2,

@@ -352,7 +352,7 @@ def calling_person(name, arguments):
     [
         (Person, Answer("I'd rather talk."), "did not call Person"),
         (Person, calling_person("Other", "{}"), "did not call Person"),
-        (Person, calling_person("Person", '{"name": "A'), "no JSON"),
+        (Person, calling_person("Person", '{"name": "A'), "not JSON"),
         (Person, calling_person("Person", '{"name": "A"}'), "born"),
         (PersonDict, calling_person("PersonDict", '{"name": "A"}'), "lacks born"),
     ],

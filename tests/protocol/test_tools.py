@@ -97,5 +97,5 @@ def test_any_of_several_tools_cannot_be_forced_and_is_left_to_the_model(choice, 
 
 @pytest.mark.parametrize("choice", ["subtract", forced("subtract")])
 def test_a_choice_that_is_none_of_the_tools_is_refused(choice):
-    with pytest.raises(UnsupportedInputError, match="'subtract' is none of the tools add, now"):
+    with pytest.raises(UnsupportedInputError, match="'subtract' names none of the tools add, now"):
         tool_choice(choice, [ADD, NOW], "m")

@@ -114,7 +114,7 @@ def test_an_input_that_may_fit_is_sent():
 @pytest.mark.parametrize(
     ("model_info", "options", "reason"),
     [
-        (LLAMA3, {"max_tokens": 1501}, "max_tokens is 1501, the model gives at most 1500"),
+        (LLAMA3, {"max_tokens": 1501}, "max_tokens is 1501, but the model writes at most 1500"),
         (LLAMA2, {"tools": [TOOL]}, "knows no tools; choose one that does"),
         (ZIYA, {"tools": [TOOL]}, "knows no tools"),
         (LLAMA2, {"enable_thinking": True}, "cannot think"),

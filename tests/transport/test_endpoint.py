@@ -240,7 +240,7 @@ def test_an_address_of_numbers_is_an_address():
 
 
 def test_a_function_that_gives_no_text_is_no_key():
-    with pytest.raises(ConfigurationError, match="api_key gives int"):
+    with pytest.raises(ConfigurationError, match="api_key must be or return text, not int"):
         Endpoint.resolve(base_url=LOCAL, api_key=lambda: 7).key()
 
 

@@ -102,7 +102,7 @@ def test_retry_after(headers, wait):
 @pytest.mark.parametrize(
     ("asked", "attempt", "wait", "said"),
     [
-        (90.0, 1, None, "The service asks to wait 90 s; a call waits 60."),
+        (90.0, 1, None, "The service asks to wait 90 s; a call waits 60 s at most."),
         (None, 1, 2.5, "There is no time left to wait 2.5 s for another try: see total_timeout."),
         (None, 3, None, "Given up after 3 tries."),
         (None, 1, None, ""),

@@ -107,7 +107,9 @@ class GatewayConfig(AccessConfig):
     @model_validator(mode="after")
     def _check_names(self) -> GatewayConfig:
         if bool(self.upstreams) != bool(self.models):
-            raise ValueError('[upstreams.NAME] and [models."ID"] need each other: add the other')
+            raise ValueError(
+                '[upstreams.NAME] and [models."ID"] need each other: add the missing one'
+            )
         for id, model in self.models.items():
             unknown = {*(model.upstreams or ()), *model.names} - self.upstreams.keys()
             if unknown:

@@ -91,8 +91,8 @@ def _fetch_into(file: Path) -> None:
             f"cannot make the cache folder {file.parent}: {error.strerror}; name another one in "
             f"the environment variable {CACHE_VARIABLE}"
         ) from error
-    print(  # noqa: T201 - the user waits for 93 MB
-        f"fetching the small model {NAME} (93 MB, once) into {file.parent}", file=sys.stderr
+    print(  # noqa: T201 - the user waits for 98 MB
+        f"fetching the small model {NAME} (98 MB, once) into {file.parent}", file=sys.stderr
     )
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         _download(Path(folder))

@@ -141,7 +141,7 @@ class _UpstreamCollector(Collector):
         healthy = _upstream_gauge("healthy", "0 if it is known to be down, else 1")
         under_way = _upstream_gauge("requests_under_way", "Calls under way")
         calls = _upstream_counter("requests", "Calls sent to it")
-        failures = _upstream_counter("failures", "Calls that failed by its fault")
+        failures = _upstream_counter("failures", "Calls that failed because of it")
         for state in upstream_states(self._engine):
             name = (state.name,)
             healthy.add_metric(name, float(state.healthy is not False))

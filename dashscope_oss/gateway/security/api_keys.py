@@ -54,5 +54,5 @@ def key_from_environment(variable: str, environ: Mapping[str, str]) -> str | Non
     except ConfigurationError:
         raise ConfigurationError(
             f"the environment variable {variable} holds a space, a line break or a character that "
-            "no key has; copy the key anew (it is not shown here)"
+            "no key has; copy the key again (it is not shown here)"
         ) from None

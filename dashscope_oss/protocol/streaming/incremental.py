@@ -79,7 +79,7 @@ class IncrementalText:
         if not text:
             return ""
         if not text.startswith(self._newest):
-            raise ProtocolError("the service changed text of the stream that it had already sent")
+            raise ProtocolError("the stream changed text that it had already sent")
         added = text[len(self._newest) :]
         self._newest = text
         return added

@@ -80,7 +80,8 @@ def _load_tls(*_authorities: str | None) -> ssl.SSLContext:
         return httpx2.create_ssl_context()
     except OSError as error:
         raise ConfigurationError(
-            f"the authorities that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error}"
+            "the certificate authorities that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: "
+            f"{error}"
         ) from error
 
 

@@ -69,5 +69,5 @@ def refuse_explosive_encoding(response: httpx2.Response) -> None:
     encoding = response.headers.get("content-encoding", "").strip().lower()
     if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
         raise httpx2.DecodingError(
-            "its Content-Encoding is not one of those asked for", request=response.request
+            "its Content-Encoding was not asked for", request=response.request
         )

@@ -53,4 +53,4 @@ def storable_timeout(timeout: object) -> object:
 def check_seconds(name: str, seconds: float | None) -> None:
     """Raise ``ConfigurationError`` unless ``seconds`` is ``None`` or a number above 0."""
     if seconds is not None and not 0 < seconds < float("inf"):
-        raise ConfigurationError(f"bad {name} {seconds}: a number of seconds above 0, or None")
+        raise ConfigurationError(f"bad {name} {seconds}: pass a number of seconds above 0, or None")

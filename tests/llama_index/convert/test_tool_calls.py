@@ -159,7 +159,7 @@ def test_a_tool_is_not_called_with_arguments_that_broke_off():
         output = calling((0, "1", "now", arguments), finish="tool_calls")
         llm = model_over(whole(output), WITH_TOOLS)
         response = llm.chat_with_tools([NOW], "hi")
-        with pytest.raises(UnreadableAnswerError, match=r"called now with .* no whole JSON"):
+        with pytest.raises(UnreadableAnswerError, match=r"called now with .* not a complete JSON"):
             llm.get_tool_calls_from_response(response)
 
 

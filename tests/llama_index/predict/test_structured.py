@@ -108,7 +108,7 @@ def test_an_answer_too_long_to_be_shown_again_is_the_error(make, predict):
     """Not that the question about it is."""
     answer = "不" * 3000
     llm = make(PROMPT_ONLY, Answer(answer), max_tokens=500)
-    with pytest.raises(UnreadableAnswerError, match="is no Sum") as caught:
+    with pytest.raises(UnreadableAnswerError, match="is not a Sum") as caught:
         predict(llm)
     assert len(make.requests) == 1
     assert len(str(caught.value)) < 4000
