@@ -107,12 +107,12 @@ def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer(body):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (chat_body({"text": "hi"}), "text is no text"),
-        (chat_body([{"image": "x"}]), "text is no text"),
-        (chat_body([{"text": 4}]), "text is no text"),
-        (text_body(42, "stop"), "text is no text"),
-        (chat_body("", tool_calls={"id": "c"}), "tool calls are no list"),
-        (chat_body("", tool_calls=["c"]), "tool calls are no list"),
+        (chat_body({"text": "hi"}), "text of the answer is not a string"),
+        (chat_body([{"image": "x"}]), "text of the answer is not a string"),
+        (chat_body([{"text": 4}]), "text of the answer is not a string"),
+        (text_body(42, "stop"), "text of the answer is not a string"),
+        (chat_body("", tool_calls={"id": "c"}), "tool calls of the answer are not a list"),
+        (chat_body("", tool_calls=["c"]), "tool calls of the answer are not a list"),
         (chat_body("", tool_calls=[{"id": "c", "function": None}]), "without naming it"),
         (chat_body("", tool_calls=[{"id": "c", "function": "f"}]), "without naming it"),
     ],
