@@ -22,6 +22,8 @@ from dashscope_oss.gateway import Answer, Fault
 
 from .calling import PROMPT_ONLY, THINKER, call, weather
 
+pytestmark = pytest.mark.versions
+
 CALL = ToolCall("c1", "weather", '{"city": "Hangzhou"}', 0)
 
 

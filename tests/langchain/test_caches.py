@@ -13,6 +13,8 @@ from langchain_dashscope_oss import DashScopeOSSLLM
 
 from .calling import CLASSES, KEY, THINKER, answering, text_of, weather
 
+pytestmark = pytest.mark.versions
+
 
 class CacheKeys(BaseCache):
     """Keeps the keys that it is asked for, and no answers."""

@@ -13,6 +13,8 @@ from dashscope_oss.gateway import Answer
 
 from .calling import PATHS, THINKER, call, weather
 
+pytestmark = pytest.mark.versions
+
 CALL = ToolCall("c1", "weather", '{"city": "Hangzhou"}', 0)
 ANSWERS = {
     "text": Answer(pieces=("Hel", "lo"), usage=Usage(7, 5, 12)),

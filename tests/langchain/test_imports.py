@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.versions
+
 FRAMEWORK = "from langchain_core.language_models import BaseChatModel, BaseLLM"
 
 

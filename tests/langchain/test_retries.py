@@ -12,7 +12,7 @@ from dashscope_oss.gateway import Answer, Fault
 
 from .calling import PATHS, STREAMS, Seen, call, text_of
 
-pytestmark = pytest.mark.usefixtures("quick_retries")
+pytestmark = [pytest.mark.versions, pytest.mark.usefixtures("quick_retries")]
 
 
 class AsyncSeen(AsyncCallbackHandler):

@@ -18,6 +18,8 @@ from dashscope_oss.gateway import Answer, Fault
 
 from .calling import CLASSES, KEY, PATHS, Seen, call, offline
 
+pytestmark = pytest.mark.versions
+
 
 @CLASSES
 @pytest.mark.parametrize("key", [KEY, SecretStr(KEY), lambda: KEY])

@@ -17,6 +17,8 @@ from langchain_dashscope_oss import DashScopeOSSLLM
 from .calling import PATHS, STREAMS, Seen, call, offline, pieces
 from .standard_gateway import GREETING, USAGE, reply
 
+pytestmark = pytest.mark.versions
+
 STANDARD = {
     "temperature": 0,
     "max_tokens": 100,

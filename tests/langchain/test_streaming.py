@@ -15,6 +15,8 @@ from dashscope_oss.gateway import Answer
 
 from .calling import STREAMS, Seen, call, pieces, text_of
 
+pytestmark = pytest.mark.versions
+
 COUNTS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 HELLO = Answer(pieces=("Hel", "lo ", "you"), usage=Usage(7, 5, 12))
 

@@ -23,6 +23,8 @@ from langchain_dashscope_oss.errors import ConfigurationError, UnsupportedInputE
 
 from .calling import PATHS, PROMPT_ONLY, STREAMS, THINKER, call, pieces, weather
 
+pytestmark = pytest.mark.versions
+
 ALWAYS_THINKS = "kimi-k2.7-code"
 NO_TOOLS = "llama3-8b-instruct"
 TEXT = '{"name": "Ada", "born": 1815}'

@@ -19,6 +19,8 @@ from langchain_dashscope_oss.errors import UnsupportedInputError
 
 from .calling import PATHS, THINKER, call, call_each_way, clock, offline, weather
 
+pytestmark = pytest.mark.versions
+
 FORCED = {"type": "function", "function": {"name": "weather"}}
 
 

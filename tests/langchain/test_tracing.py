@@ -11,6 +11,8 @@ from dashscope_oss.gateway import Answer, Fault
 
 from .calling import PATHS, Seen, call, text_of
 
+pytestmark = pytest.mark.versions
+
 OK = Answer(pieces=("o", "k"))
 
 
