@@ -12,9 +12,6 @@ PACKAGES = (CORE, *ADAPTERS)
 
 # What is not yet done, as "rule: pattern of the place". It must be empty at the end.
 STILL = {
-    "transport: *",
-    "lines: tests/transport/*",
-    "docstring of a test: tests/transport/*",
     "lines: tests/faults/test_secrets.py*",
     "function: tests/llama_index/*",
 }

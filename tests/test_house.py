@@ -44,6 +44,16 @@ MAX_ENTRIES = 10
 MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 40
 MAX_TRANSPORT_LINES = 1300
+TRANSPORT_FILES = (
+    "async_client",
+    "attempt",
+    "base_client",
+    "client",
+    "endpoint",
+    "http/deadlines",
+    "options",
+    "retry",
+)
 UNCOUNTED = ("__init__.py", "__main__.py", "_version.py", "py.typed", "__pycache__")
 
 
@@ -165,8 +175,11 @@ def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_the_transport_is_small():
-    """It stands on a maintained library: blank lines are not counted, docstrings are."""
-    folder = ROOT / CORE / "transport"
-    lines = [line for path in folder.rglob("*.py") for line in path.read_text("utf-8").splitlines()]
+    """Clients, options, endpoint, retries and deadlines stand on a maintained library.
+
+    Blank lines are not counted, docstrings are.
+    """
+    paths = [ROOT / CORE / "transport" / f"{name}.py" for name in TRANSPORT_FILES]
+    lines = [line for path in paths for line in path.read_text("utf-8").splitlines()]
     size = sum(map(bool, map(str.strip, lines)))
     check("transport", [f"has {size} lines"] if size >= MAX_TRANSPORT_LINES else [])

@@ -1,0 +1,249 @@
+"""Streams: what arrives when, what breaks off, and what is let go."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from dashscope_oss import (
+    APIConnectionError,
+    AsyncClient,
+    Client,
+    ContentBlockedError,
+    Delta,
+    Message,
+    Options,
+    ProtocolError,
+    RateLimitError,
+    chat_request,
+    find_model,
+)
+from dashscope_oss.protocol.streaming import sse
+from tests.faults.server import (
+    SSE_END,
+    SSE_HEAD,
+    WAIT,
+    Close,
+    Cut,
+    RawServer,
+    UntilGone,
+    answer,
+    chunk,
+    error_frame,
+    frame,
+    stream,
+)
+from tests.transport.calling import (
+    Caller,
+    endpoint,
+    is_gone,
+    question,
+)
+
+
+def test_the_first_delta_arrives_before_the_last_is_sent():
+    more = threading.Event()
+    script = [SSE_HEAD, chunk(frame("first")), more, chunk(frame("last", "stop")), SSE_END]
+    with RawServer(script) as server, Client(endpoint(server)) as caller:
+        deltas = caller.stream(question())
+        assert next(deltas).text == "first"
+        assert not more.is_set()
+        more.set()
+        assert [delta.text for delta in deltas] == ["last"]
+
+
+async def test_the_first_delta_arrives_before_the_last_is_sent_async():
+    more = threading.Event()
+    script = [SSE_HEAD, chunk(frame("first")), more, chunk(frame("last", "stop")), SSE_END]
+    with RawServer(script) as server:
+        async with AsyncClient(endpoint(server)) as caller:
+            deltas = caller.stream(question())
+            assert (await anext(deltas)).text == "first"
+            assert not more.is_set()
+            more.set()
+            assert [delta.text async for delta in deltas] == ["last"]
+
+
+def test_a_stream_cut_inside_a_character_and_a_line_end_is_read(streaming: Caller):
+    data = (frame("故宫") + frame("🏯", "stop")).replace(b"\n", b"\r\n")
+    script = [SSE_HEAD, *(chunk(bytes([byte])) for byte in data), SSE_END]
+    with RawServer(script) as server:
+        assert streaming(server).text == "故宫🏯"
+
+
+def test_an_error_in_the_middle_keeps_the_text_so_far_and_is_not_tried_again(streaming: Caller):
+    script = stream(
+        frame("hel"), frame("lo"), error_frame(400, "DataInspectionFailed", "not allowed")
+    )
+    with RawServer(script) as server, pytest.raises(ContentBlockedError) as caught:
+        streaming(server)
+    assert streaming.handed_on == ["hel", "lo"]
+    assert (caught.value.partial_text, caught.value.status_code) == ("hello", 400)
+    assert len(server.requests) == 1
+
+
+def test_an_error_that_waiting_could_cure_is_not_tried_again_in_the_middle(streaming: Caller):
+    script = stream(frame("hel"), error_frame(429, "Throttling", "slow down"))
+    with RawServer(script) as server, pytest.raises(RateLimitError) as caught:
+        streaming(server)
+    assert (caught.value.partial_text, streaming.waits) == ("hel", [])
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("end", [Cut, Close])
+def test_a_cut_stream_is_an_error_with_the_text_so_far(streaming: Caller, end):
+    """A stream that breaks off is never a short answer."""
+    seen = threading.Event()
+    script = [SSE_HEAD, chunk(frame("hel")), seen, end()]
+    _noting(streaming, seen)
+    with RawServer(script) as server, pytest.raises(APIConnectionError) as caught:
+        streaming(server)
+    assert (streaming.handed_on, caught.value.partial_text) == (["hel"], "hel")
+    assert len(server.requests) == 1
+
+
+def _noting(streaming: Caller, seen: threading.Event) -> None:
+    note = streaming._note
+
+    def noted(delta: Delta) -> Delta:
+        seen.set()
+        return note(delta)
+
+    streaming._note = noted
+
+
+def test_a_cut_stream_of_a_model_without_finish_reasons_is_an_error_too(streaming: Caller):
+    script = [SSE_HEAD, chunk(frame("hel", None)), Close()]
+    with RawServer(script) as server, pytest.raises(APIConnectionError) as caught:
+        streaming(server, question("llama2-7b-chat-v2"))
+    assert caught.value.partial_text == "hel"
+
+
+def test_a_stream_that_ends_in_order_without_a_finish_reason_is_an_error(streaming: Caller):
+    with RawServer(stream(frame("hel"))) as server:
+        with pytest.raises(ProtocolError, match="broke off") as caught:
+            streaming(server)
+        assert caught.value.partial_text == "hel"
+
+
+def test_a_connection_that_breaks_behind_the_last_delta_harms_nobody(streaming: Caller):
+    script = [SSE_HEAD, chunk(frame("hello")), chunk(frame("", "stop")), Close()]
+    with RawServer(script) as server:
+        assert streaming(server).text == "hello"
+
+
+def test_a_failed_stream_lets_go_of_its_connection_while_its_error_is_kept():
+    script = [SSE_HEAD, chunk(frame("hel") + b"data:{broken\n\n"), UntilGone()]
+    with RawServer(script) as server:
+        caller = Client(endpoint(server))
+        with pytest.raises(ProtocolError) as caught:
+            list(caller.stream(question()))
+        assert server.gone.wait(WAIT)
+        assert caught.value.partial_text == "hel"
+        caller.close()
+
+
+async def test_a_failed_async_stream_lets_go_of_its_connection_while_its_error_is_kept():
+    script = [SSE_HEAD, chunk(frame("hel") + b"data:{broken\n\n"), UntilGone()]
+    with RawServer(script) as server:
+        caller = AsyncClient(endpoint(server))
+        with pytest.raises(ProtocolError) as caught:
+            [delta async for delta in caller.stream(question())]
+        assert await is_gone(server)
+        assert caught.value.partial_text == "hel"
+        await caller.aclose()
+
+
+async def test_an_answer_beyond_the_limit_is_let_go_while_its_error_is_kept(monkeypatch):
+    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 1000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n"
+    with RawServer([head + b"x" * 2000, UntilGone()]) as server:
+        caller = AsyncClient(endpoint(server))
+        with pytest.raises(ProtocolError) as caught:
+            await caller.send(question())
+        assert await is_gone(server)
+        assert "1000 bytes" in caught.value.message
+        await caller.aclose()
+
+
+@pytest.mark.parametrize("script", [stream(), answer(b"", kind="text/event-stream")])
+def test_an_empty_stream_is_an_error(streaming: Caller, script):
+    with RawServer(script) as server, pytest.raises(ProtocolError, match="without an answer"):
+        streaming(server)
+
+
+def test_closing_the_iterator_closes_the_connection():
+    with RawServer([SSE_HEAD, chunk(frame("hel")), UntilGone()]) as server:
+        caller = Client(endpoint(server))
+        deltas = caller.stream(question())
+        next(deltas)
+        deltas.close()
+        assert server.gone.wait(WAIT)
+        caller.close()
+
+
+def test_dropping_the_iterator_closes_the_connection():
+    with RawServer([SSE_HEAD, chunk(frame("hel")), UntilGone()]) as server:
+        caller = Client(endpoint(server))
+        deltas = caller.stream(question())
+        next(deltas)
+        del deltas
+        gc.collect()
+        assert server.gone.wait(WAIT)
+        caller.close()
+
+
+async def test_closing_the_async_iterator_closes_the_connection():
+    with RawServer([SSE_HEAD, chunk(frame("hel")), UntilGone()]) as server:
+        caller = AsyncClient(endpoint(server))
+        deltas = caller.stream(question())
+        await anext(deltas)
+        await deltas.aclose()
+        assert await is_gone(server)
+        await caller.aclose()
+
+
+async def test_leaving_an_async_loop_early_closes_the_connection():
+    with RawServer([SSE_HEAD, chunk(frame("hel")), UntilGone()]) as server:
+        caller = AsyncClient(endpoint(server))
+        async for _ in caller.stream(question()):
+            break
+        gc.collect()
+        assert await is_gone(server)
+        await caller.aclose()
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_cancelling_a_call_closes_its_connection(streams):
+    script = [SSE_HEAD, chunk(frame("hel")), UntilGone()]
+    with RawServer(script if streams else [UntilGone()]) as server:
+        caller = AsyncClient(endpoint(server))
+
+        async def run() -> None:
+            if streams:
+                async for _ in caller.stream(question()):
+                    pass
+            else:
+                await caller.send(question())
+
+        task = asyncio.create_task(run())
+        assert await asyncio.to_thread(server.asked.wait, WAIT)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await is_gone(server)
+        await caller.aclose()
+
+
+def test_a_stop_text_of_ones_own_ends_a_stream_and_its_connection(streaming: Caller):
+    request = chat_request(
+        find_model("llama2-7b-chat-v2"), [Message("user", "q")], Options(stop="END")
+    )
+    assert request.own_stops
+    script = [SSE_HEAD, chunk(frame("one END two", None)), UntilGone()]
+    with RawServer(script) as server:
+        assert streaming(server, request).text.strip() == "one"
+        assert server.gone.wait(WAIT)
