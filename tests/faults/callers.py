@@ -1,39 +1,63 @@
-"""The eight ways to call: chat, stream, async chat and async stream, in both frameworks."""
+"""Twelve ways to make a call: core or framework, whole or streamed, blocking or not."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any, TypeVar
 
+import httpx2
 import pytest
 from langchain_core.messages import HumanMessage
 from llama_index.core.llms import ChatMessage
 
+from dashscope_oss import (
+    AsyncClient,
+    Client,
+    ClientOptions,
+    Endpoint,
+    Message,
+    chat_request,
+    find_model,
+)
 from dashscope_oss.errors import DashScopeError
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from langchain_dashscope_oss import ChatDashScopeOSS
 from llama_index_dashscope_oss import DashScopeOSS
 
-from .server import RawServer
+from .server import RawServer, Step, answer, message_frame, message_reply, stream
 
-_E = TypeVar("_E", bound=DashScopeError)
+_Error = TypeVar("_Error", bound=DashScopeError)
+
 KEY = "sk-sentinel-0123456789abcdef"
 MODEL = "deepseek-v4-flash"
+NOWHERE = "http://127.0.0.1:1/api/v1"
+"""An address at which nobody listens."""
 FRAMEWORKS = ("langchain", "llama_index")
 MODES = ("chat", "stream", "achat", "astream")
-LONGEST = 4000
-"""Most characters of an error's text, whatever the server said."""
-PATIENCE = 20.0
+MAX_ERROR_LENGTH = 4000
+"""Most characters of an error's text, whatever the server sent."""
+HANG_TIMEOUT = 20.0
 """Seconds after which an async call counts as hanging."""
+
+_METHODS = {
+    "core": {mode: mode for mode in MODES},
+    "langchain": dict(zip(MODES, ("invoke", "stream", "ainvoke", "astream"), strict=True)),
+    "llama_index": dict(zip(MODES, ("chat", "stream_chat", "achat", "astream_chat"), strict=True)),
+}
 
 
 @dataclass
 class Answer:
-    """What came of a call: the whole text, its pieces, and the framework's last object."""
+    """What a call returned: the whole text, its pieces, and the library's own last object."""
 
     text: str = ""
     pieces: list[str] = field(default_factory=list)
@@ -41,19 +65,46 @@ class Answer:
     waits: list[float] = field(default_factory=list)
 
 
-class Caller:
-    """One of the eight ways: ``caller(server)`` answers, ``caller.fails(server, kind)`` must fail.
+class CoreModel:
+    """The core's two clients as one object, like the model classes of the frameworks."""
 
-    No call really sleeps between tries: ``waits`` has the seconds of the newest call. ``pieces``
-    are those that it handed on before it ended or failed; ``on_piece`` is called at each.
+    def __init__(self, *, model: str, api_key: Any, base_url: str, **options: Any) -> None:
+        self.model = model
+        endpoint = Endpoint.resolve(base_url=base_url, api_key=api_key)
+        self._client = Client(endpoint, ClientOptions(**options))
+        self._async_client = AsyncClient(endpoint, ClientOptions(**options))
+        self.chat, self.stream = self._client.send, self._client.stream
+        self.achat, self.astream = self._async_client.send, self._async_client.stream
+        self.close, self.aclose = self._client.close, self._async_client.aclose
+
+    def request(self, question: str) -> Request:
+        return chat_request(find_model(self.model), [Message("user", question)])
+
+
+_CLASSES = {"core": CoreModel, "langchain": ChatDashScopeOSS, "llama_index": DashScopeOSS}
+
+
+class Caller:
+    """Makes calls in one of the twelve ways.
+
+    ``caller(server)`` must be answered, ``caller.fails(server, kind)`` must fail. No call sleeps
+    between tries; ``waits`` holds the seconds that the newest call would have slept. ``pieces``
+    holds what a stream handed on before it ended or failed; ``on_piece`` is called at each.
+    ``before_next`` is called before each question of :meth:`ask_each` but the first.
+
+    Args:
+        library: ``core``, ``langchain`` or ``llama_index``.
+        mode: one of ``MODES``.
     """
 
-    def __init__(self, framework: str, mode: str) -> None:
-        self.framework = framework
+    def __init__(self, library: str, mode: str) -> None:
+        self.library = library
         self.mode = mode
         self.waits: list[float] = []
         self.pieces: list[str] = []
         self.on_piece: Callable[[str], object] = lambda _: None
+        self.before_next: Callable[[], object] = lambda: None
+        self._parts: list[Any] = []
 
     @property
     def streams(self) -> bool:
@@ -63,138 +114,196 @@ class Caller:
     def is_async(self) -> bool:
         return self.mode.startswith("a")
 
-    def model(self, server: RawServer | str, **settings: object):
-        """Return a model object of this framework that does not sleep; its owner closes it."""
-        base_url = server if isinstance(server, str) else server.base_url
-        given = {"model": MODEL, "api_key": KEY, "base_url": base_url, "timeout": 5, **settings}
-        made = (ChatDashScopeOSS if self.framework == "langchain" else DashScopeOSS)(**given)
-        self.waits = []
-        made._client._sleep = self.waits.append
-        made._async_client._sleep = self._later
-        return made
+    @property
+    def hello(self) -> bytes | list[Step]:
+        """What a server answers to say "hello", streamed if this caller streams."""
+        if self.streams:
+            return stream(message_frame("hel"), message_frame("lo", "stop"))
+        return answer(message_reply("hello"))
 
-    def __call__(self, server: RawServer | str, asked: object = "question", **settings) -> Answer:
-        """Make one call with a new object and let go of its connections."""
+    def twin(self) -> Caller:
+        """Return another caller of this kind, for another thread or task."""
+        return Caller(self.library, self.mode)
+
+    def model(self, server: RawServer | str, **settings: Any) -> Any:
+        """Return a model object that does not sleep between tries; the test closes it."""
+        base_url = server if isinstance(server, str) else server.base_url
+        defaults = {"model": MODEL, "api_key": KEY, "base_url": base_url, "timeout": 5}
+        model = _CLASSES[self.library](**{**defaults, **settings})
+        self.waits = []
+        model._client._sleep = self.waits.append
+        model._async_client._sleep = self._note_wait
+        return model
+
+    def own_http_client(self, **options: Any) -> dict[str, Any]:
+        """Return the setting that passes an HTTP client of the user's own, which keeps nothing."""
+        options = {"limits": httpx2.Limits(max_keepalive_connections=0), **options}
+        if self.is_async:
+            return {"http_async_client": httpx2.AsyncClient(**options)}
+        return {"http_client": httpx2.Client(**options)}
+
+    def __call__(self, server: RawServer | str, question: Any = "question", **settings) -> Answer:
+        """Make one call with a new model object and close its connections."""
         model = self.model(server, **settings)
         if self.is_async:
-            return asyncio.run(asyncio.wait_for(self._alone(model, asked), PATIENCE))
+            return asyncio.run(asyncio.wait_for(self._ask_and_close(model, question), HANG_TIMEOUT))
         try:
-            return self.ask(model, asked)
+            return self.ask(model, question)
         finally:
             model.close()
 
     def fails(
-        self, server: RawServer | str, kind: type[_E] = DashScopeError, match: str = "", **settings
-    ) -> _E:
-        """Make one call that must fail in this way, and clearly; return the error."""
+        self,
+        server: RawServer | str,
+        kind: type[_Error] = DashScopeError,  # type: ignore[assignment]  # a default of a generic
+        match: str = "",
+        **settings: Any,
+    ) -> _Error:
+        """Make one call, assert that it fails with a clear error of this kind, return the error."""
         with pytest.raises(kind) as caught:
             self(server, **settings)
         assert re.search(match, str(caught.value)), f"{match!r} is not in {str(caught.value)!r}"
         check_clear(caught.value)
         return caught.value
 
-    def ask(self, model, asked: object = "question", **options) -> Answer:
-        """Ask a sync way's model."""
-        self.pieces = []
-        if self.framework == "langchain":
-            return self._ask_langchain(model, asked, options)
-        return self._ask_llama_index(model, asked, options)
+    def start(self, model: Any, question: Any = "question") -> Any:
+        """Return the library's own iterator over the pieces of an answer."""
+        return self._start(model, question, {})
 
-    async def aask(self, model, asked: object = "question", **options) -> Answer:
-        """Ask an async way's model."""
-        self.pieces = []
-        if self.framework == "langchain":
-            return await self._aask_langchain(model, asked, options)
-        return await self._aask_llama_index(model, asked, options)
+    async def astart(self, model: Any, question: Any = "question") -> Any:
+        """Return the library's own async iterator over the pieces of an answer."""
+        result = self._start(model, question, {})
+        return await result if inspect.isawaitable(result) else result
 
-    async def _later(self, seconds: float) -> None:
-        self.waits.append(seconds)
+    def ask(self, model: Any, question: Any = "question", **options: Any) -> Answer:
+        """Call a model object in a blocking mode."""
+        result = self._start(model, question, options)
+        if not self.streams:
+            return self._whole(result)
+        for part in result:
+            self._take(part)
+        return self._joined()
 
-    async def _alone(self, model, asked: object) -> Answer:
+    async def aask(self, model: Any, question: Any = "question", **options: Any) -> Answer:
+        """Call a model object in an async mode."""
+        result = self._start(model, question, options)
+        result = await result if inspect.isawaitable(result) else result
+        if not self.streams:
+            return self._whole(result)
+        async for part in result:
+            self._take(part)
+        return self._joined()
+
+    def text(self, model: Any, question: str) -> str:
+        """Ask from any thread, an async caller in an event loop of its own; return the text."""
+        if self.is_async:
+            return asyncio.run(self.atext(model, question))
+        return self.twin().ask(model, question).text
+
+    async def atext(self, model: Any, question: str) -> str:
+        """Ask in the running event loop, from any of its tasks; return the text."""
+        return (await self.twin().aask(model, question)).text
+
+    def ask_each(self, model: Any, *questions: Any) -> list[str]:
+        """Ask one after the other, in one event loop; close the model and return the texts."""
+        if self.is_async:
+            return asyncio.run(self._ask_each(model, questions))
+        texts = []
+        for question in questions:
+            if texts:
+                self.before_next()
+            texts.append(self.ask(model, question).text)
+        model.close()
+        return texts
+
+    async def _ask_each(self, model: Any, questions: Sequence[Any]) -> list[str]:
+        texts = []
+        for question in questions:
+            if texts:
+                await asyncio.to_thread(self.before_next)
+            texts.append((await self.aask(model, question)).text)
+        await model.aclose()
+        return texts
+
+    async def _ask_and_close(self, model: Any, question: Any) -> Answer:
         try:
-            return await self.aask(model, asked)
+            return await self.aask(model, question)
         finally:
             await model.aclose()
 
-    def _ask_langchain(self, model, asked, options) -> Answer:
-        said = [HumanMessage(asked)] if isinstance(asked, str) else asked
-        if not self.streams:
-            return self._whole(model.invoke(said, **options))
-        whole = None
-        for chunk in model.stream(said, **options):
-            whole = chunk if whole is None else whole + chunk
-            self._note(chunk.text)
-        return self._joined(whole)
+    async def _note_wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
-    async def _aask_langchain(self, model, asked, options) -> Answer:
-        said = [HumanMessage(asked)] if isinstance(asked, str) else asked
-        if not self.streams:
-            return self._whole(await model.ainvoke(said, **options))
-        whole = None
-        async for chunk in model.astream(said, **options):
-            whole = chunk if whole is None else whole + chunk
-            self._note(chunk.text)
-        return self._joined(whole)
+    def _start(self, model: Any, question: Any, options: dict[str, Any]) -> Any:
+        self.pieces, self._parts = [], []
+        method = getattr(model, _METHODS[self.library][self.mode])
+        return method(self._input(model, question), **options)
 
-    def _ask_llama_index(self, model, asked, options) -> Answer:
-        said = [ChatMessage(asked)] if isinstance(asked, str) else asked
-        if not self.streams:
-            return self._whole(model.chat(said, **options))
-        last = None
-        for last in model.stream_chat(said, **options):
-            self._note(last.delta)
-        return self._joined(last)
+    def _input(self, model: Any, question: Any) -> Any:
+        if not isinstance(question, str):
+            return question
+        if self.library == "core":
+            return model.request(question)
+        return [HumanMessage(question) if self.library == "langchain" else ChatMessage(question)]
 
-    async def _aask_llama_index(self, model, asked, options) -> Answer:
-        said = [ChatMessage(asked)] if isinstance(asked, str) else asked
-        if not self.streams:
-            return self._whole(await model.achat(said, **options))
-        last = None
-        async for last in await model.astream_chat(said, **options):
-            self._note(last.delta)
-        return self._joined(last)
-
-    def _note(self, piece: str) -> None:
+    def _take(self, part: Any) -> None:
+        self._parts.append(part)
+        piece = part.delta if self.library == "llama_index" else part.text
         self.pieces.append(piece)
         self.on_piece(piece)
 
-    def _whole(self, found) -> Answer:
-        text = found.text if self.framework == "langchain" else found.message.content or ""
-        return Answer(str(text), [], found, self.waits)
+    def _whole(self, result: Any) -> Answer:
+        text = result.message.content if self.library == "llama_index" else result.text
+        return Answer(str(text or ""), [], result, self.waits)
 
-    def _joined(self, last) -> Answer:
+    def _joined(self) -> Answer:
+        join = {"core": join_deltas, "langchain": lambda parts: reduce(add, parts)}
+        last = join.get(self.library, lambda parts: parts[-1])(self._parts)
         return Answer("".join(self.pieces), self.pieces, last, self.waits)
 
 
+def return_key() -> str:
+    """Stand for a user's function that fetches the key."""
+    return KEY
+
+
 def usage_of(answer: Answer) -> dict[str, int] | None:
-    """Return the token counts of an answer as its framework reports them."""
+    """Return the token counts of an answer as its library reports them."""
     if hasattr(answer.last, "usage_metadata"):
         return answer.last.usage_metadata
+    if hasattr(answer.last, "usage"):
+        return answer.last.usage and asdict(answer.last.usage)
     return (answer.last.raw or {}).get("usage")
 
 
-def chain(error: BaseException | None) -> Sequence[BaseException]:
+def tool_calls_of(answer: Answer) -> list[Any]:
+    """Return the tool calls of an answer as its library reports them."""
+    message = getattr(answer.last, "message", answer.last)
+    return getattr(message, "tool_calls", None) or message.additional_kwargs["tool_calls"]
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
     """Return an error and all its causes and contexts."""
-    seen: list[BaseException] = []
+    links: list[BaseException] = []
     ahead = [error]
     while ahead:
         link = ahead.pop()
-        if link is not None and link not in seen:
-            seen.append(link)
+        if link is not None and link not in links:
+            links.append(link)
             ahead += [link.__cause__, link.__context__]
-    return seen
+    return links
 
 
 def check_clear(error: DashScopeError, key: str = KEY) -> None:
-    """Assert that an error says enough, not too much, and goes through pickle and copy."""
-    assert len(str(error)) < LONGEST, len(str(error))
-    assert len(repr(error)) < LONGEST, len(repr(error))
+    """Assert that an error has a short text, names its model, hides the key and can be copied."""
+    assert len(str(error)) < MAX_ERROR_LENGTH, len(str(error))
+    assert len(repr(error)) < MAX_ERROR_LENGTH, len(repr(error))
     assert error.message.strip()
     assert error.model
-    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
-        assert type(again) is type(error)
-        assert str(again) == str(error)
-        assert again.request_id == error.request_id
-        assert again.partial_text == error.partial_text
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(copied) is type(error)
+        assert str(copied) == str(error)
+        assert copied.request_id == error.request_id
+        assert copied.partial_text == error.partial_text
     for link in chain(error):
         assert key not in f"{link!r} {link} {vars(link)}"

@@ -19,6 +19,8 @@ from typing import Self
 
 WAIT = 5.0
 """Most seconds that a test waits for something that must happen."""
+ECHO_WAIT = 30.0
+"""The same for an answer of :class:`Echo` that waits for other calls."""
 
 
 class Cut:
@@ -184,6 +186,35 @@ class RawServer:
             ended = True
         if ended:
             self.gone.set()
+
+
+class Echo(RawServer):
+    """Answers each question with itself, streamed if a stream is asked for.
+
+    Args:
+        together: how many questions must have come before the first is answered.
+        until: what each answer waits for.
+    """
+
+    def __init__(self, together: int = 1, until: threading.Event | None = None) -> None:
+        super().__init__(b"")
+        self._listener.listen(1024)
+        self._all = threading.Barrier(together)
+        self._until = until
+
+    def _next(self, incoming):
+        request = _read(incoming)
+        if request is None:
+            return None
+        self.requests.append(request)
+        self.asked.set()
+        self._all.wait(ECHO_WAIT)
+        if self._until is not None:
+            self._until.wait(ECHO_WAIT)
+        text = request.body["input"]["messages"][-1]["content"]
+        if "x-dashscope-sse" in request.headers:
+            return stream(frame(text[:2]), frame(text[2:]), frame("", "stop"))
+        return [answer(text_reply(text))]
 
 
 def _steps(answer: bytes | Iterable[Step]) -> list[Step]:

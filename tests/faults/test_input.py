@@ -1,8 +1,10 @@
-"""What cannot be sent is refused before a request; all else arrives as it was given."""
+"""What cannot be sent is refused before any request; everything else arrives as it was passed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage
@@ -11,71 +13,110 @@ from llama_index.core.llms import ImageBlock, MessageRole
 
 from dashscope_oss.errors import DashScopeError, UnsupportedInputError
 
-from .callers import Caller, check_clear
+from .callers import FRAMEWORKS, MODES, Caller, check_clear
+from .matrix import caller_id, in_frameworks
 from .server import RawServer, answer, message_reply
 
-GOOD = answer(message_reply("hello"))
-IN_LANGCHAIN = {
-    "empty": [],
-    "nothing-said": [HumanMessage("")],
-    "blank": [HumanMessage(" \n\t")],
-    "unknown-role": [ChatMessage("hi", role="wizard")],
-    "picture": [HumanMessage([{"type": "image_url", "image_url": {"url": "data:x"}}])],
-    "sound": [HumanMessage([{"type": "audio", "base64": "eA==", "mime_type": "audio/wav"}])],
-    "surrogate": [HumanMessage("a\ud800b")],
-    "surrogate-in-system": [SystemMessage("\udfff"), HumanMessage("hi")],
-}
-IN_LLAMA_INDEX = {
-    "empty": [],
-    "nothing-said": [IndexMessage("")],
-    "blank": [IndexMessage(" \n\t")],
-    "unknown-role": [IndexMessage("hi", role=MessageRole.FUNCTION)],
-    "picture": [IndexMessage(blocks=[ImageBlock(image=b"eA==", image_mimetype="image/png")])],
-    "sound": None,
-    "surrogate": [IndexMessage("a\ud800b")],
-    "surrogate-in-system": [IndexMessage("\udfff", role="system"), IndexMessage("hi")],
+TOOL_ARGUMENTS = {"when": datetime.now(UTC)}
+MESSAGES = {
+    "langchain": {
+        "empty": [],
+        "nothing-said": [HumanMessage("")],
+        "blank": [HumanMessage(" \n\t")],
+        "unknown-role": [ChatMessage("hi", role="wizard")],
+        "picture": [HumanMessage([{"type": "image_url", "image_url": {"url": "data:x"}}])],
+        "sound": [HumanMessage([{"type": "audio", "base64": "eA==", "mime_type": "audio/wav"}])],
+        "surrogate": [HumanMessage("a\ud800b")],
+        "surrogate-in-system": [SystemMessage("\udfff"), HumanMessage("hi")],
+        "tool-arguments": [
+            HumanMessage("hi"),
+            AIMessage("", tool_calls=[{"name": "f", "args": TOOL_ARGUMENTS, "id": "1"}]),
+        ],
+    },
+    "llama_index": {
+        "empty": [],
+        "nothing-said": [IndexMessage("")],
+        "blank": [IndexMessage(" \n\t")],
+        "unknown-role": [IndexMessage("hi", role=MessageRole.FUNCTION)],
+        "picture": [IndexMessage(blocks=[ImageBlock(image=b"eA==", image_mimetype="image/png")])],
+        "surrogate": [IndexMessage("a\ud800b")],
+        "surrogate-in-system": [IndexMessage("\udfff", role="system"), IndexMessage("hi")],
+        "tool-arguments": [
+            IndexMessage("hi"),
+            IndexMessage(
+                role="assistant",
+                blocks=[
+                    {"block_type": "tool_call", "tool_name": "f", "tool_kwargs": TOOL_ARGUMENTS}
+                ],
+            ),
+        ],
+    },
 }
 
 
-def refused(caller: Caller, asked: object, **settings) -> DashScopeError:
-    """The error of a call that must not reach the server."""
-    with RawServer(GOOD) as server, pytest.raises(DashScopeError) as caught:
-        caller(server, asked, **settings)
+def framework_table(
+    rows: Mapping[str, Iterable[str]], *representatives: str
+) -> pytest.MarkDecorator:
+    """Run a test with ``caller`` and ``name``: each name once in its framework.
+
+    The representatives run in all modes.
+    """
+    runs = [
+        ((framework, mode), name)
+        for framework, names in rows.items()
+        for name in names
+        for mode in (MODES if name in representatives else MODES[:1])
+    ]
+    return pytest.mark.parametrize(
+        ("caller", "name"), runs, indirect=["caller"], ids=[f"{caller_id(c)}-{n}" for c, n in runs]
+    )
+
+
+def refused(caller: Caller, question: object, **settings) -> DashScopeError:
+    """Return the error of a call that must not reach the server."""
+    with RawServer(caller.hello) as server, pytest.raises(DashScopeError) as caught:
+        caller(server, question, **settings)
     assert (server.requests, server.connections) == ([], 0)
     return caught.value
 
 
-@pytest.mark.parametrize("name", IN_LANGCHAIN)
-def test_what_the_model_cannot_carry_is_refused_before_sending(caller: Caller, name):
-    asked = (IN_LANGCHAIN if caller.framework == "langchain" else IN_LLAMA_INDEX)[name]
-    if asked is None:
-        pytest.skip("LlamaIndex has no such block without a file")
-    error = refused(caller, asked)
+@framework_table(MESSAGES, "picture", "surrogate")
+def test_messages_that_the_model_cannot_take_are_refused_before_sending(caller: Caller, name):
+    error = refused(caller, MESSAGES[caller.library][name])
     assert isinstance(error, UnsupportedInputError)
-    check_clear(error)
+    if name == "tool-arguments":
+        assert "datetime" in str(error)
+    else:
+        check_clear(error)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["temperature", "top_p", "presence_penalty"])
-def test_a_number_that_is_none_is_refused_before_sending(caller: Caller, name, number):
-    assert name in str(refused(caller, "hi", **{name: number}))
+NUMBERS = [
+    f"{name}={number}"
+    for name in ("temperature", "top_p", "presence_penalty")
+    for number in (math.nan, math.inf, -math.inf)
+]
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"x": math.nan},
-        {"x": [{"y": math.inf}]},
-        {"x": object()},
-        {"x": "a\ud800"},
-        {"\ud800": 1},
-        {"x": b"\xff"},
-    ],
-    ids=["nan", "deep-inf", "object", "surrogate", "surrogate-name", "bytes"],
-)
-def test_a_parameter_that_is_no_json_is_refused_before_sending(caller: Caller, extra):
-    given = "model_kwargs" if caller.framework == "langchain" else "additional_kwargs"
-    assert isinstance(refused(caller, "hi", **{given: extra}), UnsupportedInputError)
+@framework_table(dict.fromkeys(FRAMEWORKS, NUMBERS), "temperature=nan")
+def test_a_parameter_that_is_no_number_is_refused_before_sending(caller: Caller, name):
+    parameter, _, number = name.partition("=")
+    assert parameter in str(refused(caller, "hi", **{parameter: float(number)}))
+
+
+EXTRAS = {
+    "nan": {"x": math.nan},
+    "deep-inf": {"x": [{"y": math.inf}]},
+    "object": {"x": object()},
+    "surrogate": {"x": "a\ud800"},
+    "surrogate-name": {"\ud800": 1},
+    "bytes": {"x": b"\xff"},
+}
+
+
+@framework_table(dict.fromkeys(FRAMEWORKS, EXTRAS), "deep-inf")
+def test_a_parameter_that_is_not_json_is_refused_before_sending(caller: Caller, name):
+    setting = "model_kwargs" if caller.library == "langchain" else "additional_kwargs"
+    assert isinstance(refused(caller, "hi", **{setting: EXTRAS[name]}), UnsupportedInputError)
 
 
 def test_text_over_the_models_limit_is_refused_before_sending(caller: Caller):
@@ -96,34 +137,31 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_arrives_as_it_was_given(caller: Caller, text):
-    with RawServer(GOOD) as server:
-        caller(server, text)
+@framework_table(dict.fromkeys(FRAMEWORKS, TEXTS), "line-ends")
+def test_text_arrives_as_it_was_passed(caller: Caller, name):
+    with RawServer(caller.hello) as server:
+        caller(server, TEXTS[name])
     (request,) = server.requests
-    assert request.body["input"]["messages"][-1]["content"] == text
+    assert request.body["input"]["messages"][-1]["content"] == TEXTS[name]
 
 
+@pytest.mark.parametrize("caller", in_frameworks(["chat", "astream"]), indirect=True, ids=caller_id)
 def test_ten_megabytes_of_prompt_arrive(caller: Caller):
     text = "故宫 x" * 1_500_000
-    with RawServer(GOOD) as server:
+    with RawServer(caller.hello) as server:
         caller(server, text, model="unheard-of-model", timeout=30)
     assert server.requests[0].body["input"]["messages"][-1]["content"] == text
 
 
 def test_an_answer_with_odd_text_can_be_sent_back(caller: Caller):
-    """What one call gave is what the next one may say."""
+    """What one call returned, the next one may say."""
     odd = "\x00\u2028🏯"
-    with RawServer(answer(message_reply(odd)), GOOD) as server:
-        said = caller(server).text
-        made = (
-            [HumanMessage("hi"), AIMessage(said), HumanMessage("and?")]
-            if caller.framework == "langchain"
-            else [
-                IndexMessage("hi"),
-                IndexMessage(said, role="assistant"),
-                IndexMessage("and?"),
-            ]
+    with RawServer(answer(message_reply(odd)), caller.hello) as server:
+        text = caller(server).text
+        history = (
+            [HumanMessage("hi"), AIMessage(text), HumanMessage("and?")]
+            if caller.library == "langchain"
+            else [IndexMessage("hi"), IndexMessage(text, role="assistant"), IndexMessage("and?")]
         )
-        caller(server, made)
+        caller(server, history)
     assert server.requests[1].body["input"]["messages"][1]["content"] == odd

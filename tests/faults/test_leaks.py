@@ -1,4 +1,4 @@
-"""Nothing stays behind: sockets, files, tasks and threads are counted before and after."""
+"""No call leaves a socket, a file, a task or a thread behind, however it ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pytest
 
 from dashscope_oss import DashScopeError
 
-from .callers import FRAMEWORKS, Caller, chain
+from .callers import FRAMEWORKS, MODES, Caller, chain
 from .server import (
     SSE_HEAD,
     WAIT,
     Close,
     Cut,
+    Echo,
+    Endless,
     RawServer,
     UntilGone,
     answer,
@@ -31,7 +33,6 @@ from .server import (
     refusal,
     stream,
 )
-from .test_lifecycle import Echo, aask, ask
 
 FILES = Path("/proc/self/fd")
 needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="open files are not listed here")
@@ -61,19 +62,20 @@ def nothing_left() -> Iterator[None]:
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.is_alive()]
 
 
-def run(caller: Caller, model, turns: int = TURNS) -> list[DashScopeError]:
-    """Ask, fail, and ask again, in one event loop if this way has one."""
+def fail_often(caller: Caller, model, turns: int = TURNS) -> list[DashScopeError]:
+    """Ask and fail, again and again, in one event loop if the caller is async; close the model."""
     if caller.is_async:
-        return asyncio.run(_arun(caller, model, turns))
+        return asyncio.run(_afail_often(caller, model, turns))
     failures = []
     for _ in range(turns):
         with pytest.raises(DashScopeError) as caught:
             caller.ask(model)
         failures.append(caught.value)
+    model.close()
     return failures
 
 
-async def _arun(caller: Caller, model, turns: int) -> list[DashScopeError]:
+async def _afail_often(caller: Caller, model, turns: int) -> list[DashScopeError]:
     failures = []
     for _ in range(turns):
         with pytest.raises(DashScopeError) as caught:
@@ -103,10 +105,9 @@ def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller
     with nothing_left():
         with RawServer(script) as server:
             model = caller.model(server, max_retries=1, timeout=0.05)
-            failures = run(caller, model, 3)
-            if script == [UntilGone()] or isinstance(script[-1], UntilGone):
+            failures = fail_often(caller, model, 3)
+            if isinstance(script[-1], UntilGone):
                 assert server.gone.wait(WAIT)
-            model.close()
         assert len(failures) == 3
     assert all(chain(error) for error in failures)
 
@@ -116,31 +117,10 @@ def test_a_refused_connection_leaves_nothing_open(caller: Caller):
     with RawServer(b"") as server:
         pass
     with nothing_left():
-        model = caller.model(server, max_retries=1)
-        run(caller, model)
-        model.close()
+        fail_often(caller, caller.model(server, max_retries=1))
 
 
 ENDLESS = [SSE_HEAD, chunk(frame("hel")), UntilGone()]
-
-
-def begin(caller: Caller, model):
-    """Return an iterator over the pieces of an answer."""
-    if caller.framework == "langchain":
-        return model.stream("q")
-    return model.stream_chat([_said()])
-
-
-async def abegin(caller: Caller, model):
-    if caller.framework == "langchain":
-        return model.astream("q")
-    return await model.astream_chat([_said()])
-
-
-def _said():
-    from llama_index.core.llms import ChatMessage
-
-    return ChatMessage("q")
 
 
 @needs_files
@@ -150,7 +130,7 @@ def test_a_stream_that_is_left_early_lets_go_of_its_connection(framework, how):
     caller = Caller(framework, "stream")
     with nothing_left(), RawServer(ENDLESS) as server:
         model = caller.model(server)
-        _leave(begin(caller, model), how)
+        _leave(caller.start(model), how)
         gc.collect()
         assert server.gone.wait(WAIT)
         model.close()
@@ -187,7 +167,7 @@ def test_an_async_stream_that_is_left_early_lets_go_of_its_connection(framework,
 
 
 async def _aleave(caller: Caller, model, how: str) -> None:
-    pieces = await abegin(caller, model)
+    pieces = await caller.astart(model)
     if how == "break":
         async for _ in pieces:
             break
@@ -215,13 +195,11 @@ async def _quiet() -> None:
 
 
 @needs_files
-def test_a_cancelled_call_is_seen_by_the_server_and_leaves_nothing(caller: Caller):
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
-    script = ENDLESS if caller.streams else [UntilGone()]
+def test_a_cancelled_call_is_seen_by_the_server_and_leaves_nothing(async_caller: Caller):
+    script = ENDLESS if async_caller.streams else [UntilGone()]
 
     async def cancel(model, server) -> None:
-        task = asyncio.create_task(caller.aask(model))
+        task = asyncio.create_task(async_caller.aask(model))
         assert await asyncio.to_thread(server.asked.wait, WAIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -231,55 +209,51 @@ def test_a_cancelled_call_is_seen_by_the_server_and_leaves_nothing(caller: Calle
         await model.aclose()
 
     with nothing_left(), RawServer(script) as server:
-        asyncio.run(cancel(caller.model(server), server))
+        asyncio.run(cancel(async_caller.model(server), server))
     assert len(server.requests) == 1
 
 
 @needs_files
-def test_a_connection_is_free_again_after_each_call_that_was_cancelled(caller: Caller):
+def test_a_connection_is_free_again_after_each_call_that_was_cancelled(async_caller: Caller):
     """With one connection allowed, a call after five cancelled ones is answered."""
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
     held = threading.Event()
 
     async def cancel(model, server) -> str:
         for _ in range(5):
-            task = asyncio.create_task(aask(caller, model, "question"))
+            task = asyncio.create_task(async_caller.atext(model, "question"))
             assert await asyncio.to_thread(server.asked.wait, WAIT)
             server.asked.clear()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
         held.set()
-        said = await aask(caller, model, "last")
+        text = await async_caller.atext(model, "last")
         await model.aclose()
-        return said
+        return text
 
     with nothing_left(), Echo(until=held) as server:
-        assert asyncio.run(cancel(caller.model(server, max_connections=1), server)) == "last"
+        assert asyncio.run(cancel(async_caller.model(server, max_connections=1), server)) == "last"
 
 
 @needs_files
-def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_takes_none(caller: Caller):
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
+def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_takes_none(async_caller: Caller):
     held = threading.Event()
 
     async def cancel(model, server: Echo) -> list[str]:
-        first = asyncio.create_task(aask(caller, model, "first"))
+        first = asyncio.create_task(async_caller.atext(model, "first"))
         assert await asyncio.to_thread(server.asked.wait, WAIT)
-        waiting = [asyncio.create_task(aask(caller, model, "waiting")) for _ in range(5)]
+        waiting = [asyncio.create_task(async_caller.atext(model, "waiting")) for _ in range(5)]
         await asyncio.sleep(0.01)
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
         held.set()
-        said = [await first, await aask(caller, model, "last")]
+        text = [await first, await async_caller.atext(model, "last")]
         await model.aclose()
-        return said
+        return text
 
     with nothing_left(), Echo(until=held) as server:
-        model = caller.model(server, max_connections=1)
+        model = async_caller.model(server, max_connections=1)
         assert asyncio.run(cancel(model, server)) == ["first", "last"]
     assert (len(server.requests), server.connections) == (2, 1)
 
@@ -289,24 +263,23 @@ def test_abandoned_objects_leave_nothing_open(caller: Caller):
     """Objects that nobody closed, each of which has called."""
     with nothing_left(), Echo() as server:
         for turn in range(TURNS):
-            assert ask(caller, caller.model(server), f"question {turn}") == f"question {turn}"
+            assert caller.text(caller.model(server), f"question {turn}") == f"question {turn}"
         gc.collect()
 
 
 MANY = """
 import asyncio, gc, os, sys, threading
 from tests.faults.callers import Caller
-from tests.faults.test_lifecycle import ask
 
 def turn(caller):
     model = caller.model(sys.argv[1])
-    assert ask(caller, model, "question") == "question"
+    assert caller.text(model, "question") == "question"
 
 def left():
     gc.collect()
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
-callers = [Caller(*way.split("-")) for way in sys.argv[2:]]
+callers = [Caller(*name.split("-")) for name in sys.argv[2:]]
 for caller in callers:
     turn(caller)
 gc.collect()
@@ -321,10 +294,10 @@ assert left() == before, (before, left())
 
 @needs_files
 def test_a_program_that_makes_many_objects_keeps_none_of_their_connections():
-    ways = [f"{f}-{mode}" for f in FRAMEWORKS for mode in ("chat", "stream", "achat", "astream")]
+    names = [f"{f}-{mode}" for f in FRAMEWORKS for mode in MODES]
     with Echo() as server:
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", MANY, server.base_url, *ways],
+            [sys.executable, "-W", "error", "-c", MANY, server.base_url, *names],
             check=False,
             capture_output=True,
             text=True,
@@ -332,3 +305,29 @@ def test_a_program_that_makes_many_objects_keeps_none_of_their_connections():
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(server.requests) == 11 * 8
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_loop_that_ends_with_streams_still_held_closes_them_without_a_complaint(framework: str):
+    caller = Caller(framework, "astream")
+    held, complaints = [], []
+
+    async def leave(model) -> None:
+        pieces = await caller.astart(model)
+        held.append(pieces)
+        await anext(pieces)
+
+    async def run(server: RawServer) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        model = caller.model(server)
+        await asyncio.gather(*(leave(model) for _ in range(5)))
+
+    endless = [SSE_HEAD, chunk(frame("piece")), Endless(chunk(frame("more")), pause=0.02)]
+    with RawServer(endless) as server:
+        asyncio.run(run(server))
+        assert server.gone.wait(WAIT)
+    assert len(held) == 5
+    held.clear()
+    gc.collect()
+    assert complaints == []

@@ -1,8 +1,7 @@
-"""What is tried again, when, how often, and what never is."""
+"""What is tried again, when and how often, and what never is."""
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from email.utils import formatdate
@@ -19,6 +18,7 @@ from dashscope_oss.errors import (
 from dashscope_oss.transport import retry
 
 from .callers import Caller
+from .matrix import table
 from .server import (
     SSE,
     Cut,
@@ -35,70 +35,99 @@ from .server import (
 GOOD = answer(message_reply("hello"))
 
 
-def throttled(*headers: tuple[str, str], status: str = "429 X") -> bytes:
-    return refusal(status, "Throttling.RateQuota", "slow down", headers)
+def throttled(*headers: tuple[str, str]) -> bytes:
+    return refusal("429 X", "Throttling.RateQuota", "slow down", headers)
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-@pytest.mark.parametrize("body", [b"", b"<html>busy</html>"])
-def test_a_status_that_waiting_may_cure_is_tried_again(caller: Caller, status, body):
-    with RawServer(answer(body, f"{status} X", "text/html"), GOOD) as server:
+# By what the answer says
+
+
+@table(
+    {
+        f"{status}-{name}": answer(body, f"{status} X", "text/html")
+        for status in (408, 429, 500, 502, 503, 504)
+        for name, body in {"empty": b"", "page": b"<html>busy</html>"}.items()
+    },
+    "503-page",
+    core=["chat"],
+)
+def test_a_status_that_waiting_may_cure_is_tried_again(caller: Caller, case):
+    with RawServer(case, GOOD) as server:
         assert caller(server).text == "hello"
     assert len(server.requests) == 2
     assert server.requests[0].body == server.requests[1].body
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 405, 409, 413, 422, 501, 505])
-def test_another_status_is_not(caller: Caller, status):
-    with RawServer(answer(b"", f"{status} X"), GOOD) as server:
+@table(
+    [301, 400, 401, 402, 403, 404, 405, 409, 413, 422, 501, 505],
+    "501",
+    core=["chat"],
+)
+def test_another_status_is_not_tried_again(caller: Caller, case):
+    with RawServer(answer(b"", f"{case} X"), GOOD) as server:
         caller.fails(server)
     assert (len(server.requests), caller.waits) == (1, [])
 
 
-QUOTAS = [
-    ("429 X", "Throttling", "slow down"),
-    ("429 X", "Throttling.RateQuota", "Requests rate limit exceeded, try again later."),
-    ("429 X", "Throttling.BurstRate", "Request rate increased too quickly."),
-    ("429 X", "Throttling.AllocationQuota", "Allocated quota exceeded, please increase it."),
-    ("429 X", "Throttling.AllocationQuota", "You exceeded your current quota, please check"),
-    ("429 X", "insufficient_quota", "You exceeded your current quota, please check your plan"),
-    ("429 X", "LimitRequests", "You exceeded your current requests list."),
-    ("400 X", "InternalError", "no"),
-    ("500 X", "InternalError.Algo", "no"),
-    ("500 X", "InternalError.Timeout", "no"),
-    ("503 X", "ModelUnavailable", "no"),
-    ("500 X", "ModelServingError", "Too many requests."),
-]
+PASSING = {
+    "throttling": ("429 X", "Throttling", "slow down"),
+    "rate": ("429 X", "Throttling.RateQuota", "Requests rate limit exceeded, try again later."),
+    "burst": ("429 X", "Throttling.BurstRate", "Request rate increased too quickly."),
+    "quota-allocated": (
+        "429 X",
+        "Throttling.AllocationQuota",
+        "Allocated quota exceeded, please increase it.",
+    ),
+    "quota-current": (
+        "429 X",
+        "Throttling.AllocationQuota",
+        "You exceeded your current quota, please check",
+    ),
+    "quota-plan": (
+        "429 X",
+        "insufficient_quota",
+        "You exceeded your current quota, please check your plan",
+    ),
+    "requests": ("429 X", "LimitRequests", "You exceeded your current requests list."),
+    "internal-400": ("400 X", "InternalError", "no"),
+    "algorithm": ("500 X", "InternalError.Algo", "no"),
+    "timeout": ("500 X", "InternalError.Timeout", "no"),
+    "unavailable": ("503 X", "ModelUnavailable", "no"),
+    "serving": ("500 X", "ModelServingError", "Too many requests."),
+}
 
 
-@pytest.mark.parametrize(("status", "code", "message"), QUOTAS)
-def test_a_code_that_waiting_may_cure_is_tried_again(caller: Caller, status, code, message):
-    """A quota a minute is one, whatever its words say of a plan."""
-    with RawServer(refusal(status, code, message), GOOD) as server:
+@table(PASSING, "quota-plan", core=["chat"])
+def test_a_code_that_waiting_may_cure_is_tried_again(caller: Caller, case):
+    """A quota per minute is one, whatever its words say of a plan."""
+    with RawServer(refusal(*case), GOOD) as server:
         assert caller(server).text == "hello"
     assert len(server.requests) == 2
 
 
-LASTING = [
-    ("429 X", "Throttling.AllocationQuota", "Free allocated quota exceeded."),
-    ("429 X", "insufficient_quota", "Free allocated quota exceeded."),
-    ("429 X", "Throttling.AllocationQuota", "The free tier of the model has been exhausted."),
-    ("403 X", "AllocationQuota.FreeTierOnly", "The free tier has been exhausted."),
-    ("429 X", "CommodityNotPurchased", "no"),
-    ("400 X", "Arrearage", "Access denied, your account is in debt."),
-    ("500 X", "Arrearage", "no"),
-]
+USED_UP = {
+    "free-quota": ("429 X", "Throttling.AllocationQuota", "Free allocated quota exceeded."),
+    "free-plan": ("429 X", "insufficient_quota", "Free allocated quota exceeded."),
+    "free-tier": (
+        "429 X",
+        "Throttling.AllocationQuota",
+        "The free tier of the model has been exhausted.",
+    ),
+    "only-free": ("403 X", "AllocationQuota.FreeTierOnly", "The free tier has been exhausted."),
+    "not-purchased": ("429 X", "CommodityNotPurchased", "no"),
+    "debt": ("400 X", "Arrearage", "Access denied, your account is in debt."),
+    "debt-500": ("500 X", "Arrearage", "no"),
+}
 
 
-@pytest.mark.parametrize(("status", "code", "message"), LASTING)
-def test_a_quota_that_is_gone_is_not_tried_again(caller: Caller, status, code, message):
-    with RawServer(refusal(status, code, message), GOOD) as server:
+@table(USED_UP, "free-quota", core=["chat"])
+def test_a_quota_that_is_used_up_is_not_tried_again(caller: Caller, case):
+    with RawServer(refusal(*case), GOOD) as server:
         caller.fails(server, QuotaExhaustedError, "Check balance and free quota")
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
+@table(
     [
         ("500 X", "DataInspectionFailed"),
         ("500 X", "InvalidParameter"),
@@ -106,75 +135,83 @@ def test_a_quota_that_is_gone_is_not_tried_again(caller: Caller, status, code, m
         ("503 X", "ServiceUnavailableError"),
         ("502 X", "ModelNotFound"),
     ],
+    "('429 X', 'InvalidApiKey')",
+    core=["chat"],
 )
-def test_a_code_that_waiting_cannot_cure_is_not_tried_again(caller: Caller, status, code):
-    with RawServer(refusal(status, code), GOOD) as server:
+def test_a_code_that_waiting_cannot_cure_is_not_tried_again(caller: Caller, case):
+    with RawServer(refusal(*case), GOOD) as server:
         caller.fails(server)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ([("Retry-After", "0")], 0.0),
-        ([("Retry-After", "3")], 3.0),
-        ([("Retry-After", " 2 ")], 2.0),
-        ([("Retry-After", "0.25")], 0.25),
-        ([("Retry-After", "60")], 60.0),
-        ([("retry-after-ms", "1500"), ("Retry-After", "9")], 1.5),
-        ([("Retry-After-Ms", "junk"), ("Retry-After", "9")], 9.0),
-    ],
-    ids=str,
+# The wait
+
+
+@table(
+    {
+        "0": ([("Retry-After", "0")], 0.0),
+        "3": ([("Retry-After", "3")], 3.0),
+        "blanks": ([("Retry-After", " 2 ")], 2.0),
+        "fraction": ([("Retry-After", "0.25")], 0.25),
+        "a-minute": ([("Retry-After", "60")], 60.0),
+        "milliseconds": ([("retry-after-ms", "1500"), ("Retry-After", "9")], 1.5),
+        "bad-milliseconds": ([("Retry-After-Ms", "junk"), ("Retry-After", "9")], 9.0),
+    },
+    "milliseconds",
+    core=["chat"],
 )
-def test_the_wait_that_the_service_asks_for_is_kept(caller: Caller, headers, wait):
+def test_the_wait_that_the_service_asks_for_is_kept(caller: Caller, case):
+    headers, wait = case
     with RawServer(throttled(*headers), GOOD) as server:
         caller(server, timeout=30)
     assert caller.waits == [wait]
 
 
-def test_a_wait_until_a_date_is_kept(caller: Caller):
+def test_a_wait_until_a_date_is_kept(core: Caller):
     for date in (formatdate(time.time() + 30, usegmt=True), formatdate(time.time() + 30)):
         with RawServer(throttled(("Retry-After", date)), GOOD) as server:
-            caller(server, timeout=30)
-        (wait,) = caller.waits
+            core(server, timeout=30)
+        (wait,) = core.waits
         assert 15 < wait <= 30
 
 
-@pytest.mark.parametrize(
-    "said",
+@table(
     ["-1", "abc", "nan", "inf", "1,2", "0x10", "1_0", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT"],
+    core=["chat"],
 )
-def test_a_wait_that_makes_no_sense_counts_as_none(caller: Caller, said):
+def test_a_wait_that_makes_no_sense_counts_as_none(caller: Caller, case):
     """Junk, negatives, and dates that are over."""
-    with RawServer(throttled(("Retry-After", said)), GOOD) as server:
+    with RawServer(throttled(("Retry-After", case)), GOOD) as server:
         caller(server)
     (wait,) = caller.waits
     assert 0 <= wait <= retry.FIRST_WAIT
 
 
-@pytest.mark.parametrize(
-    "said", ["61", "3600", "99999999999", "9" * 200, "Fri, 31 Dec 2999 23:59:59 GMT", "600.5"]
+@table(
+    ["61", "3600", "99999999999", "9" * 200, "Fri, 31 Dec 2999 23:59:59 GMT", "600.5"],
+    "3600",
+    core=["chat"],
 )
-def test_a_wait_of_more_than_a_minute_is_reported_at_once(caller: Caller, said):
-    with RawServer(throttled(("Retry-After", said)), GOOD) as server:
+def test_a_wait_of_more_than_a_minute_is_reported_at_once(caller: Caller, case):
+    with RawServer(throttled(("Retry-After", case)), GOOD) as server:
         error = caller.fails(server, RateLimitError, r"asks to wait \d+ s; a call waits 60")
     assert (len(server.requests), caller.waits) == (1, [])
     assert error.retry_after
     assert error.retry_after > 60
 
 
-def test_a_wait_asked_for_beside_an_error_in_a_good_answer_counts(caller: Caller):
+def test_a_wait_asked_for_beside_an_error_in_a_good_answer_counts(core: Caller):
     """The service's streams refuse with status 200."""
     error = error_frame(429, "Throttling.RateQuota", "slow down")
     script = answer(error, kind=SSE, headers=[("Retry-After", "3")])
     with RawServer(script, GOOD) as server:
-        caller(server)
-    assert caller.waits == [3.0]
+        core(server)
+    assert core.waits == [3.0]
 
 
-def test_a_wait_asked_for_with_a_refusal_that_lasts_changes_nothing(caller: Caller):
+def test_a_wait_asked_for_with_a_refusal_that_lasts_changes_nothing(core: Caller):
     with RawServer(refusal("401 X", "InvalidApiKey", "no", [("Retry-After", "1")])) as server:
-        caller.fails(server, AuthenticationError)
+        core.fails(server, AuthenticationError)
     assert len(server.requests) == 1
 
 
@@ -185,20 +222,23 @@ def test_max_retries_counts_the_tries_after_the_first(caller: Caller, retries):
     assert (len(server.requests), len(caller.waits)) == (retries + 1, retries)
 
 
-def test_waits_double_with_full_jitter_up_to_a_limit(caller: Caller):
-    """Seeded, so that both worlds draw the same waits."""
+def test_waits_double_with_full_jitter_up_to_a_limit(core: Caller):
+    """Seeded, so that every caller draws the same waits."""
     random.seed(7)
     drawn = [random.random() for _ in range(6)]
     random.seed(7)
     with RawServer(throttled()) as server:
-        caller.fails(server, RateLimitError, max_retries=6, timeout=30)
+        core.fails(server, RateLimitError, max_retries=6, timeout=30)
     most = [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
-    assert caller.waits == [share * top for share, top in zip(drawn, most, strict=True)]
+    assert core.waits == [share * top for share, top in zip(drawn, most, strict=True)]
 
 
-def test_a_failure_after_several_tries_says_how_many(caller: Caller):
+def test_a_failure_after_several_tries_says_how_many(core: Caller):
     with RawServer(throttled()) as server:
-        caller.fails(server, RateLimitError, "Given up after 3 tries")
+        core.fails(server, RateLimitError, "Given up after 3 tries")
+
+
+# How far an answer may have come
 
 
 def test_different_failures_are_tried_again_in_one_call(caller: Caller):
@@ -221,15 +261,20 @@ def test_an_error_event_before_the_first_piece_is_tried_again(caller: Caller):
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("first", [b": alive\n\n", frame(""), message_frame(None)], ids=str)
-def test_a_stream_that_has_said_nothing_yet_may_be_tried_again(streaming: Caller, first):
-    down = stream(first, error_frame(500, "InternalError", "no"))
-    with RawServer(down, stream(message_frame("hello", "stop"))) as server:
-        assert streaming(server).text == "hello"
+@table(
+    {"comment": b": alive\n\n", "empty-text": frame(""), "null-text": message_frame(None)},
+    "empty-text",
+    core=["stream", "astream"],
+    modes=["stream", "astream"],
+)
+def test_a_stream_that_has_said_nothing_yet_may_be_tried_again(caller: Caller, case):
+    broken = stream(case, error_frame(500, "InternalError", "no"))
+    with RawServer(broken, stream(message_frame("hello", "stop"))) as server:
+        assert caller(server).text == "hello"
     assert len(server.requests) == 2
 
 
-def test_no_call_is_made_twice_whose_first_piece_was_handed_out(streaming: Caller):
+def test_no_call_is_made_twice_whose_first_piece_was_handed_on(streaming: Caller):
     for status, code, kind in (
         (429, "Throttling", RateLimitError),
         (500, "InternalError", ServerError),
@@ -246,24 +291,3 @@ def test_an_answer_that_cannot_be_read_is_not_asked_for_again(caller: Caller):
     with RawServer(answer(b"garbage"), GOOD) as server:
         caller.fails(server, ProtocolError)
     assert len(server.requests) == 1
-
-
-def test_every_retry_is_reported(caller: Caller):
-    """To the logger at least: why, and how long until the next try."""
-    heard: list[str] = []
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record.getMessage())
-
-    logger, ear = logging.getLogger("dashscope_oss"), Ear()
-    before = logger.level
-    logger.addHandler(ear)
-    logger.setLevel(logging.DEBUG)
-    try:
-        with RawServer(throttled(), GOOD) as server:
-            caller(server)
-    finally:
-        logger.removeHandler(ear)
-        logger.setLevel(before)
-    assert any("RateLimitError" in line and "again in" in line for line in heard)

@@ -1,4 +1,4 @@
-"""Streams: however they are cut and framed, and every way in which they end too soon."""
+"""Streams: however they are framed and cut, and every way in which they end too soon."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from dashscope_oss.errors import (
     ServerError,
 )
 from dashscope_oss.protocol import assembler
-from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.protocol.streaming import sse as sse_module
 
-from .callers import Caller, usage_of
+from .callers import MODES, Caller, tool_calls_of, usage_of
+from .matrix import STREAMING, WHOLE, table
 from .server import (
     SSE,
     SSE_END,
@@ -38,12 +39,13 @@ from .server import (
     head,
     message_frame,
     message_reply,
+    sse,
     stream,
 )
 
 TEXT = "故宫 🏯 hello"
 EVENTS = message_frame("故宫 ") + message_frame("🏯 ") + message_frame("hello", "stop")
-LIFE = b": keep-alive\n\n"
+COMMENT = b": keep-alive\n\n"
 
 FRAMINGS = {
     "lf": EVENTS,
@@ -55,7 +57,7 @@ FRAMINGS = {
     "no-last-line-end": EVENTS.rstrip(b"\n"),
     "space-after-colon": EVENTS.replace(b"data:", b"data: ").replace(b"event:", b"event: "),
     "data-only": b"".join(line + b"\n\n" for line in EVENTS.split(b"\n") if line[:4] == b"data"),
-    "comments": LIFE + EVENTS.replace(b"id:1", LIFE + b":\nid:1") + LIFE,
+    "comments": COMMENT + EVENTS.replace(b"id:1", COMMENT + b":\nid:1") + COMMENT,
     "unknown-fields": EVENTS.replace(b"id:1", b"retry: 5\nfoo: bar\nbaz\nid:1"),
     "unknown-field-first": b"foo: bar\n\n" + EVENTS,
     "ping": b"event: ping\ndata: now\n\n" + EVENTS + b"event: ping\ndata: {}\n\n",
@@ -70,18 +72,23 @@ FRAMINGS = {
 }
 
 
-@pytest.mark.parametrize("body", FRAMINGS.values(), ids=FRAMINGS)
-def test_every_framing_is_read(caller: Caller, body):
-    with RawServer([SSE_HEAD, chunk(body), SSE_END]) as server:
+@table(FRAMINGS, "lf", "ping")
+def test_every_framing_is_read(caller: Caller, case):
+    with RawServer([SSE_HEAD, chunk(case), SSE_END]) as server:
         assert caller(server).text == TEXT
 
 
-@pytest.mark.parametrize("framing", ["lf", "crlf", "cr", "bom", "no-blank-lines"])
-def test_a_stream_in_single_bytes_is_read(streaming: Caller, framing):
+@table(
+    {name: FRAMINGS[name] for name in ("lf", "crlf", "cr", "bom", "no-blank-lines")},
+    "crlf",
+    core=STREAMING,
+    modes=STREAMING,
+)
+def test_a_stream_in_single_bytes_is_read(caller: Caller, case):
     """Packets end inside characters, line ends and the byte order mark."""
-    pieces = b"".join(chunk(bytes([byte])) for byte in FRAMINGS[framing])
+    pieces = b"".join(chunk(bytes([byte])) for byte in case)
     with RawServer([SSE_HEAD, Drip(pieces, size=6), SSE_END]) as server:
-        assert streaming(server).text == TEXT
+        assert caller(server).text == TEXT
 
 
 def test_several_events_in_a_packet_are_several_pieces(streaming: Caller):
@@ -90,10 +97,10 @@ def test_several_events_in_a_packet_are_several_pieces(streaming: Caller):
     assert [piece for piece in streaming.pieces if piece] == ["故宫 ", "🏯 ", "hello"]
 
 
-def test_a_stream_without_a_length_ends_with_its_connection(caller: Caller):
+def test_a_stream_without_a_length_ends_with_its_connection(core: Caller):
     for version in ("1.0", "1.1"):
         with RawServer([head(kind=SSE, version=version) + EVENTS, Close()]) as server:
-            assert caller(server).text == TEXT
+            assert core(server).text == TEXT
 
 
 def test_texts_where_messages_were_asked_for_are_read(caller: Caller):
@@ -102,11 +109,12 @@ def test_texts_where_messages_were_asked_for_are_read(caller: Caller):
 
 
 def test_usage_is_that_of_the_last_event_and_no_sum(caller: Caller):
-    used = [{"input_tokens": 3, "output_tokens": made, "total_tokens": 3 + made} for made in (1, 2)]
-    replies = [message_reply("a", "null", used[0]), message_reply("b", "stop", used[1])]
-    with RawServer(stream(*(b"data:" + as_bytes(reply) + b"\n\n" for reply in replies))) as server:
-        found = usage_of(caller(server))
-    assert {name: found[name] for name in used[1]} == used[1]
+    first = {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4}
+    last = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    replies = [message_reply("a", "null", first), message_reply("b", "stop", last)]
+    with RawServer(stream(*(sse(as_bytes(reply)) for reply in replies))) as server:
+        usage = usage_of(caller(server))
+    assert {name: usage[name] for name in last} == last
 
 
 def test_pieces_of_a_tool_call_without_an_index_are_one_call(streaming: Caller):
@@ -118,11 +126,8 @@ def test_pieces_of_a_tool_call_without_an_index_are_one_call(streaming: Caller):
         message_frame("", "tool_calls"),
     )
     with RawServer(script) as server:
-        last = streaming(server).last
-    found = last if streaming.framework == "langchain" else last.message
-    calls = getattr(found, "tool_calls", None) or found.additional_kwargs["tool_calls"]
-    assert len(calls) == 1
-    assert "home" in str(calls[0])
+        (tool_call,) = tool_calls_of(streaming(server))
+    assert "home" in str(tool_call)
 
 
 def test_a_tool_call_that_nobody_names_is_an_error(streaming: Caller):
@@ -150,33 +155,45 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("end", BROKEN.values(), ids=BROKEN)
-def test_a_stream_that_goes_wrong_is_an_error_with_the_text_so_far(streaming: Caller, end):
+@table(BROKEN, "done", "half-an-event", "list", core=["stream"], modes=STREAMING)
+def test_a_stream_that_goes_wrong_is_an_error_with_the_text_so_far(caller: Caller, case):
     """Whoever streams has the pieces, and the error has them too; nothing is tried again."""
-    with RawServer(stream(message_frame("hel"), message_frame("lo"), end)) as server:
-        error = streaming.fails(server, ProtocolError)
-    assert error.partial_text == "hello" == "".join(streaming.pieces)
+    with RawServer(stream(message_frame("hel"), message_frame("lo"), case)) as server:
+        error = caller.fails(server, ProtocolError)
+    assert error.partial_text == "hello" == "".join(caller.pieces)
     assert (error.status_code, error.request_id) == (200, "r-1")
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("end", BROKEN.values(), ids=BROKEN)
-def test_a_stream_that_nobody_asked_for_and_that_goes_wrong_is_an_error(whole: Caller, end):
-    with RawServer(stream(message_frame("hello"), end)) as server:
-        whole.fails(server, ProtocolError)
+@table(BROKEN, "half-an-event", core=["chat"], modes=WHOLE)
+def test_a_stream_that_nobody_asked_for_and_that_goes_wrong_is_an_error(caller: Caller, case):
+    with RawServer(stream(message_frame("hello"), case)) as server:
+        caller.fails(server, ProtocolError)
 
 
-@pytest.mark.parametrize("end", [Cut(), Close()], ids=["reset", "close"])
-@pytest.mark.parametrize("rest", [b"", b"ff\r\nid:", chunk(b'data:{"out')], ids=str)
-def test_a_connection_that_breaks_in_a_stream_is_an_error_with_the_text(
-    streaming: Caller, rest, end
-):
+@table(
+    {
+        f"{how}-{where}": (rest, end)
+        for how, end in {"reset": Cut(), "close": Close()}.items()
+        for where, rest in {
+            "between-chunks": b"",
+            "in-a-chunk": b"ff\r\nid:",
+            "in-an-event": chunk(b'data:{"out'),
+        }.items()
+    },
+    "reset-between-chunks",
+    "close-in-an-event",
+    core=STREAMING,
+    modes=STREAMING,
+)
+def test_a_connection_that_breaks_in_a_stream_is_an_error_with_the_text(caller: Caller, case):
+    rest, end = case
     seen = threading.Event()
-    streaming.on_piece = lambda _: seen.set()
+    caller.on_piece = lambda _: seen.set()
     with RawServer([SSE_HEAD, chunk(message_frame("hel")), seen, rest, end]) as server:
-        error = streaming.fails(server, APIConnectionError, "middle of the answer: .*[a-z]")
-    assert (error.partial_text, streaming.pieces) == ("hel", ["hel"])
-    assert (len(server.requests), streaming.waits) == (1, [])
+        error = caller.fails(server, APIConnectionError, "middle of the answer: .*[a-z]")
+    assert (error.partial_text, caller.pieces) == ("hel", ["hel"])
+    assert (len(server.requests), caller.waits) == (1, [])
 
 
 def test_a_stall_in_a_stream_is_a_timeout_with_the_text(streaming: Caller):
@@ -202,77 +219,89 @@ def test_what_becomes_of_the_connection_behind_a_whole_stream_harms_nobody(strea
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("event", "kind"),
-    [
-        (error_frame(400, "DataInspectionFailed", "no"), ContentBlockedError),
-        (error_frame(429, "Throttling.RateQuota", "slow"), RateLimitError),
-        (error_frame(500, "Unheard.Of", "no"), ServerError),
-        (b":HTTP_STATUS/503\nevent:error\ndata:no JSON\n\n", ServerError),
-        (b"event:error\n:HTTP_STATUS/503\n\n", ServerError),
-        (b":HTTP_STATUS/429\n\n", RateLimitError),
-        (b'data:{"code":"Throttling","message":"slow","request_id":"r-1"}\n\n', RateLimitError),
-        (b'event:error\ndata:{"code":"InternalError","message":"no"}\n\n', ServerError),
-    ],
-    ids=["blocked", "rate", "status", "no-json", "no-data", "comment", "no-event", "bare"],
-)
-def test_an_error_in_the_middle_keeps_the_text_and_is_not_tried_again(
-    streaming: Caller, event, kind
-):
+ERROR_EVENTS = {
+    "blocked": (error_frame(400, "DataInspectionFailed", "no"), ContentBlockedError),
+    "rate": (error_frame(429, "Throttling.RateQuota", "slow"), RateLimitError),
+    "status": (error_frame(500, "Unheard.Of", "no"), ServerError),
+    "no-json": (b":HTTP_STATUS/503\nevent:error\ndata:no JSON\n\n", ServerError),
+    "no-data": (b"event:error\n:HTTP_STATUS/503\n\n", ServerError),
+    "comment": (b":HTTP_STATUS/429\n\n", RateLimitError),
+    "no-event": (
+        b'data:{"code":"Throttling","message":"slow","request_id":"r-1"}\n\n',
+        RateLimitError,
+    ),
+    "bare": (b'event:error\ndata:{"code":"InternalError","message":"no"}\n\n', ServerError),
+}
+
+
+@table(ERROR_EVENTS, "blocked", "no-event", core=["stream"], modes=STREAMING)
+def test_an_error_in_the_middle_keeps_the_text_and_is_not_tried_again(caller: Caller, case):
+    event, kind = case
     with RawServer(stream(message_frame("hel"), message_frame("lo"), event)) as server:
-        error = streaming.fails(server, kind)
+        error = caller.fails(server, kind)
     assert (error.partial_text, error.request_id) == ("hello", "r-1")
-    assert (len(server.requests), streaming.waits) == (1, [])
+    assert (len(server.requests), caller.waits) == (1, [])
 
 
-def test_the_status_of_the_comment_goes_before_that_of_the_head(caller: Caller):
+def test_the_status_of_the_comment_goes_before_that_of_the_head(core: Caller):
     with RawServer(stream(error_frame(401, "Unheard.Of", "no"))) as server:
-        assert caller.fails(server, DashScopeError).status_code == 401
+        assert core.fails(server, DashScopeError).status_code == 401
 
 
-@pytest.mark.parametrize("body", [b"", LIFE, b"data:\n\n", b"data: [DONE]\n\n"], ids=str)
-def test_an_empty_stream_is_an_error(streaming: Caller, body):
-    script = [SSE_HEAD, chunk(body), SSE_END] if body else [SSE_HEAD, SSE_END]
+@table(
+    {"nothing": b"", "comment": COMMENT, "empty-data": b"data:\n\n", "done": b"data: [DONE]\n\n"},
+    "nothing",
+    core=["stream"],
+    modes=STREAMING,
+)
+def test_an_empty_stream_is_an_error(caller: Caller, case):
+    script = [SSE_HEAD, chunk(case), SSE_END] if case else [SSE_HEAD, SSE_END]
     with RawServer(script) as server:
-        streaming.fails(server, ProtocolError, "without an answer")
+        caller.fails(server, ProtocolError, "without an answer")
     assert len(server.requests) == 1
 
 
 # Size
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"data:" + b"x" * 999, b"data:x\n", b"data:\n", b": " + b"x" * 999, b"x" * 999, b" " * 999],
-    ids=["line", "data-lines", "empty-lines", "comment", "field", "blanks"],
+@table(
+    {
+        "line": b"data:" + b"x" * 999,
+        "data-lines": b"data:x\n",
+        "empty-lines": b"data:\n",
+        "comment": b": " + b"x" * 999,
+        "field": b"x" * 999,
+        "blanks": b" " * 999,
+    },
+    "line",
 )
-def test_a_line_or_event_without_end_is_an_error(caller: Caller, monkeypatch, body):
-    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 50_000)
-    with RawServer([head(kind=SSE), Endless(body)]) as server:
+def test_a_line_or_event_without_end_is_an_error(caller: Caller, monkeypatch, case):
+    monkeypatch.setattr(sse_module, "MAX_REPLY_BYTES", 50_000)
+    with RawServer([head(kind=SSE), Endless(case)]) as server:
         caller.fails(server, ProtocolError, "longer than 50000 bytes")
 
 
-@pytest.mark.parametrize("kind", ["application/json", SSE, "text/html"])
-def test_a_body_without_end_is_an_error(caller: Caller, monkeypatch, kind):
-    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 200_000)
-    with RawServer([head(kind=kind), b'{"output":{"text":"', Endless(b"x" * 65_536)]) as server:
+@table(["application/json", SSE, "text/html"], "application/json", core=MODES)
+def test_a_body_without_end_is_an_error(caller: Caller, monkeypatch, case):
+    monkeypatch.setattr(sse_module, "MAX_REPLY_BYTES", 200_000)
+    with RawServer([head(kind=case), b'{"output":{"text":"', Endless(b"x" * 65_536)]) as server:
         caller.fails(server, ProtocolError, "longer than 200000 bytes")
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["text", "reasoning_content"])
 def test_an_answer_that_never_ends_is_an_error_with_its_text(streaming: Caller, monkeypatch, name):
-    monkeypatch.setattr(assembler, "MAX_TEXT", 5_000)
+    monkeypatch.setattr(assembler, "MAX_ANSWER_CHARACTERS", 5_000)
     piece = message_frame(**{"text": "", name: "x" * 500})
     with RawServer([head(kind=SSE), Endless(piece)]) as server:
         error = streaming.fails(server, ProtocolError, "longer than 5000 characters")
     assert len(error.partial_text or "") == (5_500 if name == "text" else 0)
 
 
-def test_a_small_body_that_unpacks_to_a_huge_one_is_an_error(caller: Caller, monkeypatch):
-    monkeypatch.setattr(sse, "MAX_REPLY_BYTES", 200_000)
+def test_a_small_body_that_unpacks_to_a_huge_one_is_an_error(core: Caller, monkeypatch):
+    monkeypatch.setattr(sse_module, "MAX_REPLY_BYTES", 200_000)
     bomb = gzip.compress(b"data:" + b"x" * 5_000_000)
     for kind in ("application/json", SSE):
         coded = answer(bomb, kind=kind, headers=[("Content-Encoding", "gzip")])
         with RawServer(coded) as server:
-            caller.fails(server, ProtocolError, "longer than 200000 bytes")
+            core.fails(server, ProtocolError, "longer than 200000 bytes")

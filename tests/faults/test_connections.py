@@ -1,18 +1,19 @@
-"""Below the answer: connections that are refused, reset, cut, slow or used up, and odd HTTP."""
+"""Connections that are refused, reset, cut, slow or used up, and HTTP at the edge of its rules."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 
-import httpx
+import httpx2
 import pytest
+from langchain_core.exceptions import ModelError
 
 from dashscope_oss.errors import APIConnectionError, APITimeoutError, DashScopeError, ProtocolError
-from dashscope_oss.transport import client
+from dashscope_oss.transport import attempt
 
-from .callers import Caller
+from .callers import MODES, Caller
+from .matrix import STREAMING, table
 from .server import (
     SSE,
     SSE_END,
@@ -71,21 +72,21 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("script", LOST.values(), ids=LOST)
-def test_a_connection_that_brings_no_answer_is_an_error_and_is_tried_again(caller: Caller, script):
-    with RawServer(script) as server:
+@table(LOST, "reset", "short-body", "no-http", core=MODES)
+def test_a_connection_that_brings_no_answer_is_an_error_and_is_tried_again(caller: Caller, case):
+    with RawServer(case) as server:
         caller.fails(server, APIConnectionError, "tries", max_retries=1)
     assert len(caller.waits) == 1
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("name", ["reset", "no-body-reset", "reset-at-once"])
-def test_a_reset_says_what_happened(caller: Caller, name):
+def test_a_reset_says_what_happened(core: Caller, name):
     with RawServer(LOST[name]) as server:
-        caller.fails(server, APIConnectionError, r": \S.*\w", max_retries=0)
+        core.fails(server, APIConnectionError, r": \S.*\w", max_retries=0)
 
 
-def test_a_lost_connection_that_comes_back_is_nothing_to_know_of(caller: Caller):
+def test_a_call_is_answered_once_a_lost_connection_comes_back(caller: Caller):
     with RawServer([Cut()], [Close()], GOOD) as server:
         assert caller(server).text == "hello"
     assert (len(server.requests), len(caller.waits)) == (3, 2)
@@ -121,85 +122,66 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("script", ODD.values(), ids=ODD)
-def test_odd_http_is_read(caller: Caller, script):
-    with RawServer(script) as server:
+@table(ODD, "chunks", core=MODES)
+def test_odd_http_is_read(caller: Caller, case):
+    with RawServer(case) as server:
         assert caller(server).text == "hello"
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_an_answer_in_small_packets_is_read(caller: Caller, size):
+def test_an_answer_in_small_packets_is_read(core: Caller, size):
     script = [chunked_head(kind=SSE), Drip(chunk(EVENTS) + SSE_END, size=size)]
     with RawServer(script) as server:
-        assert caller(server).text == "hello"
+        assert core(server).text == "hello"
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        [UntilGone()],
-        [b"HTTP/1.1 200 OK\r\nContent-", UntilGone()],
-        [head(length=50), UntilGone()],
-        [head(length=50) + b'{"out', UntilGone()],
-        [chunked_head(kind=SSE), UntilGone()],
-        [chunked_head(kind=SSE), chunk(b": alive\n\n"), UntilGone()],
-    ],
-    ids=["silence", "in-the-head", "before-the-body", "in-the-body", "stream", "comment"],
-)
-def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, script):
-    with RawServer(script) as server:
+STALLS = {
+    "silence": [UntilGone()],
+    "in-the-head": [b"HTTP/1.1 200 OK\r\nContent-", UntilGone()],
+    "before-the-body": [head(length=50), UntilGone()],
+    "in-the-body": [head(length=50) + b'{"out', UntilGone()],
+    "stream": [chunked_head(kind=SSE), UntilGone()],
+    "comment": [chunked_head(kind=SSE), chunk(b": alive\n\n"), UntilGone()],
+}
+
+
+@table(STALLS, "silence", core=MODES)
+def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, case):
+    with RawServer(case) as server:
         caller.fails(server, APITimeoutError, "next piece.*0.2 s", timeout=0.2, max_retries=0)
     assert len(server.requests) == 1
 
 
-def test_a_server_that_reads_nothing_is_a_timeout_of_sending(caller: Caller):
+def test_a_server_that_reads_nothing_is_a_timeout_of_sending(core: Caller):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
-        asked = "x" * 20_000_000
+        long = "x" * 20_000_000
         with pytest.raises(APITimeoutError, match=r"sending the request.*0\.2 s"):
-            caller(place, asked, timeout=0.2, max_retries=0)
+            core(place, long, timeout=0.2, max_retries=0)
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        [b"HTTP/1.1 200 OK\r\nX: ", Endless(b"a" * 65_536)],
-        [b"HTTP/1.1 200 OK\r\n", Endless(b"X-A: b\r\n" * 1000)],
-        [Endless(b"a" * 65_536)],
-    ],
-    ids=["header", "headers", "status-line"],
-)
-def test_a_head_without_end_is_an_error(caller: Caller, script):
+ENDLESS_HEADS = {
+    "header": [b"HTTP/1.1 200 OK\r\nX: ", Endless(b"a" * 65_536)],
+    "headers": [b"HTTP/1.1 200 OK\r\n", Endless(b"X-A: b\r\n" * 1000)],
+    "status-line": [Endless(b"a" * 65_536)],
+}
+
+
+@pytest.mark.parametrize("script", ENDLESS_HEADS.values(), ids=ENDLESS_HEADS)
+def test_a_head_without_end_is_an_error(core: Caller, script):
     with RawServer(script) as server:
-        caller.fails(server, DashScopeError, max_retries=0)
+        core.fails(server, DashScopeError, max_retries=0)
 
 
 @pytest.mark.parametrize("end", [Close(), Cut()], ids=["close", "reset"])
 def test_a_kept_connection_that_died_is_replaced_in_silence(caller: Caller, end):
     """Nothing was sent on it, so this is no retry: it works without any."""
-    good = stream(EVENTS) if caller.streams else [GOOD]
-    with RawServer([*good, end], good) as server:
+    hello = caller.hello if caller.streams else [caller.hello]
+    with RawServer([*hello, end], hello) as server:
         model = caller.model(server, max_retries=0)
-
-        def ended() -> bool:
-            return server.ended.wait(5)
-
-        async def both() -> list[str]:
-            first = await caller.aask(model)
-            assert await asyncio.to_thread(ended)
-            second = await caller.aask(model)
-            await model.aclose()
-            return [first.text, second.text]
-
-        if caller.is_async:
-            texts = asyncio.run(both())
-        else:
-            texts = [caller.ask(model).text]
-            assert ended()
-            texts.append(caller.ask(model).text)
-            model.close()
-    assert texts == ["hello", "hello"]
+        caller.before_next = lambda: server.ended.wait(5)
+        assert caller.ask_each(model, "one", "two") == ["hello", "hello"]
     assert (server.connections, caller.waits) == (2, [])
 
 
@@ -207,62 +189,40 @@ def test_an_answer_that_breaks_the_rules_of_its_connection_spoils_no_other(calle
     """More bytes than promised are no part of the next answer."""
     other = answer(message_reply("wrong"))
     with RawServer([GOOD + other], GOOD) as server:
-        model = caller.model(server)
-
-        async def both() -> list[str]:
-            texts = [(await caller.aask(model)).text for _ in range(2)]
-            await model.aclose()
-            return texts
-
-        if caller.is_async:
-            texts = asyncio.run(both())
-        else:
-            texts = [caller.ask(model).text for _ in range(2)]
-            model.close()
-    assert texts == ["hello", "hello"]
+        assert caller.ask_each(caller.model(server), "one", "two") == ["hello", "hello"]
     assert server.connections == 2
 
 
 LAST = [chunked_head(kind=SSE), chunk(EVENTS)]
 
 
-@pytest.mark.parametrize("tail", [b"", b"0\r\n", chunk(b": more")], ids=["none", "half", "comment"])
-def test_a_body_that_goes_on_after_the_last_event_is_let_go(streaming: Caller, tail):
+@table(
+    {"none": b"", "half": b"0\r\n", "comment": chunk(b": more")},
+    "none",
+    core=STREAMING,
+    modes=STREAMING,
+)
+def test_a_body_that_goes_on_after_the_last_event_is_let_go(caller: Caller, case):
     """The answer ends without the end of its body, and its connection is closed."""
-    forever = httpx.Timeout(None)
-    with RawServer([*LAST, tail, UntilGone()]) as server:
-        assert streaming(server, timeout=forever).text == "hello"
+    forever = httpx2.Timeout(None)
+    with RawServer([*LAST, case, UntilGone()]) as server:
+        assert caller(server, timeout=forever).text == "hello"
         assert server.gone.wait(5)
 
 
 def test_the_last_piece_is_handed_on_before_the_end_of_the_body(streaming: Caller, monkeypatch):
     """It may come a moment later, and the connection serves the next call too."""
-    monkeypatch.setattr(client, "END_OF_BODY", 5.0)
+    monkeypatch.setattr(attempt, "END_OF_BODY_SECONDS", 5.0)
     handed_on = threading.Event()
     with RawServer([*LAST, handed_on, SSE_END], stream(EVENTS)) as server:
-        model = streaming.model(server)
         streaming.on_piece = lambda piece: piece == "lo" and handed_on.set()
-
-        async def both() -> None:
-            for _ in range(2):
-                assert (await streaming.aask(model)).text == "hello"
-            await model.aclose()
-
-        if streaming.is_async:
-            asyncio.run(both())
-        else:
-            for _ in range(2):
-                assert streaming.ask(model).text == "hello"
-            model.close()
+        assert streaming.ask_each(streaming.model(server), "one", "two") == ["hello", "hello"]
     assert server.connections == 1
 
 
-def test_an_unanswered_error_is_one_of_this_package_in_both_worlds(caller: Caller):
-    """LangChain's own ``except`` clauses work as well."""
-    from langchain_core.exceptions import ModelError
-
+def test_an_error_of_the_connection_is_caught_by_the_frameworks_own_except_clauses(caller: Caller):
     with RawServer([Cut()]) as server:
         error = caller.fails(server, max_retries=0)
-    assert isinstance(error, ModelError) == (caller.framework == "langchain")
+    assert isinstance(error, ModelError) == (caller.library == "langchain")
     with RawServer(answer(b"garbage")) as server:
         caller.fails(server, ProtocolError)

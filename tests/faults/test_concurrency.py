@@ -11,70 +11,34 @@ import threading
 from collections.abc import Awaitable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
+import httpx2
 import pytest
 
 from dashscope_oss import AsyncClient, Client, Endpoint, Message, chat_request, find_model
-from dashscope_oss.transport import client
+from dashscope_oss.transport import attempt
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
 from .callers import FRAMEWORKS, KEY, MODEL, Caller
-from .server import WAIT, RawServer, _read, answer, frame, stream, text_reply
+from .server import WAIT, Echo
 
-PATIENCE = 30
-"""Seconds after which something that must happen has not."""
+LONG = 30
+"""Seconds within which something that must happen does, on a busy machine too."""
 
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no connection be given up because a busy machine is late with the end of a body."""
-    monkeypatch.setattr(client, "END_OF_BODY", PATIENCE)
+    monkeypatch.setattr(attempt, "END_OF_BODY_SECONDS", LONG)
 
 
-class Echo(RawServer):
-    """Answers each question with itself, streamed if a stream is asked for.
-
-    Args:
-        together: how many questions must have come before the first is answered.
-        until: what each answer waits for.
-    """
-
-    def __init__(self, together: int = 1, until: threading.Event | None = None) -> None:
-        super().__init__(b"")
-        self._listener.listen(1024)
-        self._all = threading.Barrier(together)
-        self._until = until
-
-    def _next(self, incoming):
-        request = _read(incoming)
-        if request is None:
-            return None
-        self.requests.append(request)
-        self.asked.set()
-        self._all.wait(PATIENCE)
-        if self._until is not None:
-            self._until.wait(PATIENCE)
-        said = request.body["input"]["messages"][-1]["content"]
-        if "x-dashscope-sse" in request.headers:
-            return stream(frame(said[:2]), frame(said[2:]), frame("", "stop"))
-        return [answer(text_reply(said))]
-
-
-def ask(caller: Caller, model, asked: str) -> str:
-    """Ask in a caller's way, from wherever this is."""
-    again = Caller(caller.framework, caller.mode)
-    if caller.is_async:
-        return asyncio.run(again.aask(model, asked)).text
-    return again.ask(model, asked).text
-
-
-async def aask(caller: Caller, model, asked: str) -> str:
-    return (await Caller(caller.framework, caller.mode).aask(model, asked)).text
+QUESTIONS = [f"question {number}" for number in range(20)]
 
 
 async def closing(model, work: Awaitable):
+    """Await ``work`` and close the model's connections of the running loop."""
     try:
-        return await asyncio.wait_for(work, PATIENCE)
+        return await asyncio.wait_for(work, LONG)
     finally:
         await model.aclose()
 
@@ -85,102 +49,83 @@ async def closing(model, work: Awaitable):
 def test_one_object_in_one_event_loop_after_the_other(caller: Caller):
     with Echo() as server:
         model = caller.model(server)
-        said = [ask(caller, model, f"question {turn}") for turn in range(5)]
+        assert [caller.text(model, question) for question in QUESTIONS[:5]] == QUESTIONS[:5]
         model.close()
-    assert said == [f"question {turn}" for turn in range(5)]
 
 
 def test_one_object_in_event_loops_of_many_threads(caller: Caller):
-    asked = [f"question {turn}" for turn in range(40)]
+    questions = [f"question {number}" for number in range(40)]
     with Echo() as server, ThreadPoolExecutor(8) as pool:
         model = caller.model(server)
-        assert list(pool.map(lambda one: ask(caller, model, one), asked)) == asked
+        assert list(pool.map(lambda question: caller.text(model, question), questions)) == questions
         model.close()
 
 
-def test_blocking_and_async_calls_of_one_object(caller: Caller):
+def test_blocking_and_async_calls_of_one_object(async_caller: Caller):
     """Also a blocking call while a loop runs, as in a notebook."""
-    other = Caller(caller.framework, "chat")
+    blocking = Caller(async_caller.library, "chat")
 
     async def both(model) -> list[str]:
-        return [await aask(caller, model, "one"), other.ask(model, "two").text]
+        return [await async_caller.atext(model, "one"), blocking.ask(model, "two").text]
 
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
     with Echo() as server:
-        model = caller.model(server)
+        model = async_caller.model(server)
         assert asyncio.run(closing(model, both(model))) == ["one", "two"]
-        assert other.ask(model, "three").text == "three"
+        assert blocking.ask(model, "three").text == "three"
         assert asyncio.run(closing(model, both(model))) == ["one", "two"]
         model.close()
 
 
-def test_the_event_loop_is_never_blocked(caller: Caller):
-    """The answer waits for the loop's own heart to beat."""
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
-    beaten = threading.Event()
+def test_the_event_loop_is_never_blocked(async_caller: Caller):
+    """The answer waits until another task of the loop has run."""
+    has_run = threading.Event()
 
-    async def beat() -> None:
+    async def run_for_a_while() -> None:
         for _ in range(5):
             await asyncio.sleep(0.001)
-        beaten.set()
+        has_run.set()
 
     async def run(model) -> str:
-        heart = asyncio.create_task(beat())
-        said = await aask(caller, model, "question")
-        await heart
-        return said
+        other = asyncio.create_task(run_for_a_while())
+        text = await async_caller.atext(model, "question")
+        await other
+        return text
 
-    with Echo(until=beaten) as server:
-        model = caller.model(server)
+    with Echo(until=has_run) as server:
+        model = async_caller.model(server)
         assert asyncio.run(closing(model, run(model))) == "question"
-    assert beaten.is_set()
+    assert has_run.is_set()
 
 
 # Many at once
 
 
 @pytest.mark.parametrize(("calls", "settings"), [(100, {}), (150, {"max_connections": 150})])
-def test_calls_at_once_take_the_time_of_one(caller: Caller, calls, settings):
+def test_calls_at_once_take_the_time_of_one(async_caller: Caller, calls, settings):
     """The first answer is sent when the last question has come."""
-    if not caller.is_async:
-        caller = Caller(caller.framework, f"a{caller.mode}")
-    asked = [f"question {turn}" for turn in range(calls)]
+    questions = [f"question {number}" for number in range(calls)]
 
     async def run(model) -> list[str]:
-        return await asyncio.gather(*(aask(caller, model, one) for one in asked))
+        return await asyncio.gather(*(async_caller.atext(model, text) for text in questions))
 
     with Echo(together=calls) as server:
-        model = caller.model(server, timeout=PATIENCE, **settings)
-        assert asyncio.run(closing(model, run(model))) == asked
+        model = async_caller.model(server, timeout=LONG, **settings)
+        assert asyncio.run(closing(model, run(model))) == questions
     assert server.connections == calls
 
 
-def test_sixty_four_threads_share_one_object(caller: Caller):
-    if caller.is_async:
-        caller = Caller(caller.framework, caller.mode[1:])
-    asked = [f"question {turn}" for turn in range(128)]
+def test_sixty_four_threads_share_one_object(blocking: Caller):
+    questions = [f"question {number}" for number in range(128)]
     with Echo(together=64) as server, ThreadPoolExecutor(64) as pool:
-        model = caller.model(server, timeout=PATIENCE)
-        assert list(pool.map(lambda one: ask(caller, model, one), asked)) == asked
+        model = blocking.model(server, timeout=LONG)
+        assert list(pool.map(lambda text: blocking.text(model, text), questions)) == questions
         model.close()
     assert server.connections == 64
 
 
 def test_calls_one_after_the_other_use_one_connection(caller: Caller):
-    async def run(model) -> None:
-        for turn in range(20):
-            assert await aask(caller, model, f"question {turn}") == f"question {turn}"
-
     with Echo() as server:
-        model = caller.model(server)
-        if caller.is_async:
-            asyncio.run(closing(model, run(model)))
-        else:
-            for turn in range(20):
-                assert ask(caller, model, f"question {turn}") == f"question {turn}"
-            model.close()
+        assert caller.ask_each(caller.model(server), *QUESTIONS) == QUESTIONS
     assert (len(server.requests), server.connections) == (20, 1)
 
 
@@ -215,26 +160,50 @@ async def test_a_thousand_async_streams_use_one_connection():
     with Echo() as server:
         async with AsyncClient(Endpoint.resolve(base_url=server.base_url)) as model:
             for _ in range(1000):
-                said = [delta.text async for delta in model.stream(request)]
-                assert "".join(said) == "question"
+                pieces = [delta.text async for delta in model.stream(request)]
+                assert "".join(pieces) == "question"
     assert (len(server.requests), server.connections) == (1000, 1)
 
 
 def test_two_objects_with_two_addresses_and_keys_never_mix(caller: Caller):
-    asked = [f"question {turn}" for turn in range(20)]
     with Echo() as one, Echo() as two, ThreadPoolExecutor(8) as pool:
-        models = [
-            caller.model(one, api_key="sk-one"),
-            caller.model(two, api_key="sk-two"),
-        ]
-        both = [(model, text) for text in asked for model in models]
-        said = list(pool.map(lambda pair: ask(caller, *pair), both))
+        models = [caller.model(one, api_key="sk-one"), caller.model(two, api_key="sk-two")]
+        calls = [(model, question) for question in QUESTIONS for model in models]
+        texts = list(pool.map(lambda call: caller.text(*call), calls))
         for model in models:
             model.close()
-    assert said == [text for text in asked for _ in models]
+    assert texts == [question for _, question in calls]
     keys = [{sent.headers["authorization"] for sent in server.requests} for server in (one, two)]
     assert keys == [{"Bearer sk-one"}, {"Bearer sk-two"}]
     assert (len(one.requests), len(two.requests)) == (20, 20)
+
+
+def test_a_call_during_which_the_model_is_closed_elsewhere_is_tried_again(
+    caller: Caller, monkeypatch
+):
+    """The connections are closed between being chosen and being used."""
+    kind = httpx2.AsyncClient if caller.is_async else httpx2.Client
+    send = kind.send
+    closings = []
+
+    def close_and_send(self, *args, **kwargs):
+        if not closings:
+            closings.append(threading.Thread(target=model.close))
+            closings[0].start()
+            closings[0].join()
+        return send(self, *args, **kwargs)
+
+    async def aclose_and_send(self, *args, **kwargs):
+        if not closings:
+            closings.append(asyncio.create_task(model.aclose()))
+            await closings[0]
+        return await send(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, "send", aclose_and_send if caller.is_async else close_and_send)
+    with Echo() as server:
+        model = caller.model(server)
+        assert caller.ask_each(model, "question") == ["question"]
+    assert (len(closings), len(server.requests), len(caller.waits)) == (1, 1, 1)
 
 
 # Processes
@@ -242,17 +211,16 @@ def test_two_objects_with_two_addresses_and_keys_never_mix(caller: Caller):
 FORKING = """
 import asyncio, os, sys
 from tests.faults.callers import Caller
-from tests.faults.test_lifecycle import ask
 
-callers = [Caller(*way.split("-")) for way in sys.argv[2:]]
+callers = [Caller(*name.split("-")) for name in sys.argv[2:]]
 models = [caller.model(sys.argv[1]) for caller in callers]
 for caller, model in zip(callers[::2], models[::2]):
-    assert ask(caller, model, "before") == "before"
+    assert caller.text(model, "before") == "before"
 child = os.fork()
 name = "child" if child == 0 else "parent"
 for turn in range(3):
     for caller, model in zip(callers, models):
-        assert ask(caller, model, f"{name} {turn}") == f"{name} {turn}", name
+        assert caller.text(model, f"{name} {turn}") == f"{name} {turn}", name
 for model in models:
     model.close()
 if child == 0:
@@ -262,47 +230,54 @@ assert os.waitpid(child, 0)[1] == 0
 
 STREAMING = """
 import os, sys
-from dashscope_oss import Client, Endpoint, Message, chat, find_model
+from dashscope_oss import Client, Endpoint, Message, chat_request, find_model
 
-def asked(text):
-    return chat(find_model("glm-5"), [Message("user", text)])
+def ask(text):
+    return chat_request(find_model("glm-5"), [Message("user", text)])
 
 model = Client(Endpoint.resolve(base_url=sys.argv[1]))
-pieces = model.stream(asked("a stream"))
-said = next(pieces).text
+pieces = model.stream(ask("a stream"))
+text = next(pieces).text
 child = os.fork()
 if child == 0:
-    assert model.send(asked("of the child")).text == "of the child"
+    assert model.send(ask("of the child")).text == "of the child"
     pieces.close()
     model.close()
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-said += "".join(piece.text for piece in pieces)
-assert said == "a stream", said
-assert model.send(asked("of the parent")).text == "of the parent"
+text += "".join(piece.text for piece in pieces)
+assert text == "a stream", text
+assert model.send(ask("of the parent")).text == "of the parent"
 model.close()
 """
 
-LOCKED = """
+OPENING = """
 import os, sys, threading
-from dashscope_oss import Client, Endpoint, Message, chat, find_model
+import httpx2
+from dashscope_oss import Client, Endpoint, Message, chat_request, find_model
 
 model = Client(Endpoint.resolve(base_url=sys.argv[1]))
-held, done = threading.Event(), threading.Event()
+request = chat_request(find_model("glm-5"), [Message("user", "q")])
+is_opening, may_open = threading.Event(), threading.Event()
+open_client = httpx2.Client.__init__
 
-def hold():
-    with model._lock():
-        held.set()
-        done.wait()
+def open_slowly(*arguments, **settings):
+    if threading.current_thread() is opener:
+        is_opening.set()
+        may_open.wait()
+    open_client(*arguments, **settings)
 
-threading.Thread(target=hold).start()
-held.wait()
+httpx2.Client.__init__ = open_slowly
+opener = threading.Thread(target=model.send, args=[request])
+opener.start()
+is_opening.wait()
 child = os.fork()
 if child == 0:
-    assert model.send(chat(find_model("glm-5"), [Message("user", "q")])).text == "q"
+    assert model.send(request).text == "q"
     os._exit(0)
-done.set()
+may_open.set()
 assert os.waitpid(child, 0)[1] == 0
+opener.join()
 model.close()
 """
 
@@ -325,12 +300,12 @@ def run_python(script: str, *arguments: str) -> None:
 @pytest.mark.parametrize("mode", ["chat", "stream", "achat", "astream"])
 def test_parent_and_child_of_a_fork_get_their_own_answers(mode):
     """Of an object that has called before the fork, and of one that has not."""
-    ways = [f"{framework}-{mode}" for framework in (*FRAMEWORKS, *FRAMEWORKS[::-1])]
+    callers = [f"{framework}-{mode}" for framework in (*FRAMEWORKS, *FRAMEWORKS[::-1])]
     with Echo() as server:
-        run_python(FORKING, server.base_url, *ways)
-    said = [request.body["input"]["messages"][-1]["content"] for request in server.requests]
+        run_python(FORKING, server.base_url, *callers)
+    questions = [request.body["input"]["messages"][-1]["content"] for request in server.requests]
     for name in ("parent", "child"):
-        assert [said.count(f"{name} {turn}") for turn in range(3)] == [4, 4, 4]
+        assert [questions.count(f"{name} {turn}") for turn in range(3)] == [4, 4, 4]
 
 
 @needs_fork
@@ -343,23 +318,16 @@ def test_a_stream_goes_on_after_a_fork_whose_child_lets_go_of_it():
 @needs_fork
 def test_a_fork_in_the_middle_of_opening_connections_leaves_no_lock_behind():
     with Echo() as server:
-        run_python(LOCKED, server.base_url)
-    assert len(server.requests) == 1
+        run_python(OPENING, server.base_url)
+    assert len(server.requests) == 2
 
 
-def work(model, asked: str) -> str:
+def work(model, question: str) -> str:
     """What a worker process does."""
-    if isinstance(model, ChatDashScopeOSS):
-        return model.invoke(asked).text
-    if isinstance(model, DashScopeOSSLLM):
-        return model.invoke(asked)
-    return model.chat([_message(asked)]).message.content
-
-
-def _message(text: str):
-    from llama_index.core.llms import ChatMessage
-
-    return ChatMessage(text)
+    if isinstance(model, DashScopeOSS):
+        return model.complete(question).text
+    answered = model.invoke(question)
+    return answered if isinstance(answered, str) else answered.text
 
 
 def test_objects_go_to_worker_processes(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import httpx
+import httpx2
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -137,7 +137,7 @@ def test_any_json_gives_an_answer_or_an_error_of_this_package(body, kind):
 def test_any_refusal_is_one(body, status):
     written = body if isinstance(body, bytes) else json.dumps(body).encode()
     for data in (written, sse(written, "error", 400)):
-        error = error_of_response(httpx.Response(status), data, "deepseek-v4-flash")
+        error = error_of_response(httpx2.Response(status), data, "deepseek-v4-flash")
         assert isinstance(error, DashScopeError)
         assert len(str(error)) < 4000
 

@@ -1,0 +1,61 @@
+"""Which callers a test runs with.
+
+- What depends on sockets, event loops, threads or a framework runs with all callers: take the
+  fixture ``caller`` (or ``whole``, ``streaming``, ``blocking``, ``async_caller``).
+- What depends on sockets and event loops but on no framework runs with the four of the core:
+  take the fixture ``core``.
+- A pure table is decided in the core: :func:`table` runs each case there, and those named as
+  representatives with all callers of both frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from .callers import FRAMEWORKS, MODES
+
+WHOLE = ("chat", "achat")
+STREAMING = ("stream", "astream")
+BLOCKING = ("chat", "stream")
+ASYNC = ("achat", "astream")
+
+
+def in_frameworks(modes: Iterable[str] = MODES) -> list[tuple[str, str]]:
+    """Return the callers of both frameworks in these modes."""
+    return [(framework, mode) for framework in FRAMEWORKS for mode in modes]
+
+
+def in_core(modes: Iterable[str] = MODES) -> list[tuple[str, str]]:
+    """Return the callers of the core in these modes."""
+    return [("core", mode) for mode in modes]
+
+
+def caller_id(caller: tuple[str, str]) -> str:
+    return "-".join(caller)
+
+
+def table(
+    cases: Mapping[str, object] | Iterable[object],
+    *representatives: str,
+    core: Iterable[str] = BLOCKING,
+    modes: Iterable[str] = MODES,
+) -> pytest.MarkDecorator:
+    """Run a test, which takes ``caller`` and ``case``, once for each case of a table.
+
+    Args:
+        cases: by name; those without names are named by their text.
+        representatives: names of the cases that also run in both frameworks.
+        core: modes in which the core gets every case.
+        modes: modes in which the frameworks get the representatives.
+    """
+    named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
+    runs = [(caller, name) for name in named for caller in in_core(core)]
+    runs += [(caller, name) for name in representatives for caller in in_frameworks(modes)]
+    return pytest.mark.parametrize(
+        ("caller", "case"),
+        [(caller, named[name]) for caller, name in runs],
+        indirect=["caller"],
+        ids=[f"{caller_id(caller)}-{name}" for caller, name in runs],
+    )
