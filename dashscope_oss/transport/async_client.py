@@ -191,7 +191,9 @@ async def _until_loop_ends(
     finally:
         clients, loop = by_loop(), of()
         if clients is not None and loop is not None:
-            clients.pop(loop, None)
+            _, current, _ = clients.get(loop, (0, None, None))
+            if current is http:  # after an aclose, another may be open by now
+                clients.pop(loop, None)
         await http.aclose()
 
 

@@ -185,11 +185,13 @@ def test_a_kept_connection_that_died_is_replaced_in_silence(caller: Caller, end)
     assert (server.connections, caller.waits) == (2, [])
 
 
-def test_an_answer_that_breaks_the_rules_of_its_connection_spoils_no_other(caller: Caller):
-    """More bytes than promised are no part of the next answer."""
+@pytest.mark.xfail(
+    reason="httpcore2 keeps what it has read beyond an answer for the next one", strict=True
+)
+def test_more_bytes_than_an_answer_promised_are_no_part_of_the_next_answer(core: Caller):
     other = answer(message_reply("wrong"))
     with RawServer([GOOD + other], GOOD) as server:
-        assert caller.ask_each(caller.model(server), "one", "two") == ["hello", "hello"]
+        assert core.ask_each(core.model(server), "one", "two") == ["hello", "hello"]
     assert server.connections == 2
 
 
