@@ -148,8 +148,9 @@ STALLS = {
 
 @table(STALLS, "silence", core=MODES)
 def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, case):
+    limits = {"timeout": 0.2, "total_timeout": 10, "max_retries": 0}
     with RawServer(case) as server:
-        caller.fails(server, APITimeoutError, "next piece.*0.2 s", timeout=0.2, max_retries=0)
+        caller.fails(server, APITimeoutError, "next piece.*0.2 s", **limits)
     assert len(server.requests) == 1
 
 
@@ -158,7 +159,7 @@ def test_a_server_that_reads_nothing_is_a_timeout_of_sending(core: Caller):
         place = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
         long = "x" * 20_000_000
         with pytest.raises(APITimeoutError, match=r"sending the request.*0\.2 s"):
-            core(place, long, timeout=0.2, max_retries=0)
+            core(place, long, timeout=0.2, total_timeout=20, max_retries=0)
 
 
 ENDLESS_HEADS = {

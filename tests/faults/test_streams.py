@@ -198,7 +198,8 @@ def test_a_connection_that_breaks_in_a_stream_is_an_error_with_the_text(caller: 
 
 def test_a_stall_in_a_stream_is_a_timeout_with_the_text(streaming: Caller):
     with RawServer([SSE_HEAD, chunk(message_frame("hel")), UntilGone()]) as server:
-        error = streaming.fails(server, APITimeoutError, "next piece.*0.8 s", timeout=0.8)
+        limits = {"timeout": 0.8, "total_timeout": 20}
+        error = streaming.fails(server, APITimeoutError, "next piece.*0.8 s", **limits)
     assert (error.partial_text, streaming.pieces) == ("hel", ["hel"])
     assert len(server.requests) == 1
 

@@ -234,8 +234,9 @@ async def _two_tasks(caller: Caller, model, server: RawServer, held: threading.E
     core=["chat"],
 )
 def test_the_limits_may_be_given_one_by_one(caller: Caller, case):
+    limits = {"timeout": case, "total_timeout": 10, "max_retries": 0}
     with RawServer([UntilGone()]) as server:
-        caller.fails(server, APITimeoutError, r"next piece.*0\.1 s", timeout=case, max_retries=0)
+        caller.fails(server, APITimeoutError, r"next piece.*0\.1 s", **limits)
 
 
 def test_no_limit_at_all_is_possible(caller: Caller):
