@@ -74,7 +74,7 @@ def test_an_error_without_a_body_keeps_its_status_and_request_id(call: Caller):
     empty = answer(b"", "403 Forbidden", headers=[("X-Request-ID", "r-5")])
     with (
         RawServer(empty) as server,
-        pytest.raises(DashScopeError, match="without a body") as caught,
+        pytest.raises(DashScopeError, match="the answer has no body") as caught,
     ):
         call(server)
     assert (caught.value.status_code, caught.value.request_id) == (403, "r-5")
@@ -167,7 +167,7 @@ def test_what_a_server_says_cannot_steer_a_terminal(call: Caller):
         ("429 X", {"code": "Throttling", "message": "no"}, "fewer calls at once"),
         ("400 X", {"code": "InvalidParameter", "message": "no"}, "Change the request"),
         ("400 X", {"code": "DataInspectionFailed", "message": "no"}, "wording of the input"),
-        ("404 X", b"<html>nothing here</html>", "Check base_url"),
+        ("404 X", b"<html>nothing here</html>", "check base_url"),
         ("503 X", b"<html>busy</html>", "Try again later"),
     ],
 )
