@@ -48,7 +48,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
         print(llm.complete("Hello"))
 
     All eight methods work for every model, prompt-only ones included. The settings are those of
-    ``Settings``, among this class's bases. Arguments of a call go over them; a setting that a call
+    ``LLMSettings``, a base of this class. Arguments of a call go over them; a setting that a call
     cannot have is refused, and a name that is no setting goes into ``parameters`` as it is.
 
     Thoughts are in a ``ThinkingBlock`` of the message, of a completion in
@@ -70,7 +70,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """Limits and abilities, from the record; nothing is asked of the service.
+        """Limits and abilities, from the model's record; no call is made for them.
 
         ``context_window`` is the input limit and ``num_output`` together, because LlamaIndex
         fills with input what ``num_output`` leaves of it.
@@ -97,7 +97,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
 
     @property
     def tokenizer(self) -> memory.Tokenize:
-        """The tokenizer that was given, else one that counts by the estimate for this family."""
+        """The user's tokenizer if there is one, else a ``TokenEstimator`` for this model."""
         return self.tokenizer_fn or TokenEstimator(self._resolve_model().tokenizer)
 
     def chat_memory(self) -> ChatMemoryBuffer:

@@ -1,4 +1,4 @@
-"""From what LlamaIndex hands over to a request that was checked, and from there to the answer."""
+"""From messages or a prompt to a checked request, and from there to the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashscope_oss.tokens import input_length
 from llama_index_dashscope_oss._calls import rate_limiter
 from llama_index_dashscope_oss._convert.message_adapter import adapt_messages
 from llama_index_dashscope_oss._convert.prompt_functions import MessagesToPrompt, is_users_own
-from llama_index_dashscope_oss._settings.copying import CopyableSettings
+from llama_index_dashscope_oss._settings.copying import CopyableLLM
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -24,8 +24,8 @@ _TOO_LONG = (
 )
 
 
-class RequestLLM(CopyableSettings):
-    """Settings that can make requests of messages or a prompt, and send them."""
+class RequestLLM(CopyableLLM):
+    """A model that makes requests of messages or a prompt, and sends them."""
 
     def _chat_request(
         self,

@@ -42,8 +42,8 @@ def to_messages(
     Args:
         messages: the conversation.
         model: its id, for errors.
-        knows_tools: ``False``: what tools gave will be told in words, so that it need not name
-            its call, and may come in the role ``function``.
+        knows_tools: ``False``: the results of tools will be written as text, so they need not
+            name their call, and may come in the role ``function``.
         reasoning: carry the thoughts of earlier answers too.
 
     Raises:
@@ -86,8 +86,8 @@ def _role(message: ChatMessage, model: str, roles: Mapping[MessageRole, Role]) -
     role = roles.get(message.role)
     if role is None:
         raise UnsupportedInputError(
-            f"unknown role {message.role.value!r}; use one of "
-            + ", ".join(known.value for known in roles),
+            f"a message has the role {message.role.value!r}, which the service does not know; use "
+            f"one of {', '.join(known.value for known in roles)}",
             model=model,
         )
     return role

@@ -33,7 +33,7 @@ def chat_response(request: Request, reply: Reply, delta: Delta | None = None) ->
     """Return the response for an answer, or for what there is of it while it streams.
 
     Args:
-        request: what was asked.
+        request: the call.
         reply: the answer so far.
         delta: what the last event of a stream added; ``None``: the answer came whole.
     """

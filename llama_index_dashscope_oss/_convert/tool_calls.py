@@ -112,5 +112,5 @@ def _json_text(arguments: dict[str, Any] | str | None) -> str:
         return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsupportedInputError(
-            f"the arguments of a tool call cannot be written as JSON: {error}"
+            f"the arguments of a tool call cannot be written as JSON: {error}; give it plain values"
         ) from error

@@ -148,12 +148,12 @@ class _ReActStep:
         if response.additional_kwargs.get("finish_reason") == "length":
             # LlamaIndex's parser makes arguments of what there is of them, or none.
             raise self._unreadable(
-                f"the call of {step.action!r} broke off; raise max_tokens", answer
+                f"the answer was cut off in the call of {step.action!r}; raise max_tokens", answer
             )
         names = [tool.metadata.get_name() for tool in self.tools]
         if step.action not in names:
             raise self._unreadable(
-                f"there is no tool {step.action!r}, only {', '.join(names)}",
+                f"the model called {step.action!r}, which is none of the tools {', '.join(names)}",
                 answer,
             )
         return ToolSelection(

@@ -1,4 +1,4 @@
-"""Settings by all the names that they go by."""
+"""The names of settings, aliases too, and the fields that they stand for."""
 
 from __future__ import annotations
 

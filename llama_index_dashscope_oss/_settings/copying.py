@@ -1,4 +1,4 @@
-"""Copies and pickles of a model object: they share its connections, and hold no secret."""
+"""Copies and pickles of a model object: copies share its clients, pickles hold no secret."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from copy import deepcopy
 from typing import Any, Self
 
 from llama_index_dashscope_oss._settings.aliases import rename_to_fields
-from llama_index_dashscope_oss._settings.derived import UNSTORED, DerivedSettings
+from llama_index_dashscope_oss._settings.derived import UNSTORED, ConfiguredLLM
 
 _SHARED = (*UNSTORED, "rate_limiter")
 """What a deep copy has in common with its original: connections, and the account's limits."""
 _UNPICKLED = (*_SHARED, "callback_manager")
 
 
-class CopyableSettings(DerivedSettings):
-    """Settings that can be copied with changes, copied deeply, and pickled."""
+class CopyableLLM(ConfiguredLLM):
+    """A model that can be copied with changes, copied deeply, and pickled."""
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with the settings in ``update``, which may be named by their aliases.
@@ -37,7 +37,7 @@ class CopyableSettings(DerivedSettings):
         return type(self)(**settings)
 
     def __getstate__(self) -> dict[str, Any]:
-        # LlamaIndex's own takes what cannot be pickled off the living object.
+        # LlamaIndex's own method removes what cannot be pickled from the object itself.
         kept = {name: value for name, value in self.__dict__.items() if name not in _UNPICKLED}
         if callable(self.api_key):
             kept["api_key"] = self.api_key

@@ -18,7 +18,7 @@ from llama_index_dashscope_oss._convert.prompt_functions import (
     MessagesToPrompt,
     is_users_own,
 )
-from llama_index_dashscope_oss._settings.fields import Settings, without_incremental_output
+from llama_index_dashscope_oss._settings.fields import LLMSettings, without_incremental_output
 
 UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
 """Settings with secrets or open connections: in no dump and no pickle."""
@@ -36,8 +36,8 @@ _OF_CLIENTS = (
 _OF_PROMPT_FUNCTIONS = ("model", "model_info")
 
 
-class DerivedSettings(Settings):
-    """Settings with the two clients and the prompt functions that are made of them."""
+class ConfiguredLLM(LLMSettings):
+    """A model with the two clients and the prompt functions that its settings ask for."""
 
     _client: Client = PrivateAttr()
     _async_client: AsyncClient = PrivateAttr()

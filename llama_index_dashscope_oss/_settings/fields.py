@@ -33,7 +33,7 @@ def _as_function(tokenizer: object) -> object:
     return tokenizer if isinstance(tokenizer, str) else getattr(tokenizer, "encode", tokenizer)
 
 
-class Settings(FunctionCallingLLM):
+class LLMSettings(FunctionCallingLLM):
     """The settings of a ``DashScopeOSS``. What is ``None`` is not sent: the service decides.
 
     Attributes:
@@ -127,7 +127,7 @@ class Settings(FunctionCallingLLM):
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
         BeforeValidator(storable_timeout),
     ] = None
-    total_timeout: float | None = Field(None, gt=0)
+    total_timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_retries: int = Field(DEFAULT_MAX_RETRIES, ge=0)
     max_connections: int = Field(DEFAULT_MAX_CONNECTIONS, ge=1)
     default_headers: dict[str, str] | None = Field(None, exclude=True, repr=False)

@@ -107,7 +107,7 @@ def test_a_history_may_end_with_the_question(make, act):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (step("multiply", "{}"), "no tool 'multiply', only add, split"),
+        (step("multiply", "{}"), "a tool 'multiply', and there is only add, split"),
         (Answer("Thought: Hm."), "Hm"),
     ],
 )
@@ -147,6 +147,8 @@ def test_a_step_that_was_cut_calls_no_tool(make):
     """Its parser would make arguments of what there is of them."""
     answer = 'Thought: I add.\nAction: add\nAction Input: {"a": {"x": 1}, "b'
     llm = make(CHAT, Answer(answer, finish_reason="length"))
-    with pytest.raises(UnreadableAnswerError, match="'add' broke off; raise max_tokens") as caught:
+    with pytest.raises(
+        UnreadableAnswerError, match="cut off in the call of 'add'; raise max_tokens"
+    ) as caught:
         llm.predict_and_call([ADD], "1+2?")
     assert caught.value.partial_text == answer

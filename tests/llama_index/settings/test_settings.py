@@ -41,6 +41,12 @@ def test_the_name_of_the_model_can_be_asked_by_both_names():
     assert llm.model_copy(update={"model": "glm-4.6"}).model_name == "glm-4.6"
 
 
+@pytest.mark.parametrize("seconds", [0, float("inf")])
+def test_a_time_limit_is_a_time(seconds):
+    with pytest.raises(ValidationError, match="total_timeout"):
+        DashScopeOSS(model=PROMPT_ONLY, base_url=LOCAL, total_timeout=seconds)
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "context_window"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_no_window_and_no_answer_of_nothing(name, value):
