@@ -107,7 +107,7 @@ def test_a_history_may_end_with_the_question(make, act):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (step("multiply", "{}"), "a tool 'multiply', and there is only add, split"),
+        (step("multiply", "{}"), "'multiply', which is none of the tools add, split"),
         (Answer("Thought: Hm."), "Hm"),
     ],
 )
