@@ -2,7 +2,7 @@
 
 The client calls a function of ours before each retry. LangChain's callbacks expect tenacity's
 ``RetryCallState``, and belong to a run. ``_stream`` is not handed its run, so that is remembered
-from where LangChain last said which one it is: the start of the run, or ``_should_stream``.
+from the last place where LangChain names it: the start of the run, or ``_should_stream``.
 """
 
 from __future__ import annotations

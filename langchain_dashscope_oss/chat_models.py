@@ -71,7 +71,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         llm = ChatDashScopeOSS(model="llama3-8b-instruct", base_url="http://127.0.0.1:8000/api/v1")
         llm.invoke("Hello", temperature=0)
 
-    Token counts are in ``usage_metadata``, which is ``None`` where the service reports none;
+    Token counts are in ``usage_metadata``, or ``None`` where the service reports none;
     ``response_metadata`` has ``request_id``, ``finish_reason`` and, behind a gateway,
     ``served_by``. Reasoning is in ``additional_kwargs["reasoning_content"]`` and among
     ``content_blocks``. The protocol has no names: a message's ``name`` is not sent.
@@ -156,10 +156,10 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
             method: ``function_calling`` (a tool is forced), ``json_mode`` and ``json_schema``
                 (the service's ``response_format``), ``prompt`` (the schema goes into the prompt;
                 an answer that cannot be read is asked for once more). ``None`` takes the surest
-                that the model has; while it thinks that is ``prompt``, for then the service
-                forces nothing. A method that the model lacks falls back with a warning. For
-                ``json_mode`` the schema is added to the prompt if no message speaks of JSON,
-                which the service demands.
+                method that the model has; while the model thinks that is ``prompt``, because the
+                service forces nothing then. A method that the model lacks is replaced by the
+                nearest one, with a warning. For ``json_mode`` the schema is added to the prompt
+                if no message speaks of JSON, which the service demands.
             include_raw: answer with ``raw``, ``parsed`` and ``parsing_error``; nothing is raised
                 for an answer that cannot be read.
             strict: the service holds arguments, or a ``json_schema`` answer, to the schema; the
@@ -316,7 +316,8 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401 - as the base class has it
     ) -> bool:
-        # The last place before _stream at which LangChain says which run an invoke is about.
+        # An undocumented hook, and the last place before _stream where LangChain names the run of
+        # an invoke: without it no callback would learn of its retries.
         remember_run(run_manager)
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
@@ -345,7 +346,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
             self.profile = self._resolve_model_profile()
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy; its profile is that of the model it has then, unless one was given."""
+        """Return a copy; its profile follows a new model, unless you set a profile yourself."""
         changed = (update or {}).keys()
         copied = super().model_copy(update=update, deep=deep)
         follows = "profile" not in changed and not changed.isdisjoint(_PROFILE_SETTINGS)

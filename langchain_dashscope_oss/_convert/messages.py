@@ -95,7 +95,7 @@ def _is_sent_elsewhere(block: Mapping[str, Any], message: AIMessage) -> bool:
 
 
 def _reasoning(message: BaseMessage) -> str | None:
-    """Return what an earlier answer's model thought, in whichever form LangChain keeps it."""
+    """Return the reasoning of an earlier answer, in either form that LangChain keeps it in."""
     if not isinstance(message, AIMessage):
         return None
     reasoning = message.additional_kwargs.get("reasoning_content")

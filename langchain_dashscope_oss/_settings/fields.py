@@ -34,11 +34,11 @@ class Settings(Serializable):
         model: the model's id; ``dashscope-oss models`` lists the known ones.
         base_url: where the service or a gateway is; ends in ``/api/v1``. Wins over ``region``
             and the environment variable ``DASHSCOPE_HTTP_BASE_URL``.
-        region: a public region by name, e.g. ``"singapore"``; Beijing if nothing is said.
+        region: a public region by name, e.g. ``"singapore"``; Beijing if not set.
         workspace: a workspace's id; else ``DASHSCOPE_WORKSPACE``.
         api_key: the key, or a function that returns it; else ``DASHSCOPE_API_KEY``. A gateway on
-            this machine needs none. It is left out when the model is pickled, as are
-            ``default_headers`` and your clients.
+            this machine needs none. A pickled model holds no key, no ``default_headers`` and none
+            of your clients.
         temperature: in [0, 2).
         top_p: in (0, 1].
         top_k: at least 0; 0 or more than 100 turns it off.
@@ -54,20 +54,20 @@ class Settings(Serializable):
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
             limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
         total_timeout: seconds for a whole answer, retries included, or for the next piece of a
-            stream, however its bytes trickle in; four times ``timeout`` if ``None``.
+            stream, however slowly its bytes arrive; four times ``timeout`` if ``None``.
         max_retries: tries after the first, for errors that waiting can cure.
-        max_connections: most connections at once.
+        max_connections: most connections at once; further calls wait for a free one.
         default_headers: sent with every call. They may hold secrets, so they are neither shown
             nor serialised.
         http_client: an ``httpx2.Client`` of yours for sync calls; never closed here.
         http_async_client: an ``httpx2.AsyncClient`` for async calls.
-        model_kwargs: further parameters, sent as they are; ``extra_body`` is another name.
+        model_kwargs: further parameters, sent as they are; alias ``extra_body``.
         model_info: a record to use for ``model`` instead of the registry's.
         streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
         estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
-            off); answers then say ``usage_estimated`` beside ``token_usage``.
+            off); such answers have ``usage_estimated`` beside ``token_usage``. A call may set it.
         split_think: take what the model writes between ``<think>`` and ``</think>`` at the
-            beginning of an answer for its reasoning.
+            beginning of an answer for its reasoning. A call may set it.
         strict_params: refuse parameters that the vendor's page of the model does not document.
         check_length: refuse an input that is too long for the model before it is sent: by
             ``custom_get_token_ids``, else only if it is too long even where the estimate errs by

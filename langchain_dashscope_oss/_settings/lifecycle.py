@@ -33,7 +33,8 @@ _CONNECTION_SETTINGS = (
 )
 _CALLERS_CLIENTS = ("http_client", "http_async_client")
 _UNPICKLED_SETTINGS = ("default_headers", *_CALLERS_CLIENTS)
-# The names of cached properties: two of this class, one of LangChain's, one of CallOptions.
+# Names of cached properties. LangChain caches its serialised form under a private name, which would
+# go stale when a setting changes.
 _CONNECTIONS = ("_endpoint", "_client", "_async_client")
 _COMPUTED = ("_serialized", "_computed_defaults")
 _CACHES = (*_CONNECTIONS, *_COMPUTED)
