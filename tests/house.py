@@ -13,7 +13,6 @@ PACKAGES = (CORE, *ADAPTERS)
 # What is not yet done, as "rule: pattern of the place". It must be empty at the end.
 STILL = {
     "lines: tests/faults/test_secrets.py*",
-    "function: tests/llama_index/*",
 }
 
 

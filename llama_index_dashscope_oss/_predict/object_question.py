@@ -170,7 +170,8 @@ class _GrowingObject:
     def push(self, response: ChatResponse) -> PartialObject:
         self.last_response = response
         partial = structured_output.read_partial_object(_answer_text(response), self._make)
-        self._newest = partial or self._newest
+        if partial is not None:
+            self._newest = partial
         return self._newest
 
     def _make(self, json_object: dict[str, object]) -> PartialObject:

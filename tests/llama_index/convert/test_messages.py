@@ -1,6 +1,5 @@
 """Messages as they are sent: what is carried over, and what is refused."""
 
-import copy
 import json
 
 import pytest
@@ -22,38 +21,36 @@ from tests.llama_index.examples import WITH_BLOCKS, WITH_TOOLS
 from tests.llama_index.mock_service import failing, model_over
 
 
-@WITH_BLOCKS
-def test_a_conversation_is_carried_over(make):
-    history = [
+def conversation() -> list[ChatMessage]:
+    """Every kind of block that can be sent, and those that are not text."""
+    answer = [
+        types.ThinkingBlock(content="hm"),
+        TextBlock(text="a"),
+        CachePoint(cache_control=CacheControl(type="x")),
+        TextBlock(text="b"),
+        types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": "三"}),
+    ]
+    quoted = TextBlock(text="quoted")
+    citations = [
+        CitableBlock(title="t", source="s", content="cited"),
+        CitationBlock(cited_content=quoted, source="s", title="t", additional_location_info={}),
+    ]
+    return [
         ChatMessage("be kind", role="developer"),
         ChatMessage("hi"),
-        ChatMessage(
-            role="assistant",
-            blocks=[
-                types.ThinkingBlock(content="hm"),
-                TextBlock(text="a"),
-                CachePoint(cache_control=CacheControl(type="x")),
-                TextBlock(text="b"),
-                types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": "三"}),
-            ],
-        ),
+        ChatMessage(role="assistant", blocks=answer),
         ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"}),
-        ChatMessage(
-            [
-                CitableBlock(title="t", source="s", content="cited"),
-                CitationBlock(
-                    cited_content=TextBlock(text="quoted"),
-                    source="s",
-                    title="t",
-                    additional_location_info={},
-                ),
-            ]
-        ),
+        ChatMessage(citations),
     ]
-    before = copy.deepcopy(history)
+
+
+@WITH_BLOCKS
+def test_a_conversation_is_carried_over(make):
+    """And the caller's messages stay as they are."""
+    history = conversation()
     make(WITH_TOOLS).chat(history)
+    assert history == conversation()
     call = {"name": "add", "arguments": '{"a": "三"}'}
-    assert history == before
     assert make.body["input"]["messages"] == [
         {"role": "system", "content": "be kind"},
         {"role": "user", "content": "hi"},
