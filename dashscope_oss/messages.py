@@ -183,7 +183,7 @@ class Delta:
 
     The fields are those of :class:`Reply`, but ``text``, ``reasoning`` and the ``arguments`` of
     ``tool_calls`` are the new pieces only. ``finish_reason`` and ``usage`` come with the last
-    delta; nothing but an empty ``text`` need be in between.
+    delta; those in between may have an empty ``text`` and nothing else.
     """
 
     text: str = ""

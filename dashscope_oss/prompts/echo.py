@@ -1,4 +1,4 @@
-"""Takes off an answer what the model repeats of its prompt, and the marks that end it."""
+"""Removes from an answer what repeats the prompt, and the marks at its end."""
 
 from __future__ import annotations
 

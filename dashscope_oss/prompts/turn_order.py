@@ -26,13 +26,13 @@ def merge_turns(messages: Sequence[Message]) -> list[Message]:
 
 
 def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
-    """Make system messages turns of the user's; merged, they stand before the turn that follows."""
+    """Turn system messages into user turns; merging then joins them with the turn that follows."""
     turns = [turn for turn in messages if turn.role != "system" or turn.content.strip()]
     return [replace(turn, role="user") if turn.role == "system" else turn for turn in turns]
 
 
 def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
-    """Make turns of the user's of all that stands where strict models take a user's turn only.
+    """Turn messages into user turns where strict models accept nothing else.
 
     These are answers before the first question, quoted as earlier answers, and system turns after
     the first other turn. Without any question the turns stay as they are.

@@ -1,4 +1,4 @@
-"""Bodies of JSON: read, and quoted in messages."""
+"""Reads JSON bodies, and quotes them in messages."""
 
 from __future__ import annotations
 

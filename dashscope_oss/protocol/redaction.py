@@ -1,4 +1,4 @@
-"""Taking secrets out of errors: whatever a server repeats of what was sent to it."""
+"""Removes secrets from errors, because a server may repeat what was sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One try of a call: what is sent, how long it may take, what its end is called. Does no I/O."""
+"""One try of a call: what is sent, how long it may take, which error it ends in. Does no I/O."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class BaseClient:
     def _http_request(
         self, attempt: Attempt, http: httpx2.Client | httpx2.AsyncClient
     ) -> httpx2.Request:
-        """Return the HTTP request of a try; a client of the caller's adds what it adds to all."""
+        """Return the HTTP request of a try; a client of the caller's own adds its headers."""
         content, headers = attempt.request.content, attempt.http_headers
         if self._own_http is not None:
             limits = http.timeout if self.options.timeout is None else attempt.timeouts()

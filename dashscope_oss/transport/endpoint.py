@@ -51,7 +51,7 @@ _SHORT = {"cn": "beijing", "intl": "singapore", "hk": "hongkong"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An address and what opens it. Make one with :meth:`resolve`.
+    """Where calls go, and with which key. Make one with :meth:`resolve`.
 
     ``api_key`` returns the key. It is ``None`` if the key comes from the environment or a file; it
     is then read anew for every call, so it is never stored or copied. A pickle holds no key: where
@@ -76,7 +76,7 @@ class Endpoint:
         Args:
             base_url: ends in ``/api/v1``; wins over ``region`` and ``DASHSCOPE_HTTP_BASE_URL``.
             region: one of :data:`REGIONS`, or ``cn`` (Beijing), ``intl`` (Singapore), ``hk``;
-                Beijing if nothing is said.
+                Beijing by default.
             api_key: text, or a function that returns it; else ``DASHSCOPE_API_KEY``, else the
                 file that ``DASHSCOPE_API_KEY_FILE_PATH`` names, else ``~/.dashscope/api_key``. A
                 server on this machine needs none.

@@ -147,7 +147,7 @@ _NOT_OURS = (
 
 
 def _unreadable(response: httpx2.Response, body: bytes) -> str:
-    """Say what an answer is that no service of this protocol gives."""
+    """Describe an answer that does not come from a service of this protocol."""
     if response.has_redirect_location:
         return f"redirected to {response.headers['location']}, which is not followed; set base_url"
     if not body.strip():

@@ -31,7 +31,7 @@ class FormatInstructions:
         """Return what ``method`` needs; ``wanted`` is the method that the caller chose."""
         if method in ("function_calling", "json_schema"):
             return cls()
-        # Who chooses the JSON mode describes the object, as with other services.
+        # A caller who chooses JSON mode describes the object, as with other services.
         return cls(instructions(schema), only_without_json=method == "json_mode" == wanted)
 
     def added_to(self, model_input: LanguageModelInput) -> list[BaseMessage]:

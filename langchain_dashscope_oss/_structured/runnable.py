@@ -104,7 +104,7 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
         messages = self._instructions.added_to(model_input)
         answer = self._parsed(self._model.invoke(messages, config, **kwargs))
         if question := self._repair_question(messages, answer):
-            # The model may be unable to be shown its own answer: the first error counts then.
+            # If its own answer cannot be sent back to the model, the first error counts.
             with suppress(*REPAIR_REFUSALS):
                 answer = self._parsed(self._model.invoke(question, config, **kwargs))
         return self._output(answer)

@@ -27,7 +27,9 @@ def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
 
 
 def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSelection]:
-    """Return the tools to call. No arguments at all are none, and so are those still to come.
+    """Return the tools to call.
+
+    A call without arguments, or whose arguments are still to come, gets an empty dict.
 
     Args:
         message: what the model said.

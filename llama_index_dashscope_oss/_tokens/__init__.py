@@ -2,5 +2,5 @@
 
 - ``estimator``: the tokenizer that counts by estimate.
 - ``memory``: a chat memory that fits the window.
-- ``context_window``: what of the window is for the answer.
+- ``context_window``: how much of the window is left for the answer.
 """

@@ -1,4 +1,4 @@
 """HTTP in, HTTP out, over ASGI: requests, responses, callers that leave, clients that are slow.
 
-What stands in bodies is the matter of ``gateway/protocol``.
+The content of bodies is read and written in ``gateway/protocol``.
 """

@@ -1,4 +1,4 @@
-"""What the gateway tells of itself: access log, metrics, health checks, the status page.
+"""What the gateway reports about itself: access log, metrics, health checks, the status page.
 
 Nothing here holds a prompt, an answer or a key.
 """

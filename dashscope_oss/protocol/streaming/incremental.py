@@ -69,7 +69,7 @@ class IncrementalText:
         return text
 
     def _repeats_no_drawing(self) -> bool:
-        """Whether texts that grew upon each other cannot be the lines of a drawing or a table."""
+        """Whether texts that each begin with the one before cannot be lines of a drawing."""
         if len(self._newest) >= _MIN_TELLING_LENGTH:
             return True
         from_the_first = self._repeats == self._events > _MAX_CHANCE_REPEATS + 1

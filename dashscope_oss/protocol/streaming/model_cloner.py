@@ -1,4 +1,4 @@
-"""Many pydantic objects of one kind at the price of copies: for the pieces of a stream."""
+"""Makes many pydantic objects of one kind cheaply, for the pieces of a stream."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _set_attribute = object.__setattr__
 class ModelCloner(Generic[Model]):
     """Makes objects like ``original``, which pydantic has checked once.
 
-    To check every piece of a stream anew costs more than all else that is done to it, though
-    little but one text differs. New values are not checked here, so they must be of the right
+    Checking each piece of a stream would cost more than all else that is done to it, though only
+    a text differs. New values are not checked here, so they must be of the right
     type. No object shares a list, dict or set with another. What is copied is the state that
     pydantic pickles.
     """

@@ -23,14 +23,14 @@ import httpx2
 
 
 class DefaultAioHttpClient(Httpx2AiohttpClient):
-    """An HTTP client for asyncio on aiohttp, which costs less than half of the default per call.
+    """An HTTP client for asyncio on aiohttp, which needs less CPU per call than the default.
 
     Pass it to a model, which uses it for its async methods::
 
         llm = ChatDashScopeOSS(model="glm-5", http_async_client=DefaultAioHttpClient())
 
-    It serves one event loop, and whoever made it closes it (``await client.aclose()``). A proxy's
-    login and errors of the connection read a little differently than without it; see the docs.
+    It serves one event loop, and whoever made it closes it (``await client.aclose()``).
+    docs/reliability.md says in what else it differs from the default.
 
     Args:
         max_connections: connections open at once; further calls wait for a free one.

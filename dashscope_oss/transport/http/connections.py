@@ -1,4 +1,4 @@
-"""Opening the HTTP clients of both kinds: whom they trust, which proxy leads out, how many sockets.
+"""Opens the HTTP clients of both kinds: certificate authorities, proxy, number of connections.
 
 Importing it loads urllib; the clients themselves load httpcore2 when the first one is opened.
 """

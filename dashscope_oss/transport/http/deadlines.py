@@ -1,4 +1,4 @@
-"""One time limit for a whole call, which holds while bytes pour or trickle in. Does no I/O.
+"""One time limit for a whole call, however fast or slowly its bytes arrive. Does no I/O.
 
 httpx2 limits each wait by itself, so a server that sends a byte now and then would hold a call
 forever. In asyncio, the standard library's ``asyncio.timeout_at`` ends a call in time. In blocking

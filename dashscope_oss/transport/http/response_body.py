@@ -1,4 +1,4 @@
-"""Reading the body of an answer without being overwhelmed by it."""
+"""Reads the body of an answer, up to a limit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ResponseBody:
 
 
 def refuse_explosive_encoding(response: httpx2.Response) -> None:
-    """Raise for a body that a few bytes could blow up before anybody can count it.
+    """Raise for an encoding in which a few bytes may unpack to gigabytes.
 
     Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
     encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it does not know

@@ -1,4 +1,4 @@
-"""How long the steps of a call may take, in the forms in which users say it."""
+"""How long the steps of a call may take, in the forms that users may give."""
 
 from __future__ import annotations
 
