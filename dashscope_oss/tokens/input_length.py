@@ -14,6 +14,8 @@ from dashscope_oss.tokens import estimates
 
 SMALL_WINDOW = 8192
 """Input limit, in tokens, up to which the prompts of RAG soon fill a model's window."""
+_MOST_TOKENS_A_CHARACTER = 4
+"""Its bytes in UTF-8, each a token of its own."""
 
 
 def check_least_length(model_info: ModelInfo, texts: Iterable[str]) -> None:
@@ -71,6 +73,8 @@ def check_length(
 
 def _estimate_over(limit: int, text: str, model_info: ModelInfo) -> int:
     """Return the estimate if it is surely over ``limit``, else 0."""
+    if len(text) * _MOST_TOKENS_A_CHARACTER <= limit:
+        return 0
     family = model_info.tokenizer
     if limit > SMALL_WINDOW and not estimates.is_measured(family):
         return 0
