@@ -52,11 +52,11 @@ browser: $(VENV)/.dev ## the gateway's status page in a real browser
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
 	@$(PY) -m pytest -q tests/browser $(ARGS)
 
-# All tests of the wings, not only those marked `versions`: make lowest ARGS='-m ""'
-lowest: $(VENV)/.dev ## the wings on the lowest versions that pyproject.toml allows
+# All tests of the adapters, not only those marked `versions`: make lowest ARGS='-m ""'
+lowest: $(VENV)/.dev ## the adapters and the gateway on the lowest versions that pyproject.toml allows
 	@JOBS=$(JOBS) .ci/versions lowest $(ARGS)
 
-newest: $(VENV)/.dev ## the wings on the newest versions that pyproject.toml allows
+newest: $(VENV)/.dev ## the adapters and the gateway on the newest versions that pyproject.toml allows
 	@JOBS=$(JOBS) .ci/versions newest $(ARGS)
 
 format: $(VENV)/.dev ## write the code in its one form
