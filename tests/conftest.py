@@ -6,11 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from dashscope_oss.gateway import ScriptedEngine
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.pytest_plugin import started_gateways
 from dashscope_oss.registry import lookup
+
+# A busy machine may be slow: no example of hypothesis has a deadline.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # Read before any test changes HOME.
 CACHE = weights.cache_folder()

@@ -52,7 +52,8 @@ class EchoFilter:
     def end(self) -> str:
         """Say that the answer is complete; return what was held back and belongs to it."""
         text, self._held = self._held, ""
-        if self._echo is not None and self._echo.is_whole(text):
+        echo, self._echo = self._echo, None
+        if echo is not None and echo.is_whole(text):
             return ""
         return next((text.removesuffix(m) for m in self._ends if text.endswith(m)), text)
 

@@ -71,6 +71,12 @@ def test_an_echo_and_nothing_else_is_an_empty_answer():
     assert filtered([ZIYA_ECHO.rstrip()], "spaced", ZIYA_PROMPT) == ""
 
 
+def test_an_answer_that_ends_inside_of_an_echo_ends_once():
+    echo_filter = EchoFilter("spaced", ZIYA_PROMPT)
+    assert echo_filter.push("<s><human>") == ""
+    assert [echo_filter.end(), echo_filter.push(""), echo_filter.end()] == ["<s><human>", "", ""]
+
+
 def test_baichuans_echo_is_removed_wherever_the_stream_is_cut():
     for pieces in every_cut("介绍下故宫\n故宫又称紫禁城。\n介绍下故宫"):
         assert filtered(pieces, "line", "介绍下故宫") == "故宫又称紫禁城。\n介绍下故宫"
