@@ -97,6 +97,15 @@ def test_a_conversation_streams_with_the_servers_own_counts(client):
     assert reply.served_by == "small"
 
 
+def test_requests_in_a_row_are_all_answered(client):
+    """The server closes a connection soon after a stream: none is sent on one that closes."""
+    options = Options(max_tokens=1)
+
+    replies = [client.send(ask("llama3-8b-instruct", options, text="Hi")) for _ in range(40)]
+
+    assert len(replies) == 40
+
+
 def test_a_prompt_reaches_the_weights_as_it_is(client):
     """Raw completions: the family's form counts as few tokens as it has, with no chat template."""
     model_info = find_model("ziya-llama-13b-v1")

@@ -50,7 +50,7 @@ class OpenAIEngine:
         Raises:
             ConfigurationError: if the upstream's address or the authorities for TLS are wrong.
         """
-        self._client = UpstreamClient(self._upstream)
+        self._client = UpstreamClient(self._upstream, keep_alive=self._upstream.dialect.keep_alive)
         if (health_check := self._upstream.health_check) is not None:
             self._health_checker = HealthChecker(self._upstream, health_check, self._status)
             await self._health_checker.start()
@@ -124,7 +124,9 @@ class OpenAIEngine:
             if not response.is_success:
                 body = await read_body(response)
                 raise error_for_status(response.status_code, body, self.context)
-            async with aclosing(read_objects(response, self._upstream.timeout)) as objects:
+            read_end = self._upstream.dialect.keep_alive
+            objects = read_objects(response, self._upstream.timeout, read_end=read_end)
+            async with aclosing(objects):
                 yield objects
 
     def _messages(self, request: EngineRequest) -> Sequence[Message]:

@@ -30,7 +30,7 @@ async def read_body(response: httpx2.Response) -> bytes:
 
 
 async def read_objects(
-    response: httpx2.Response, idle_timeout: float
+    response: httpx2.Response, idle_timeout: float, *, read_end: bool
 ) -> AsyncGenerator[bytes, None]:
     """Yield the JSON texts of an answer: one for each event, or one if the server did not stream.
 
@@ -38,6 +38,8 @@ async def read_objects(
         response: the answer, not read yet.
         idle_timeout: seconds that may pass between two events. Comments, which only keep a
             connection open, are not events.
+        read_end: whether to read on after the last event, to the end of the body: only then can
+            the connection be kept.
 
     Raises:
         TimeoutError: if no event came in time.
@@ -54,7 +56,8 @@ async def read_objects(
                 raise TimeoutError(f"no event in {idle_timeout:g} s")
             for event in decoder.feed(chunk):
                 if event.data == _END_OF_STREAM:
-                    await _read_to_end(chunks)
+                    if read_end:
+                        await _read_to_end(chunks)
                     return
                 if event.data:
                     yield event.data
@@ -65,7 +68,7 @@ async def read_objects(
 
 
 async def _read_to_end(chunks: AsyncIterator[bytes]) -> None:
-    """Read to the end of a body whose answer is complete, so that its connection can be kept."""
+    """Read to the end of a body whose answer is complete."""
     with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(_END_OF_BODY_TIMEOUT):
             async for _ in chunks:

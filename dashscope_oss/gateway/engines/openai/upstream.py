@@ -81,6 +81,8 @@ class Dialect:
         running_usage: fields that make every piece carry the token counts so far.
         raw_schema: raw completions take a JSON schema as ``json_schema``, or, if
             "response_format", in the same form as chat completions.
+        keep_alive: whether its connections are kept for further requests. llama.cpp closes them a
+            tenth of a second after a streamed answer, though it announces five seconds.
         forced_tool: how one function is forced: "named" takes the caller's ``tool_choice``;
             "only" offers that function alone and requires a call.
     """
@@ -92,6 +94,7 @@ class Dialect:
     effort: bool = False
     running_usage: Mapping[str, object] = field(default_factory=dict)
     raw_schema: str | None = "response_format"
+    keep_alive: bool = True
     forced_tool: Literal["named", "only"] | None = "named"
 
 
@@ -99,7 +102,7 @@ _CONTINUOUS_USAGE: Mapping[str, object] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True}
 }
 _DIALECTS: dict[Kind | None, Dialect] = {
-    None: Dialect(),
+    None: Dialect(keep_alive=False),
     "vllm": Dialect(
         stop_tokens="stop_token_ids",
         thinking_budget="thinking_token_budget",
@@ -111,6 +114,7 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         thinking_budget="thinking_budget_tokens",
         running_usage={"timings_per_token": True},
         raw_schema="json_schema",
+        keep_alive=False,
         forced_tool="only",
     ),
     "ollama": Dialect(

@@ -31,7 +31,7 @@ ANSWER = f"{HEAD}content-length: {len(BODY)}\r\n\r\n".encode() + BODY
 async def test_a_request_that_may_have_been_read_is_not_sent_again(end):
     """The server closes a kept connection with the request on it: one error, no second POST."""
     with RawServer(ANSWER, [end], ANSWER) as server:
-        async with started_engine(f"{server.origin}/v1") as engine:
+        async with started_engine(f"{server.origin}/v1", kind="vllm") as engine:
             assert join_deltas(await deltas_of(engine)).text == "Hi"
             with pytest.raises(APIError, match="broke off"):
                 await deltas_of(engine)
@@ -39,13 +39,31 @@ async def test_a_request_that_may_have_been_read_is_not_sent_again(end):
             assert join_deltas(await deltas_of(engine)).text == "Hi"
 
 
-async def test_a_connection_is_kept_for_the_next_request():
-    """Two answers, one connection."""
-    with RawServer(ANSWER, ANSWER) as server:
-        async with started_engine(f"{server.origin}/v1") as engine:
-            for _ in range(2):
+@pytest.mark.parametrize(
+    ("kind", "connections"),
+    [("vllm", 1), ("sglang", 1), ("ollama", 1), ("llama.cpp", 3), (None, 3)],
+)
+async def test_a_connection_is_kept_for_the_next_request_if_the_server_keeps_it(kind, connections):
+    """llama.cpp closes it soon after an answer; of others nothing is known."""
+    with RawServer(ANSWER) as server:
+        async with started_engine(f"{server.origin}/v1", kind=kind) as engine:
+            for _ in range(3):
                 await deltas_of(engine)
-            assert server.connections == 1
+            assert server.connections == connections
+
+
+async def test_many_requests_at_once_are_spread_over_clients(monkeypatch):
+    """All are answered; the clients for the rush are closed after it, and one is kept."""
+    monkeypatch.setattr(
+        "dashscope_oss.gateway.engines.openai.connections.MAX_REQUESTS_PER_CLIENT", 2
+    )
+    with RawServer(ANSWER) as server:
+        async with started_engine(f"{server.origin}/v1", kind="vllm") as engine:
+            answers = await asyncio.gather(*(deltas_of(engine) for _ in range(7)))
+            assert [join_deltas(answer).text for answer in answers] == ["Hi"] * 7
+            assert server.connections == 7
+            await deltas_of(engine)
+            assert server.connections == 7
 
 
 @pytest.mark.parametrize(
@@ -56,7 +74,7 @@ async def test_a_connection_is_kept_for_the_next_request():
 async def test_what_happens_after_the_end_of_a_stream_is_no_error(end):
     """The answer is complete with [DONE]: the end of the body is waited for, but not for long."""
     with RawServer([f"{HEAD}\r\n".encode(), BODY, end]) as server:
-        async with started_engine(f"{server.origin}/v1") as engine:
+        async with started_engine(f"{server.origin}/v1", kind="vllm") as engine:
             assert join_deltas(await deltas_of(engine)).text == "Hi"
             assert engine.upstreams()[0].failures == 0
 
