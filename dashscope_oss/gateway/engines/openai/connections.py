@@ -66,7 +66,7 @@ class Connections:
         finally:
             shared.requests -= 1
             # Of the clients without requests only the first is kept for the next ones.
-            if not shared.requests and shared is not self._clients[0]:
+            if not shared.requests and shared in self._clients[1:]:
                 self._clients.remove(shared)
                 await shared.http.aclose()
 

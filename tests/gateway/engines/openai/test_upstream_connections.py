@@ -175,6 +175,19 @@ async def test_callers_who_leave_at_any_moment_leave_no_connection_behind(answer
                 await asyncio.sleep(0.01)
 
 
+async def test_an_engine_can_be_closed_while_a_request_is_under_way():
+    """The answer breaks off; whoever reads it can still leave."""
+    server = FakeUpstream((200, SSE, events(chunk(content="a"), done=False), threading.Event()))
+    async with started_engine(server.url) as engine:
+        deltas = engine.generate(engine_request())
+        await anext(deltas)
+        await engine.aclose()
+        await deltas.aclose()
+
+        assert engine.under_way == 0
+    assert await asyncio.to_thread(server.left.wait, 5)
+
+
 async def test_an_engine_that_was_not_started_says_so():
     """It can be closed all the same."""
     engine = OpenAIEngine(Upstream(url="http://127.0.0.1:9/v1", default="w"))
