@@ -204,5 +204,5 @@ def using_tokenizer(monkeypatch: pytest.MonkeyPatch) -> Callable[[LLM], None]:
 def counter(monkeypatch: pytest.MonkeyPatch) -> TokenCountingHandler:
     """LlamaIndex's counter, set for everything; it estimates one token a word."""
     handler = TokenCountingHandler(tokenizer=str.split)
-    monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([handler]))
+    monkeypatch.setattr(Settings, "callback_manager", CallbackManager([handler]))
     return handler

@@ -119,5 +119,5 @@ def test_one_object_serves_many_threads(make):
     """Sixteen at once, each gets its own answer."""
     llm = make(PROMPT_ONLY)
     with ThreadPoolExecutor(16) as pool:
-        said = pool.map(lambda n: llm.complete(f"number {n}").text, range(32))
-        assert list(said) == [f"You said: number {n}" for n in range(32)]
+        answers = pool.map(lambda n: llm.complete(f"number {n}").text, range(32))
+        assert list(answers) == [f"You said: number {n}" for n in range(32)]

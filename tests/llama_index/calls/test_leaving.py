@@ -98,13 +98,13 @@ CANCELLED = {
 }
 
 
-@pytest.mark.parametrize("way", CANCELLED)
+@pytest.mark.parametrize("method", CANCELLED)
 @pytest.mark.parametrize("begun", [True, False], ids=["answering", "silent"])
-async def test_the_service_sees_that_a_task_is_cancelled(way, begun):
+async def test_the_service_sees_that_a_task_is_cancelled(method, begun):
     """While an answer comes, and while none does."""
     with RawServer(ENDLESS if begun else [UntilGone()]) as server:
         llm = DashScopeOSS(model=CHAT, base_url=server.base_url)
-        task = asyncio.ensure_future(CANCELLED[way](llm))
+        task = asyncio.ensure_future(CANCELLED[method](llm))
         assert await asyncio.to_thread(server.asked.wait, WAIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -154,12 +154,12 @@ def test_the_context_of_an_agent_can_be_stored(make, run, memory, streaming):
     llm = make(WITH_TOOLS, TELL_TIME, Answer("Noon."))
     agent = FunctionAgent(tools=[NOW], llm=llm, streaming=streaming)
 
-    async def asked():
+    async def answer_and_context():
         context = Context(agent)
-        answer = await agent.run("What time is it?", ctx=context, memory=memory)
-        return str(answer), json.dumps(context.to_dict(serializer=JsonSerializer()))
+        result = await agent.run("What time is it?", ctx=context, memory=memory)
+        return str(result), json.dumps(context.to_dict(serializer=JsonSerializer()))
 
-    answer, stored = run(llm, asked())
+    answer, stored = run(llm, answer_and_context())
     assert answer == "Noon."
     assert stored
 
@@ -183,8 +183,8 @@ def test_agents_hand_over_to_each_other(make, run, memory):
     clock = FunctionAgent(name="clock", description="Tells the time.", llm=llm, tools=[NOW])
     workflow = AgentWorkflow(agents=[front, clock], root_agent="front")
 
-    async def asked():
+    async def answer():
         return str(await workflow.run("What time is it?", memory=memory))
 
-    assert run(llm, asked()) == "Noon."
+    assert run(llm, answer()) == "Noon."
     assert len(make.requests) == 3

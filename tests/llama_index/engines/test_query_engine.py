@@ -52,7 +52,7 @@ async def answer_of(engine, question):
     return str(await engine.aquery(question))
 
 
-WAYS = {
+METHODS = {
     "query": lambda engine, _, question: str(engine.query(question)),
     "aquery": lambda engine, _, question: answer_of(engine, question),
     "stream": lambda _, engine, question: "".join(engine.query(question).response_gen),
@@ -60,15 +60,15 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("build", [vector_engine, summary_engine])
-def test_a_query_engine_answers(make, run, counter, build, way):
+def test_a_query_engine_answers(make, run, counter, build, method):
     """In one call, documents in the prompt, tokens counted once."""
     for model in MODELS:
         counter.reset_counts()
         llm = make(model, Answer("Ada Finch lights it.", usage=Usage(321, 7, 328)))
-        started = WAYS[way](build(llm), build(llm, streaming=True), "Who lights the lamp?")
-        answer = run(llm, started) if way.startswith("a") else started
+        started = METHODS[method](build(llm), build(llm, streaming=True), "Who lights the lamp?")
+        answer = run(llm, started) if method.startswith("a") else started
         assert answer == "Ada Finch lights it."
         assert "Ada Finch" in str(make.body["input"])
         assert "Who lights the lamp?" in str(make.body["input"])
@@ -77,9 +77,9 @@ def test_a_query_engine_answers(make, run, counter, build, way):
         assert len(counter.llm_token_counts) == 1
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mode", ["refine", "compact", "tree_summarize", "accumulate"])
-def test_every_response_mode_answers_in_every_way(make, run, mode, way):
+def test_every_response_mode_answers_in_every_way(make, run, mode, method):
     """Accumulated answers, which LlamaIndex does not stream, come whole."""
     llm = make(PROMPT_ONLY, Answer("Calm."))
     streams = mode != "accumulate"
@@ -88,13 +88,13 @@ def test_every_response_mode_answers_in_every_way(make, run, mode, way):
         for streaming in (False, streams)
     )
     if not streams:
-        way = way.replace("stream", "query")
-    started = WAYS[way](whole, streaming, "How was the sea?")
-    assert "Calm." in (run(llm, started) if way.startswith("a") else started)
+        method = method.replace("stream", "query")
+    started = METHODS[method](whole, streaming, "How was the sea?")
+    assert "Calm." in (run(llm, started) if method.startswith("a") else started)
 
 
-@pytest.mark.parametrize("way", ["query", "aquery"])
-def test_a_question_is_asked_in_parts(make, run, way):
+@pytest.mark.parametrize("method", ["query", "aquery"])
+def test_a_question_is_asked_in_parts(make, run, method):
     """SubQuestionQueryEngine, on a window of 2,048 tokens."""
     parts = [
         {"sub_question": "How was the sea?", "tool_name": "sea"},
@@ -115,11 +115,11 @@ def test_a_question_is_asked_in_parts(make, run, way):
         tools,
         llm=llm,
         question_gen=LLMQuestionGenerator.from_defaults(llm=llm),
-        use_async=way == "aquery",
+        use_async=method == "aquery",
         verbose=False,
     )
-    started = WAYS[way](engine, engine, "How were sea and lamp?")
-    assert (run(llm, started) if way == "aquery" else started) == "Calm, and Ada."
+    started = METHODS[method](engine, engine, "How were sea and lamp?")
+    assert (run(llm, started) if method == "aquery" else started) == "Calm, and Ada."
     prompts = [request.body["input"]["prompt"] for request in make.requests]
     assert len(prompts) == 4
     assert "Response: Part." in prompts[-1]

@@ -96,23 +96,23 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(
-    ("mode", "way"),
+    ("mode", "method"),
     [
-        (mode, way)
+        (mode, method)
         for mode in MODES
-        for way in QUERIES
-        if mode != "accumulate" or way == "aquery"  # LlamaIndex does not stream it
+        for method in QUERIES
+        if mode != "accumulate" or method == "aquery"  # LlamaIndex does not stream it
     ],
 )
-def test_rag_fits_in_every_way_to_ask(make, run, using_tokenizer, mode, way):
+def test_rag_fits_in_every_way_to_ask(make, run, using_tokenizer, mode, method):
     """Also without blocking, and streamed."""
     llm = make(PROMPT_ONLY, Answer(TEXTS["zh"] * 3))
     using_tokenizer(llm)
     engine = many("zh").as_query_engine(
-        llm=llm, similarity_top_k=40, response_mode=mode, streaming="stream" in way
+        llm=llm, similarity_top_k=40, response_mode=mode, streaming="stream" in method
     )
-    started = QUERIES[way](engine)
-    assert TEXTS["zh"] in (run(llm, started) if way.startswith("a") else started)
+    started = QUERIES[method](engine)
+    assert TEXTS["zh"] in (run(llm, started) if method.startswith("a") else started)
     assert longest(make.requests) <= ROOM
 
 
@@ -164,29 +164,29 @@ TALKS = {
 }
 
 
-@pytest.mark.parametrize("way", ["stream_chat", "achat", "astream_chat"])
+@pytest.mark.parametrize("method", ["stream_chat", "achat", "astream_chat"])
 @pytest.mark.parametrize("mode", CHATS)
-def test_twenty_chinese_turns_fit_in_every_way_to_talk(make, run, using_tokenizer, mode, way):
+def test_twenty_chinese_turns_fit_in_every_way_to_talk(make, run, using_tokenizer, mode, method):
     """Also streamed, and without blocking."""
     llm = make(PROMPT_ONLY, Answer(TEXTS["zh"] * 2))
     using_tokenizer(llm)
     engine = chat_engine(llm, mode, 2)
 
     async def talk():
-        return [await TALKS[way](engine, question_on(turn)) for turn in range(20)]
+        return [await TALKS[method](engine, question_on(turn)) for turn in range(20)]
 
-    if way.startswith("a"):
+    if method.startswith("a"):
         answers = run(llm, talk())
     else:
-        answers = [TALKS[way](engine, question_on(turn)) for turn in range(20)]
+        answers = [TALKS[method](engine, question_on(turn)) for turn in range(20)]
     assert answers == [TEXTS["zh"] * 2] * 20
     assert longest(make.requests) <= ROOM
 
 
-@pytest.mark.parametrize("way", TALKS)
+@pytest.mark.parametrize("method", TALKS)
 @pytest.mark.parametrize("mode", ["context", "condense_plus_context", "condense_question"])
 def test_a_turn_with_forty_documents_fits_beside_a_full_memory(
-    make, run, using_tokenizer, mode, way
+    make, run, using_tokenizer, mode, method
 ):
     """What does not fit into one prompt goes into several."""
     llm = make(PROMPT_ONLY, Answer(TEXTS["zh"] * 2))
@@ -195,8 +195,8 @@ def test_a_turn_with_forty_documents_fits_beside_a_full_memory(
     for turn in range(20):
         memory.put(ChatMessage(question_on(turn)))
         memory.put(ChatMessage(TEXTS["zh"] * 2, role="assistant"))
-    started = TALKS[way](chat_engine(llm, mode, 40, memory), question_on(20))
-    assert (run(llm, started) if way.startswith("a") else started) == TEXTS["zh"] * 2
+    started = TALKS[method](chat_engine(llm, mode, 40, memory), question_on(20))
+    assert (run(llm, started) if method.startswith("a") else started) == TEXTS["zh"] * 2
     assert len(make.requests) > 5
     assert longest(make.requests) <= ROOM
 

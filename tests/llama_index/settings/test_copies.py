@@ -25,13 +25,13 @@ ROUND_TRIPS = {
 }
 
 
-@pytest.mark.parametrize("way", ROUND_TRIPS)
+@pytest.mark.parametrize("form", ROUND_TRIPS)
 @pytest.mark.parametrize("model", [PROMPT_ONLY, WITH_TOOLS])
-def test_a_stored_object_comes_back_and_calls(make, model, way):
+def test_a_stored_object_comes_back_and_calls(make, model, form):
     """Also one that has called before, with a record of its own."""
     llm = make(model, temperature=0.5, stop=["x"], model_info=find_model(model))
     llm.complete("hi")
-    again = ROUND_TRIPS[way](llm)
+    again = ROUND_TRIPS[form](llm)
     assert again.complete("hi").text == "You said: hi"
     assert (again.temperature, again.model_info) == (0.5, find_model(model))
     assert llm.complete("hi").text == "You said: hi"
