@@ -1,14 +1,12 @@
 """What an import needs and what it leaves alone; what packaging promises."""
 
 import importlib
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from packaging.version import Version
 
 from tests.llama_index.examples import LOCAL, PROMPT_ONLY
 
@@ -40,16 +38,6 @@ def test_an_import_changes_nothing_of_others():
         cwd=ROOT,
     )
     assert run.stdout == ""
-
-
-def test_the_oldest_core_allowed_is_one_that_is_tested():
-    """``make matrixindex`` runs these tests on it; Python from 3.11 on."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    (needed, _) = project["optional-dependencies"]["llama-index"]
-    oldest = re.search(r">=([\d.]+)", needed)[1]
-    tested = re.search(r"^INDEX_CORES \?= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)[1]
-    assert any(Version(core) == Version(oldest) for core in tested.split())
-    assert project["requires-python"] == ">=3.11"
 
 
 def test_what_llama_hub_reads_is_there():
