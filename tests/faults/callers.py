@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import os
 import pickle
 import re
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from dashscope_oss import (
     AsyncClient,
     Client,
     ClientOptions,
+    DefaultAioHttpClient,
     Endpoint,
     Message,
     chat_request,
@@ -47,6 +49,8 @@ MAX_ERROR_LENGTH = 4000
 """Most characters of an error's text, whatever the server sent."""
 HANG_TIMEOUT = 20.0
 """Seconds after which an async call counts as hanging."""
+ASYNC_HTTP = os.environ.get("DASHSCOPE_OSS_TEST_ASYNC", "httpx2")
+"""What async calls go through: ``httpx2``, or ``aiohttp`` for the extra of that name."""
 
 _METHODS = {
     "core": {mode: mode for mode in MODES},
@@ -95,16 +99,19 @@ class Caller:
     Args:
         library: ``core``, ``langchain`` or ``llama_index``.
         mode: one of ``MODES``.
+        http: what async calls go through: ``httpx2``, or ``aiohttp`` for the extra of that name.
     """
 
-    def __init__(self, library: str, mode: str) -> None:
+    def __init__(self, library: str, mode: str, http: str = ASYNC_HTTP) -> None:
         self.library = library
         self.mode = mode
+        self.http = http
         self.waits: list[float] = []
         self.pieces: list[str] = []
         self.on_piece: Callable[[str], object] = lambda _: None
         self.before_next: Callable[[], object] = lambda: None
         self._parts: list[Any] = []
+        self._opened: DefaultAioHttpClient | None = None
 
     @property
     def streams(self) -> bool:
@@ -115,6 +122,10 @@ class Caller:
         return self.mode.startswith("a")
 
     @property
+    def over_aiohttp(self) -> bool:
+        return self.is_async and self.http == "aiohttp"
+
+    @property
     def hello(self) -> bytes | list[Step]:
         """What a server answers to say "hello", streamed if this caller streams."""
         if self.streams:
@@ -123,13 +134,15 @@ class Caller:
 
     def twin(self) -> Caller:
         """Return another caller of this kind, for another thread or task."""
-        return Caller(self.library, self.mode)
+        return Caller(self.library, self.mode, self.http)
 
     def model(self, server: RawServer | str, **settings: Any) -> Any:
         """Return a model object that does not sleep between tries; the test closes it."""
         base_url = server if isinstance(server, str) else server.base_url
-        defaults = {"model": MODEL, "api_key": KEY, "base_url": base_url, "timeout": 5}
-        model = _CLASSES[self.library](**{**defaults, **settings})
+        settings = {"model": MODEL, "api_key": KEY, "base_url": base_url, "timeout": 5, **settings}
+        if self.over_aiohttp and "http_async_client" not in settings:
+            settings["http_async_client"] = self._aiohttp_client(settings)
+        model = _CLASSES[self.library](**settings)
         self.waits = []
         model._client._sleep = self.waits.append
         model._async_client._sleep = self._note_wait
@@ -216,20 +229,31 @@ class Caller:
         model.close()
         return texts
 
+    def _aiohttp_client(self, settings: dict[str, Any]) -> DefaultAioHttpClient:
+        names = {"max_connections"} & settings.keys()
+        self._opened = DefaultAioHttpClient(**{name: settings[name] for name in names})
+        return self._opened
+
+    async def aclose(self, model: Any) -> None:
+        """Close the connections of an async call: the model's, and the client opened for it."""
+        await model.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
+
     async def _ask_each(self, model: Any, questions: Sequence[Any]) -> list[str]:
         texts = []
         for question in questions:
             if texts:
                 await asyncio.to_thread(self.before_next)
             texts.append((await self.aask(model, question)).text)
-        await model.aclose()
+        await self.aclose(model)
         return texts
 
     async def _ask_and_close(self, model: Any, question: Any) -> Answer:
         try:
             return await self.aask(model, question)
         finally:
-            await model.aclose()
+            await self.aclose(model)
 
     async def _note_wait(self, seconds: float) -> None:
         self.waits.append(seconds)

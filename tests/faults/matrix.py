@@ -20,19 +20,26 @@ WHOLE = ("chat", "achat")
 STREAMING = ("stream", "astream")
 BLOCKING = ("chat", "stream")
 ASYNC = ("achat", "astream")
+EACH_ONCE = ("chat", "astream")
+"""Blocking and async, whole and streamed: each in one of two modes."""
 
 
-def in_frameworks(modes: Iterable[str] = MODES) -> list[tuple[str, str]]:
+def in_frameworks(modes: Iterable[str] = MODES) -> list[tuple[str, ...]]:
     """Return the callers of both frameworks in these modes."""
     return [(framework, mode) for framework in FRAMEWORKS for mode in modes]
 
 
-def in_core(modes: Iterable[str] = MODES) -> list[tuple[str, str]]:
+def in_core(modes: Iterable[str] = MODES) -> list[tuple[str, ...]]:
     """Return the callers of the core in these modes."""
     return [("core", mode) for mode in modes]
 
 
-def caller_id(caller: tuple[str, str]) -> str:
+def over_aiohttp(modes: Iterable[str] = MODES) -> list[tuple[str, ...]]:
+    """Return the async callers of the core among these modes, with their calls over aiohttp."""
+    return [("core", mode, "aiohttp") for mode in modes if mode in ASYNC]
+
+
+def caller_id(caller: tuple[str, ...]) -> str:
     return "-".join(caller)
 
 
@@ -41,6 +48,7 @@ def table(
     *representatives: str,
     core: Iterable[str] = BLOCKING,
     modes: Iterable[str] = MODES,
+    aiohttp: bool = False,
 ) -> pytest.MarkDecorator:
     """Run a test, which takes ``caller`` and ``case``, once for each case of a table.
 
@@ -49,10 +57,12 @@ def table(
         representatives: names of the cases that also run in both frameworks.
         core: modes in which the core gets every case.
         modes: modes in which the frameworks get the representatives.
+        aiohttp: whether the representatives also run in the core over aiohttp.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
     runs = [(caller, name) for name in named for caller in in_core(core)]
-    runs += [(caller, name) for name in representatives for caller in in_frameworks(modes)]
+    callers = [*in_frameworks(modes), *(over_aiohttp(modes) if aiohttp else ())]
+    runs += [(caller, name) for name in representatives for caller in callers]
     return pytest.mark.parametrize(
         ("caller", "case"),
         [(caller, named[name]) for caller, name in runs],

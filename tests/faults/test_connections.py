@@ -13,7 +13,7 @@ from dashscope_oss.errors import APIConnectionError, APITimeoutError, DashScopeE
 from dashscope_oss.transport import attempt
 
 from .callers import MODES, Caller
-from .matrix import STREAMING, table
+from .matrix import EACH_ONCE, STREAMING, table
 from .server import (
     SSE,
     SSE_END,
@@ -72,7 +72,7 @@ LOST = {
 }
 
 
-@table(LOST, "reset", "short-body", "no-http", core=MODES)
+@table(LOST, "reset", "short-body", "no-http", core=EACH_ONCE, aiohttp=True)
 def test_a_connection_that_brings_no_answer_is_an_error_and_is_tried_again(caller: Caller, case):
     with RawServer(case) as server:
         caller.fails(server, APIConnectionError, "tries", max_retries=1)
@@ -122,7 +122,7 @@ ODD = {
 }
 
 
-@table(ODD, "chunks", core=MODES)
+@table(ODD, "chunks", core=EACH_ONCE, aiohttp=True)
 def test_odd_http_is_read(caller: Caller, case):
     with RawServer(case) as server:
         assert caller(server).text == "hello"
@@ -146,7 +146,7 @@ STALLS = {
 }
 
 
-@table(STALLS, "silence", core=MODES)
+@table(STALLS, "silence", core=MODES, aiohttp=True)
 def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, case):
     limits = {"timeout": 0.2, "total_timeout": 10, "max_retries": 0}
     with RawServer(case) as server:

@@ -16,6 +16,7 @@ import pytest
 from dashscope_oss import DashScopeError
 
 from .callers import FRAMEWORKS, MODES, Caller, chain
+from .matrix import table
 from .server import (
     SSE_HEAD,
     WAIT,
@@ -93,20 +94,20 @@ FAILURES = {
     "reset": [head(length=100), b"{", Cut()],
     "garbage": [b"garbage\r\n\r\n", Close()],
     "page": answer(b"<html>", kind="text/html"),
-    "middle": [*stream(frame("hel"), error_frame(500, "InternalError", "no"))],
+    "event-in-the-middle": [*stream(frame("hel"), error_frame(500, "InternalError", "no"))],
     "short": stream(frame("hel")),
     "silent": [UntilGone()],
 }
 
 
 @needs_files
-@pytest.mark.parametrize("script", FAILURES.values(), ids=FAILURES)
-def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller, script):
+@table(FAILURES, "reset", "event-in-the-middle", core=MODES, aiohttp=True)
+def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller, case):
     with nothing_left():
-        with RawServer(script) as server:
+        with RawServer(case) as server:
             model = caller.model(server, max_retries=1, timeout=0.05)
             failures = fail_often(caller, model, 3)
-            if isinstance(script[-1], UntilGone):
+            if isinstance(case[-1], UntilGone):
                 assert server.gone.wait(WAIT)
         assert len(failures) == 3
     assert all(chain(error) for error in failures)

@@ -6,8 +6,8 @@ import pytest
 
 from dashscope_oss import APIConnectionError, APITimeoutError, ConfigurationError, DashScopeError
 
-from .callers import MODES, Caller
-from .matrix import table
+from .callers import Caller
+from .matrix import EACH_ONCE, table
 from .server import Endless, RawServer, answer, head
 from .tls import SecureServer, TunnelProxy
 
@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-@table(["HTTP_PROXY", "http_proxy", "ALL_PROXY"], "HTTP_PROXY", core=MODES)
+@table(["HTTP_PROXY", "http_proxy", "ALL_PROXY"], "HTTP_PROXY", core=EACH_ONCE, aiohttp=True)
 def test_the_proxy_of_the_environment_is_used(caller: Caller, case, monkeypatch):
     with RawServer(caller.hello) as proxy:
         monkeypatch.setenv(case, proxy.origin)
@@ -42,7 +42,7 @@ def test_no_proxy_is_used_where_the_environment_exempts_an_address(
 @table(
     ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1", "http://host:port"],
     "nonsense://127.0.0.1:1",
-    core=MODES,
+    core=EACH_ONCE,
 )
 def test_a_proxy_that_cannot_be_used_is_an_error_that_names_the_variables(
     caller: Caller, case, monkeypatch

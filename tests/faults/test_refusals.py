@@ -133,7 +133,7 @@ CODES = {
 }
 
 
-@table(CODES, "200-blocked", "400-length", "418-rate")
+@table(CODES, "200-blocked", "400-length")
 def test_the_code_decides_before_the_status(caller: Caller, case):
     """And status, code, request id and the server's own words are all there."""
     status, code, message, kind = case
@@ -224,30 +224,30 @@ def test_an_endless_refusal_is_not_read_to_its_end(caller: Caller, monkeypatch):
         caller.fails(server, PermissionDeniedError)
 
 
-def test_the_request_id_of_the_head_is_taken_where_the_body_has_none(caller: Caller):
+def test_the_request_id_of_the_head_is_taken_where_the_body_has_none(core: Caller):
     for script in (
         answer(b"", "500 X", headers=[("X-Request-Id", "r-head")]),
         answer(b"no JSON", headers=[("X-Request-Id", "r-head")]),
         [head(length=99, headers=[("X-Request-Id", "r-head")]), Close()],
     ):
         with RawServer(script) as server:
-            assert caller.fails(server, max_retries=0).request_id == "r-head"
+            assert core.fails(server, max_retries=0).request_id == "r-head"
 
 
-def test_a_line_that_is_not_http_is_an_error_that_names_the_server(caller: Caller):
+def test_a_line_that_is_not_http_is_an_error_that_names_the_server(core: Caller):
     for line in (b"\x00\xffgarbage\r\n\r\n", b"HTTP/1.1 abc OK\r\n\r\n", b"SSH-2.0-x\r\n"):
         with RawServer([line, Close()]) as server:
-            caller.fails(server, APIConnectionError, r"127\.0\.0\.1", max_retries=0)
+            core.fails(server, APIConnectionError, r"127\.0\.0\.1", max_retries=0)
 
 
 # Characters that do not belong there
 
 
-def test_headers_that_are_not_ascii_are_read(caller: Caller):
+def test_headers_that_are_not_ascii_are_read(core: Caller):
     """Some proxies write headers in UTF-8 or Latin-1."""
     odd = [("X-Where", "caf\xe9 \xff"), ("X-Request-Id", "r-\xe9")]
     with RawServer(head("400 Bad", headers=odd, length=2) + b"{}") as server:
-        error = caller.fails(server, InvalidRequestError)
+        error = core.fails(server, InvalidRequestError)
     assert error.request_id == "r-\xe9"
     assert error.response.headers["x-where"] == "caf\xe9 \xff"
 

@@ -6,8 +6,6 @@ import random
 import time
 from email.utils import formatdate
 
-import pytest
-
 from dashscope_oss.errors import (
     AuthenticationError,
     ProtocolError,
@@ -18,7 +16,7 @@ from dashscope_oss.errors import (
 from dashscope_oss.transport import retry
 
 from .callers import Caller
-from .matrix import table
+from .matrix import EACH_ONCE, table
 from .server import (
     SSE,
     Cut,
@@ -215,11 +213,11 @@ def test_a_wait_asked_for_with_a_refusal_that_lasts_changes_nothing(core: Caller
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("retries", [0, 1, 4])
-def test_max_retries_counts_the_tries_after_the_first(caller: Caller, retries):
+@table([0, 1, 4], "1", core=EACH_ONCE)
+def test_max_retries_counts_the_tries_after_the_first(caller: Caller, case):
     with RawServer(throttled()) as server:
-        caller.fails(server, RateLimitError, max_retries=retries)
-    assert (len(server.requests), len(caller.waits)) == (retries + 1, retries)
+        caller.fails(server, RateLimitError, max_retries=case)
+    assert (len(server.requests), len(caller.waits)) == (case + 1, case)
 
 
 def test_waits_double_with_full_jitter_up_to_a_limit(core: Caller):
@@ -249,7 +247,7 @@ def test_different_failures_are_tried_again_in_one_call(caller: Caller):
     assert len(server.requests) == 4
 
 
-def test_an_error_event_before_the_first_piece_is_tried_again(caller: Caller):
+def test_an_error_event_before_the_first_piece_is_tried_again(core: Caller):
     for event in (
         error_frame(429, "Throttling", "slow down"),
         error_frame(500, "InternalError", "no"),
@@ -257,7 +255,7 @@ def test_an_error_event_before_the_first_piece_is_tried_again(caller: Caller):
     ):
         good = stream(message_frame("hel"), message_frame("lo", "stop"))
         with RawServer(stream(event), good) as server:
-            assert caller(server).text == "hello"
+            assert core(server).text == "hello"
         assert len(server.requests) == 2
 
 
@@ -286,8 +284,8 @@ def test_no_call_is_made_twice_whose_first_piece_was_handed_on(streaming: Caller
         assert streaming.pieces == ["hel"]
 
 
-def test_an_answer_that_cannot_be_read_is_not_asked_for_again(caller: Caller):
+def test_an_answer_that_cannot_be_read_is_not_asked_for_again(core: Caller):
     """It was made, and would be paid for twice."""
     with RawServer(answer(b"garbage"), GOOD) as server:
-        caller.fails(server, ProtocolError)
+        core.fails(server, ProtocolError)
     assert len(server.requests) == 1

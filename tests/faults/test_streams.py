@@ -72,7 +72,7 @@ FRAMINGS = {
 }
 
 
-@table(FRAMINGS, "lf", "ping")
+@table(FRAMINGS, "lf", "ping", aiohttp=True)
 def test_every_framing_is_read(caller: Caller, case):
     with RawServer([SSE_HEAD, chunk(case), SSE_END]) as server:
         assert caller(server).text == TEXT
@@ -185,6 +185,7 @@ def test_a_stream_that_nobody_asked_for_and_that_goes_wrong_is_an_error(caller: 
     "close-in-an-event",
     core=STREAMING,
     modes=STREAMING,
+    aiohttp=True,
 )
 def test_a_connection_that_breaks_in_a_stream_is_an_error_with_the_text(caller: Caller, case):
     rest, end = case

@@ -48,7 +48,7 @@ PAUSE = 0.02
 
 
 DRIPS = {
-    "status-line": [Endless(b"H", PAUSE)],
+    "status-line": [b"HTTP/1.1 200 ", Endless(b"O", PAUSE)],
     "header": [b"HTTP/1.1 200 OK\r\n", Endless(b"x", PAUSE)],
     "headers": [b"HTTP/1.1 200 OK\r\n", Endless(b"X-More: 1\r\n", PAUSE)],
     "body": [head(length=10**6), Endless(b" ", PAUSE)],
@@ -59,7 +59,7 @@ DRIPS = {
 }
 
 
-@table(DRIPS, "headers", "body", core=MODES)
+@table(DRIPS, "headers", "body", core=MODES, aiohttp=True)
 def test_a_server_that_sends_a_byte_now_and_then_holds_no_call_for_ever(caller: Caller, case):
     began = time.monotonic()
     with RawServer(case) as server:
@@ -82,7 +82,7 @@ FLOODS = {
 }
 
 
-@table(FLOODS, "continue", core=MODES)
+@table(FLOODS, "continue", core=MODES, aiohttp=True)
 def test_a_flood_that_is_no_answer_ends_in_time(caller: Caller, case):
     """Every read finds data, so none ever waits."""
     with RawServer(case) as server:
