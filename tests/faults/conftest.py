@@ -9,8 +9,17 @@ from pydantic import SecretStr
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
-from .callers import KEY, MODEL, NOWHERE, Caller, return_key
+from .callers import ASYNC_HTTP, KEY, MODEL, NOWHERE, Caller, return_key
 from .matrix import ASYNC, BLOCKING, STREAMING, WHOLE, caller_id, in_core, in_frameworks
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Over aiohttp, run only what makes async calls."""
+    if ASYNC_HTTP == "httpx2":
+        return
+    is_async = {item: any(mode in item.name for mode in ASYNC) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not is_async[item]])
+    items[:] = [item for item in items if is_async[item]]
 
 
 def _caller(request: pytest.FixtureRequest) -> Caller:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from .callers import FRAMEWORKS, MODES
+from .callers import ASYNC_HTTP, FRAMEWORKS, MODES
 
 WHOLE = ("chat", "achat")
 STREAMING = ("stream", "astream")
@@ -22,6 +22,11 @@ BLOCKING = ("chat", "stream")
 ASYNC = ("achat", "astream")
 EACH_ONCE = ("chat", "astream")
 """Blocking and async, whole and streamed: each in one of two modes."""
+
+only_httpx2 = pytest.mark.skipif(
+    ASYNC_HTTP == "aiohttp", reason="docs/reliability.md names it as a difference of aiohttp"
+)
+"""Marks what is otherwise over aiohttp: one client a loop, closed by the user; its own proxies."""
 
 
 def in_frameworks(modes: Iterable[str] = MODES) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
 from .callers import KEY, MODEL, Caller
+from .matrix import only_httpx2
 from .server import RawServer
 
 CLASSES = [ChatDashScopeOSS, DashScopeOSSLLM, DashScopeOSS]
@@ -30,6 +31,7 @@ def test_http_to_this_machine_gives_no_warning(cls, host):
         cls(model=MODEL, base_url=f"http://{host}/api/v1", api_key=KEY)
 
 
+@only_httpx2
 def test_a_copy_with_another_address_and_key_calls_there(caller: Caller):
     with RawServer(caller.hello) as first, RawServer(caller.hello) as second:
         model = caller.model(first)

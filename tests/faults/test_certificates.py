@@ -9,6 +9,7 @@ import pytest
 from dashscope_oss import APIConnectionError, ConfigurationError
 
 from .callers import Caller
+from .matrix import only_httpx2
 from .server import Close, RawServer, Unread
 from .tls import SecureServer
 
@@ -51,6 +52,7 @@ def test_the_authority_may_be_that_of_the_users_own_client(caller: Caller, autho
         assert caller(server, **own).text == "hello"
 
 
+@only_httpx2
 def test_an_authority_that_cannot_be_read_is_an_error_that_says_so(core: Caller, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/authority.pem")
     with RawServer(core.hello) as server:

@@ -20,6 +20,7 @@ from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
 from .callers import FRAMEWORKS, KEY, MODEL, Caller
+from .matrix import only_httpx2
 from .server import WAIT, Echo
 
 LONG = 30
@@ -35,17 +36,18 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 QUESTIONS = [f"question {number}" for number in range(20)]
 
 
-async def closing(model, work: Awaitable):
-    """Await ``work`` and close the model's connections of the running loop."""
+async def closing(caller: Caller, model, work: Awaitable):
+    """Await ``work`` and close the connections of the running loop."""
     try:
         return await asyncio.wait_for(work, LONG)
     finally:
-        await model.aclose()
+        await caller.aclose(model)
 
 
 # Loops
 
 
+@only_httpx2
 def test_one_object_in_one_event_loop_after_the_other(caller: Caller):
     with Echo() as server:
         model = caller.model(server)
@@ -53,6 +55,7 @@ def test_one_object_in_one_event_loop_after_the_other(caller: Caller):
         model.close()
 
 
+@only_httpx2
 def test_one_object_in_event_loops_of_many_threads(caller: Caller):
     questions = [f"question {number}" for number in range(40)]
     with Echo() as server, ThreadPoolExecutor(8) as pool:
@@ -61,6 +64,7 @@ def test_one_object_in_event_loops_of_many_threads(caller: Caller):
         model.close()
 
 
+@only_httpx2
 def test_blocking_and_async_calls_of_one_object(async_caller: Caller):
     """Also a blocking call while a loop runs, as in a notebook."""
     blocking = Caller(async_caller.library, "chat")
@@ -70,9 +74,9 @@ def test_blocking_and_async_calls_of_one_object(async_caller: Caller):
 
     with Echo() as server:
         model = async_caller.model(server)
-        assert asyncio.run(closing(model, both(model))) == ["one", "two"]
+        assert asyncio.run(closing(async_caller, model, both(model))) == ["one", "two"]
         assert blocking.ask(model, "three").text == "three"
-        assert asyncio.run(closing(model, both(model))) == ["one", "two"]
+        assert asyncio.run(closing(async_caller, model, both(model))) == ["one", "two"]
         model.close()
 
 
@@ -93,7 +97,7 @@ def test_the_event_loop_is_never_blocked(async_caller: Caller):
 
     with Echo(until=has_run) as server:
         model = async_caller.model(server)
-        assert asyncio.run(closing(model, run(model))) == "question"
+        assert asyncio.run(closing(async_caller, model, run(model))) == "question"
     assert has_run.is_set()
 
 
@@ -110,7 +114,7 @@ def test_calls_at_once_take_the_time_of_one(async_caller: Caller, calls, setting
 
     with Echo(together=calls) as server:
         model = async_caller.model(server, timeout=LONG, **settings)
-        assert asyncio.run(closing(model, run(model))) == questions
+        assert asyncio.run(closing(async_caller, model, run(model))) == questions
     assert server.connections == calls
 
 
@@ -165,6 +169,7 @@ async def test_a_thousand_async_streams_use_one_connection():
     assert (len(server.requests), server.connections) == (1000, 1)
 
 
+@only_httpx2
 def test_two_objects_with_two_addresses_and_keys_never_mix(caller: Caller):
     with Echo() as one, Echo() as two, ThreadPoolExecutor(8) as pool:
         models = [caller.model(one, api_key="sk-one"), caller.model(two, api_key="sk-two")]
@@ -178,6 +183,7 @@ def test_two_objects_with_two_addresses_and_keys_never_mix(caller: Caller):
     assert (len(one.requests), len(two.requests)) == (20, 20)
 
 
+@only_httpx2
 def test_a_call_during_which_the_model_is_closed_elsewhere_is_tried_again(
     caller: Caller, monkeypatch
 ):
@@ -296,6 +302,7 @@ def run_python(script: str, *arguments: str) -> None:
     assert done.stderr == ""
 
 
+@only_httpx2
 @needs_fork
 @pytest.mark.parametrize("mode", ["chat", "stream", "achat", "astream"])
 def test_parent_and_child_of_a_fork_get_their_own_answers(mode):

@@ -7,7 +7,7 @@ import pytest
 from dashscope_oss import APIConnectionError, APITimeoutError, ConfigurationError, DashScopeError
 
 from .callers import Caller
-from .matrix import EACH_ONCE, table
+from .matrix import EACH_ONCE, only_httpx2, table
 from .server import Endless, RawServer, answer, head
 from .tls import SecureServer, TunnelProxy
 
@@ -39,6 +39,7 @@ def test_no_proxy_is_used_where_the_environment_exempts_an_address(
     assert (proxy.requests, len(server.requests)) == ([], 1)
 
 
+@only_httpx2
 @table(
     ["socks5://127.0.0.1:1", "nonsense://127.0.0.1:1", "http://host:port"],
     "nonsense://127.0.0.1:1",
@@ -58,6 +59,7 @@ def test_a_proxy_that_refuses_is_an_error(core: Caller, monkeypatch):
     assert (error.status_code, len(proxy.requests)) == (407, 1)
 
 
+@only_httpx2
 @pytest.mark.parametrize(
     ("status", "tries"),
     [("407 Proxy Authentication Required", 1), ("429 Slow", 3), ("503 Busy", 3)],

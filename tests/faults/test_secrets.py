@@ -249,7 +249,7 @@ REPETITIONS = {
 SILENCES = {"nothing": [Close()], "timeout": [UntilGone()]}
 
 
-@table(REPETITIONS | SILENCES, "message", "event-in-the-middle", "timeout")
+@table(REPETITIONS | SILENCES, "message", "event-in-the-middle", "timeout", aiohttp=True)
 def test_a_failure_leaves_the_key_nowhere_even_if_the_server_repeats_it(
     caller: Caller, case, caplog
 ):

@@ -225,7 +225,7 @@ async def _two_tasks(caller: Caller, model, server: RawServer, held: threading.E
     finally:
         held.set()
         await asyncio.gather(first, return_exceptions=True)
-        await model.aclose()
+        await caller.aclose(model)
 
 
 @table(

@@ -13,6 +13,7 @@ from dashscope_oss.transport.http.connections import (
 from dashscope_oss.transport.http.timeouts import checked_timeouts
 
 try:
+    import aiohttp
     from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
 except ImportError as error:
     raise ConfigurationError(
@@ -45,3 +46,11 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
             max_connections=max_connections, max_keepalive_connections=max_connections
         )
         super().__init__(**{"limits": limits, **settings})
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401 - httpx2's own
+        """Send a request; an answer that aiohttp cannot read is an error of the connection."""
+        try:
+            return await super().send(request, **options)
+        except aiohttp.ClientError as error:  # httpx-aiohttp leaves some of them as they are
+            unreadable = httpx2.RemoteProtocolError(str(error), request=request)
+        raise unreadable  # here, for aiohttp's error holds the headers of the request, with the key
