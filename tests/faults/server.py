@@ -1,4 +1,4 @@
-"""The fault server: it sends given bytes when it is told to, and misbehaves in every other way.
+"""The fault server: it sends the bytes that a test gives it, and breaks off, stalls or drips.
 
 An answer is bytes, or a list of steps. Heads, bodies and frames are written by the functions at the
 end of the file, so that a test shows what is wrong and nothing else.
@@ -359,9 +359,7 @@ def text_reply(
     output = {"text": text}
     if finish_reason is not None:
         output["finish_reason"] = finish_reason
-    found: dict[str, object] = {"output": output, "request_id": "r-1"}
-    said = usage if usage is not None else counts or None
-    return found if said is None else {**found, "usage": said}
+    return _with_usage({"output": output, "request_id": "r-1"}, counts or usage)
 
 
 def message_reply(
@@ -371,5 +369,8 @@ def message_reply(
     choice: dict[str, object] = {"message": {"role": "assistant", "content": text, **message}}
     if finish_reason is not None:
         choice["finish_reason"] = finish_reason
-    found: dict[str, object] = {"output": {"choices": [choice]}, "request_id": "r-1"}
-    return found if usage is None else {**found, "usage": usage}
+    return _with_usage({"output": {"choices": [choice]}, "request_id": "r-1"}, usage)
+
+
+def _with_usage(reply: dict[str, object], usage: object) -> dict[str, object]:
+    return reply if usage is None else {**reply, "usage": usage}

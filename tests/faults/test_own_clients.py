@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import httpx2
 import pytest
 
 from dashscope_oss.errors import ConfigurationError
 
-from .callers import Caller
+from .callers import FRAMEWORKS, NOWHERE, Caller
 from .server import RawServer
 
 
@@ -35,3 +36,18 @@ def test_a_client_of_another_event_loop_is_named(async_caller: Caller):
             asyncio.run(async_caller.aask(model))
         first_loop.run_until_complete(http_client.aclose())
     first_loop.close()
+
+
+@pytest.mark.parametrize("library", ["core", *FRAMEWORKS])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("http_client", httpx.Client), ("http_async_client", httpx.AsyncClient)]
+)
+def test_a_client_of_httpx_is_refused_by_an_error_that_names_httpx2(library: str, name, kind):
+    with pytest.raises(ConfigurationError, match=f"{name}.*httpx2.{kind.__name__}"):
+        Caller(library, "chat").model(NOWHERE, **{name: kind()})
+
+
+@pytest.mark.parametrize("library", ["core", *FRAMEWORKS])
+def test_a_client_for_the_other_kind_of_calls_is_refused(library: str):
+    with pytest.raises(ConfigurationError, match=r"http_client.*httpx2\.Client"):
+        Caller(library, "chat").model(NOWHERE, http_client=httpx2.AsyncClient())

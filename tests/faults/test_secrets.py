@@ -10,9 +10,10 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any
 
+import httpx2
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_debug, set_verbose
@@ -268,8 +269,9 @@ def test_a_failure_leaves_the_key_nowhere_even_if_the_server_repeats_it(
 def _messages_of(error: DashScopeError) -> Iterator[object]:
     """Yield what an error and its causes still hold of the request and the answer."""
     for link in chain(error):
-        if (request := getattr(link, "_request", None)) is not None:
-            yield request.headers.raw
+        if isinstance(link, httpx2.RequestError):
+            with suppress(RuntimeError):  # it knows no request
+                yield link.request.headers.raw
     if error.response is not None:
         yield error.response.headers.raw
         yield error.response.content

@@ -1,16 +1,19 @@
 """Cassettes that a person can read: JSON files with parsed bodies and a line of provenance.
 
-A body that is JSON stands as JSON, a stream as the list of its lines. Only headers that the
-protocol gives a meaning are kept, so no key, cookie or workspace can get in.
+A body that is JSON stands as JSON, a stream as the list of its lines. Only headers with a meaning
+in the protocol are kept, so no key, cookie or workspace can get in.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import vcr
+from vcr.request import Request
 
 FOLDER = Path(__file__).parent / "cassettes"
 HOST = "https://dashscope.aliyuncs.com"
@@ -20,76 +23,80 @@ _RESPONSE_HEADERS = {"content-type", "x-dashscope-oss-served-by"}
 
 
 @contextmanager
-def cassette(name, *, model_info, provenance):
-    """Play the cassette ``name``, each interaction once; or make it anew if ``record``."""
+def cassette(name: str, *, record: bool = False, provenance: str = "") -> Iterator[None]:
+    """Play the cassette ``name``, each interaction exactly once; or make it anew.
+
+    Args:
+        name: the file's, without its ending.
+        record: make it anew from real traffic.
+        provenance: where that traffic is from.
+    """
     path = FOLDER / f"{name}.json"
-    if model_info:
+    if record:
         path.unlink(missing_ok=True)
     recorder = vcr.VCR(
-        record_mode="all" if model_info else "none",
+        record_mode="all" if record else "none",
         match_on=["method", "path", "json", "sse"],
-        before_record_request=_clean_request,
-        before_record_response=_clean_response,
+        before_record_request=_strip_request,
+        before_record_response=_strip_response,
         decode_compressed_response=True,
     )
-    recorder.register_serializer("readable", Readable(provenance))
-    recorder.register_matcher("json", _same_json)
-    recorder.register_matcher("sse", _same_mode)
+    recorder.register_serializer("readable", ReadableSerializer(provenance))
+    recorder.register_matcher("json", _assert_same_json)
+    recorder.register_matcher("sse", _assert_same_mode)
     with recorder.use_cassette(str(path), serializer="readable") as tape:
         yield
-    assert model_info or tape.all_played, f"{path.name} holds interactions that no call asked for"
+    assert record or tape.all_played, f"{path.name} holds interactions that no call asked for"
 
 
-class Readable:
-    """vcrpy's serializer for such files."""
+class ReadableSerializer:
+    """Writes cassettes for vcrpy, and reads them."""
 
-    def __init__(self, provenance):
+    def __init__(self, provenance: str) -> None:
         self.provenance = provenance
 
-    def serialize(self, found):
-        for interaction in found["interactions"]:
+    def serialize(self, contents: dict[str, Any]) -> str:
+        for interaction in contents["interactions"]:
             request, body = interaction["request"], interaction["response"]["body"]
             request["body"] = json.loads(request["body"])
             body["string"] = _readable(body["string"])
-        return (
-            json.dumps({"provenance": self.provenance, **found}, ensure_ascii=False, indent=1)
-            + "\n"
-        )
+        readable = {"provenance": self.provenance, **contents}
+        return json.dumps(readable, ensure_ascii=False, indent=1) + "\n"
 
-    def deserialize(self, text):
-        found = json.loads(text)
-        for interaction in found["interactions"]:
+    def deserialize(self, text: str) -> dict[str, Any]:
+        contents = json.loads(text)
+        for interaction in contents["interactions"]:
             request, body = interaction["request"], interaction["response"]["body"]
             request["body"] = json.dumps(request["body"], ensure_ascii=False)
-            body["string"] = _written(body["string"])
-        return found
+            body["string"] = _as_sent(body["string"])
+        return contents
 
 
-def _readable(text):
+def _readable(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
         return text.split("\n")
 
 
-def _written(body):
+def _as_sent(body: object) -> str:
     return "\n".join(body) if isinstance(body, list) else json.dumps(body, ensure_ascii=False)
 
 
-def _clean_request(request):
+def _strip_request(request: Request) -> Request:
     request.uri = HOST + request.path
     request.headers = {k: v for k, v in request.headers.items() if k.lower() in _REQUEST_HEADERS}
     return request
 
 
-def _clean_response(response):
+def _strip_response(response: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in response["headers"].items() if k.lower() in _RESPONSE_HEADERS}
     return {**response, "headers": kept}
 
 
-def _same_json(one, other):
-    assert json.loads(one.body) == json.loads(other.body)
+def _assert_same_json(request: Request, recorded: Request) -> None:
+    assert json.loads(request.body) == json.loads(recorded.body)
 
 
-def _same_mode(one, other):
-    assert one.headers.get("x-dashscope-sse") == other.headers.get("x-dashscope-sse")
+def _assert_same_mode(request: Request, recorded: Request) -> None:
+    assert request.headers.get("x-dashscope-sse") == recorded.headers.get("x-dashscope-sse")

@@ -1,8 +1,8 @@
-"""The call of every seed model, end to end through both frameworks, against stored traffic.
+"""A conversation with each seed model, end to end through both frameworks, against stored traffic.
 
-`make record` makes the cassettes anew: against the service that DASHSCOPE_API_KEY (and, if set,
-DASHSCOPE_HTTP_BASE_URL) opens, or, without a key, against this project's gateway scripted with
-the answers of the vendor pages.
+`make record` makes the cassettes anew: from the service that DASHSCOPE_API_KEY (and, if set,
+DASHSCOPE_HTTP_BASE_URL) opens, or, without a key, from this project's gateway, scripted with the
+answers of the vendor pages.
 """
 
 import json
@@ -33,6 +33,12 @@ TALK = (
     ("user", "What are the interesting places there?"),
 )
 
+MESSAGE_CLASSES = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+LANGCHAIN_TALK = [MESSAGE_CLASSES[role](text) for role, text in TALK]
+LLAMA_INDEX_TALK = [ChatMessage(role=role, content=text) for role, text in TALK]
+PLAYED = {"base_url": f"{HOST}/api/v1", "api_key": "sk-played"}
+"""The settings of a model whose calls are played from a cassette."""
+
 # The answers and counts of the vendor pages' own samples, shortened.
 SAMPLES = {
     "llama2": Answer(
@@ -55,27 +61,27 @@ SAMPLES = {
 }
 
 
-def as_the_service_says_it(model_info):
-    """The sample's answer with the echo and the marks that the page shows around it."""
+def as_the_service_answers(model_info):
+    """Return the sample's answer with the echo and the marks that its page shows around it."""
     sample = SAMPLES[model_info.family]
 
-    def ziya(job):
-        prompt = job.prompt.replace("<human>:", "<human> :").replace("<bot>:", "<bot> :")
+    def echo_in_spaced_marks(request):
+        prompt = request.prompt.replace("<human>:", "<human> :").replace("<bot>:", "<bot> :")
         return replace(sample, text=f"<s>{prompt} {sample.text}</s>")
 
-    def line(job):
-        return replace(sample, text=f"{job.prompt}\n{sample.text}")
+    def echo_in_a_line(request):
+        return replace(sample, text=f"{request.prompt}\n{sample.text}")
 
-    return {"spaced": ziya, "line": line if model_info.id == "baichuan-7b-v1" else sample}.get(
-        model_info.echo, sample
-    )
+    if model_info.echo == "spaced":
+        return echo_in_spaced_marks
+    return echo_in_a_line if model_info.id == "baichuan-7b-v1" else sample
 
 
-def names():
+def cassette_names():
     return [f"{model}-{framework}" for model in MODELS for framework in FRAMEWORKS]
 
 
-def retired_at_the_service(config, model):
+def is_retired_at_the_service(config, model):
     recording = config.getoption("--record-mode") not in (None, "none")
     return bool(recording and KEY and not BASE_URL and find_model(model).status == "retired")
 
@@ -85,14 +91,14 @@ def service(record_mode, gateway, request):
     """Where calls go, with which key, and what that makes of a cassette's provenance."""
     model = request.node.callspec.params["model"]
     if record_mode == "none":
-        return {"base_url": f"{HOST}/api/v1", "api_key": "sk-played"}, ""
-    if retired_at_the_service(request.config, model):
+        return PLAYED, ""
+    if is_retired_at_the_service(request.config, model):
         pytest.skip("retired at the service: set DASHSCOPE_HTTP_BASE_URL to a gateway of yours")
     if KEY:
-        where = BASE_URL or "the hosted service"
-        found = {"base_url": BASE_URL, "api_key": KEY}
-        return found, f"recorded from {where} on {date.today()}"  # noqa: DTZ011 - a plain day
-    engine = gateway(as_the_service_says_it(find_model(model)))
+        place = BASE_URL or "the hosted service"
+        today = date.today()  # noqa: DTZ011 - a plain day
+        return {"base_url": BASE_URL, "api_key": KEY}, f"recorded from {place} on {today}"
+    engine = gateway(as_the_service_answers(find_model(model)))
     return (
         {"base_url": engine.base_url, "api_key": "sk-dummy"},
         "recorded from this project's gateway, scripted with the vendor page's sample, shortened"
@@ -104,13 +110,15 @@ def service(record_mode, gateway, request):
 @pytest.mark.filterwarnings("ignore::dashscope_oss.RetiredModelWarning")
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("model", MODELS)
-def test_call(model, framework, service, record_mode):
-    """One conversation, whole and streamed: the stored request, the stored answer, its usage."""
+def test_a_conversation_gives_the_stored_request_answer_and_usage(
+    model, framework, service, record_mode
+):
+    """Whole and streamed."""
     settings, provenance = service
-    model_info = record_mode != "none"
-    ask = _ask_langchain if framework == "langchain" else _ask_llama_index
+    ask = ask_langchain if framework == "langchain" else ask_llama_index
 
-    with cassette(f"{model}-{framework}", model_info=model_info, provenance=provenance):
+    record = record_mode != "none"
+    with cassette(f"{model}-{framework}", record=record, provenance=provenance):
         whole, streamed, usage = ask(model, settings)
 
     assert whole
@@ -123,45 +131,61 @@ def test_call(model, framework, service, record_mode):
             assert usage == (sample.usage.input_tokens, sample.usage.output_tokens)
 
 
-def _ask_langchain(model, settings):
-    kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_async_calls_play_the_cassettes_of_blocking_ones(framework):
+    """vcrpy sees the connections of both."""
+    model, expected = "deepseek-v4-flash", SAMPLES["deepseek-v4"].text
+    ask = aask_langchain if framework == "langchain" else aask_llama_index
+    with cassette(f"{model}-{framework}"):
+        assert await ask(model, PLAYED) == (expected, expected)
+
+
+def ask_langchain(model, settings):
     llm = ChatDashScopeOSS(model=model, max_tokens=100, **settings)
-    messages = [kinds[role](text) for role, text in TALK]
-    whole = llm.invoke(messages)
-    streamed = "".join(chunk.text for chunk in llm.stream(messages))
-    counted = whole.usage_metadata
-    return (
-        whole.text,
-        streamed,
-        counted and (counted["input_tokens"], counted["output_tokens"]),
-    )
+    whole = llm.invoke(LANGCHAIN_TALK)
+    streamed = "".join(chunk.text for chunk in llm.stream(LANGCHAIN_TALK))
+    counts = whole.usage_metadata
+    return whole.text, streamed, counts and (counts["input_tokens"], counts["output_tokens"])
 
 
-def _ask_llama_index(model, settings):
+async def aask_langchain(model, settings):
+    llm = ChatDashScopeOSS(model=model, max_tokens=100, **settings)
+    whole = await llm.ainvoke(LANGCHAIN_TALK)
+    streamed = "".join([chunk.text async for chunk in llm.astream(LANGCHAIN_TALK)])
+    await llm.aclose()
+    return whole.text, streamed
+
+
+def ask_llama_index(model, settings):
     llm = DashScopeOSS(model=model, max_tokens=100, **settings)
-    messages = [ChatMessage(role=role, content=text) for role, text in TALK]
-    whole = llm.chat(messages)
-    streamed = "".join(chunk.delta for chunk in llm.stream_chat(messages))
-    counted = whole.raw.get("usage")
-    return (
-        whole.message.content,
-        streamed,
-        counted and (counted["input_tokens"], counted["output_tokens"]),
-    )
+    whole = llm.chat(LLAMA_INDEX_TALK)
+    streamed = "".join(chunk.delta for chunk in llm.stream_chat(LLAMA_INDEX_TALK))
+    counts = whole.raw.get("usage")
+    text = whole.message.content
+    return text, streamed, counts and (counts["input_tokens"], counts["output_tokens"])
 
 
-def test_every_cassette_is_asked_for():
-    """No cassette is left over, none is missing."""
-    assert sorted(path.stem for path in FOLDER.glob("*")) == sorted(names())
+async def aask_llama_index(model, settings):
+    llm = DashScopeOSS(model=model, max_tokens=100, **settings)
+    whole = await llm.achat(LLAMA_INDEX_TALK)
+    pieces = await llm.astream_chat(LLAMA_INDEX_TALK)
+    streamed = "".join([chunk.delta async for chunk in pieces])
+    await llm.aclose()
+    return whole.message.content, streamed
+
+
+def test_every_cassette_belongs_to_a_call():
+    """None is left over, none is missing."""
+    assert sorted(path.stem for path in FOLDER.glob("*")) == sorted(cassette_names())
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_a_cassette_says_where_it_is_from_and_holds_no_secret(path):
     """A line of provenance, bodies as JSON, and no header beyond the protocol's."""
     text = path.read_text(encoding="utf-8")
-    found = json.loads(text)
+    contents = json.loads(text)
 
-    assert found["provenance"].startswith("recorded from ")
-    assert len(found["interactions"]) == 2
-    assert all(isinstance(i["request"]["body"], dict) for i in found["interactions"])
+    assert contents["provenance"].startswith("recorded from ")
+    assert len(contents["interactions"]) == 2
+    assert all(isinstance(i["request"]["body"], dict) for i in contents["interactions"])
     assert not any(word in text.lower() for word in ("authorization", "cookie", "sk-", "127.0.0.1"))
