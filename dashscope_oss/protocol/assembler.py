@@ -34,8 +34,8 @@ MAX_ANSWER_CHARACTERS = 100_000_000
 """Most characters of one answer, thoughts and arguments of tool calls included."""
 
 _MODES: dict[str, StreamMode] = {
-    "yes": "incremental",
-    "forced": "incremental",
+    "yes": "expected",
+    "forced": "expected",
     "no": "cumulative",
     "unknown": "unknown",
 }
@@ -83,6 +83,7 @@ class Assembler:
         self._events = EventReader()
         self._facts = _Facts(owes_finish_reason=request.model_info.reports_finish)
         self._size = 0
+        self._newest_event: Event | None = None
         self._expect(_expected_mode(request))
 
     def begin(
@@ -161,7 +162,7 @@ class Assembler:
         return delta_of(reply)
 
     def _push(self, event: Event) -> Delta | None:
-        if self.finished or event.is_sign_of_life:
+        if self.finished or event.is_sign_of_life or self._is_repeated(event):
             return None
         data = self._checked(event)
         try:
@@ -173,6 +174,12 @@ class Assembler:
             return self._push_output(data, output)
         except ProtocolError as error:
             raise self._broken(error.message) from None
+
+    def _is_repeated(self, event: Event) -> bool:
+        """Whether an event is the one before it, sent once more under its id."""
+        is_repeated = bool(event.id) and event == self._newest_event
+        self._newest_event = event
+        return is_repeated
 
     def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
         """The short way that most events take: their text is handed on as it is."""

@@ -1,4 +1,4 @@
-"""Answers that are one JSON object: how a model is asked for it, how it is read from a text.
+"""Answers that are one JSON object: how a model is asked for it.
 
 All of it is decided here, for both adapters. They make the caller's object of the JSON object,
 and their framework's errors.
@@ -7,11 +7,7 @@ and their framework's errors.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias, TypeVar, get_args
-
-from pydantic_core import from_json
+from typing import Literal, TypeAlias, get_args
 
 from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
 from dashscope_oss.messages import Json
@@ -37,12 +33,6 @@ _INSTRUCTIONS = (
 _ANY_OBJECT = "Answer with one JSON object and with nothing else."
 _REPAIR = "That answer cannot be used: {reason}\nAnswer again, with nothing but the JSON object."
 _MAX_REASON = 500
-_FENCE = "```"
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-
-Object = TypeVar("Object")
-Make: TypeAlias = Callable[[dict[str, object]], Object]
-"""Makes the caller's object of a JSON object; raises ``ValueError`` if it does not fit."""
 
 
 def known_methods(model_info: ModelInfo, *, thinking: bool = False) -> tuple[Method, ...]:
@@ -107,57 +97,3 @@ def instructions(schema: Json | None) -> str:
 def repair(reason: str) -> str:
     """Return the words that ask once more, with the reason why the answer cannot be used."""
     return _REPAIR.format(reason=reason[:_MAX_REASON])
-
-
-def read_object(text: str, make: Make[Object]) -> Object:
-    """Return the object that a whole answer gives: its first JSON object.
-
-    Words and fences around it are passed over.
-
-    Raises:
-        ValueError: if there is none, or ``make`` refuses it.
-    """
-    decoder = json.JSONDecoder(strict=False)
-    for start in _starts(text):
-        try:
-            json_object = decoder.raw_decode(text, start)[0]
-        except (ValueError, RecursionError):
-            continue
-        return make(json_object)
-    raise ValueError("the answer holds no whole JSON object")
-
-
-def read_partial_object(text: str, make: Make[Object]) -> Object | None:
-    """Return the object as far as it has come; ``None`` if there is nothing to show yet."""
-    start = next(_starts(text), -1)
-    if start < 0:
-        return None
-    begun = _STRING.sub(_escaped, text[start:].partition(_FENCE)[0])
-    try:
-        return make(from_json(begun, allow_partial="trailing-strings"))
-    except ValueError:
-        return None
-
-
-def _starts(text: str) -> Iterator[int]:
-    """Yield where an object may begin, never inside of another; at last, where a fence does."""
-    yield from _outer_braces(text, 0)
-    before, fence, _ = text.partition(_FENCE)
-    if fence:
-        yield from _outer_braces(text, len(before))
-
-
-def _outer_braces(text: str, start: int) -> Iterator[int]:
-    depth = 0
-    for at in range(start, len(text)):
-        if text[at] == "{":
-            if depth == 0:
-                yield at
-            depth += 1
-        elif text[at] == "}":
-            depth = max(0, depth - 1)
-
-
-def _escaped(string: re.Match[str]) -> str:
-    """Models write line breaks into strings; JSON wants them escaped."""
-    return string[0].replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

@@ -11,8 +11,6 @@ from dashscope_oss.protocol.structured_output import (
     json_mode,
     known_methods,
     nearest_method,
-    read_object,
-    read_partial_object,
     repair,
     response_format,
 )
@@ -107,78 +105,3 @@ def test_the_words_of_a_repair_hold_the_reason_and_not_too_much_of_it():
     words = repair("name is missing" + "x" * 10_000)
     assert "cannot be used: name is missing" in words
     assert len(words) < 700
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TEXT,
-        f"```json\n{TEXT}\n```",
-        f"Like {{\n```json\n{TEXT}\n```",
-        f"Sure, here it is:\n```\n{TEXT}\n```\nHope this helps {{x}}!",
-        f"I use {{name}} and {{born}}: {TEXT} That was it.",
-        f"{TEXT}{TEXT}",
-    ],
-)
-def test_words_and_fences_around_the_object_are_passed_over(text):
-    assert read_object(text, dict) == ADA
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('{"code": "```\\n{}\\n```"}', {"code": "```\n{}\n```"}),
-        ('{"note": "a } and a {"}', {"note": "a } and a {"}),
-        ('{"line": "a\nb"}', {"line": "a\nb"}),
-    ],
-)
-def test_marks_inside_of_strings_are_text(text, expected):
-    assert read_object(text, dict) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "I do not know.",
-        '{"name": "Ada", "born": 18',
-        '{"name": "Ada", "parents": {"born": 1815}',
-        '{"a":' * 100_000 + "1" + "}" * 100_000,
-    ],
-)
-def test_a_text_without_a_whole_object_has_none(text):
-    """Part of an object is never taken for the object."""
-    with pytest.raises(ValueError, match="no whole JSON object"):
-        read_object(text, dict)
-
-
-def test_an_object_that_does_not_fit_is_an_error():
-    with pytest.raises(ValueError, match="born"):
-        read_object('{"name": "Ada"}', _person)
-
-
-def _person(json_object):
-    if "born" not in json_object:
-        raise ValueError("born is missing")
-    return json_object
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", None),
-        ("Here it", None),
-        ("Here it is: {", {}),
-        ('```json\n{"name": "A', {"name": "A"}),
-        ('{"name": "Ada", "born": ', {"name": "Ada"}),
-        ('{"name": "Ada\nLo', {"name": "Ada\nLo"}),
-        (f"{TEXT}\n```", ADA),
-        ("{name}", None),
-    ],
-)
-def test_an_object_is_shown_as_far_as_it_has_come(text, expected):
-    assert read_partial_object(text, dict) == expected
-
-
-def test_a_part_that_does_not_fit_yet_is_not_shown():
-    assert read_partial_object('{"name": "Ada"', _person) is None

@@ -37,7 +37,7 @@ class AnswerText:
         self._stops = StopSequenceFilter(stops)
         self._think_tags = ThinkTagSplitter() if splits_thoughts else None
         self._pieces: list[str] = []
-        self.is_unfiltered = mode == "incremental" and not (
+        self.is_unfiltered = mode in ("incremental", "expected") and not (
             echo.may_hold or stops or splits_thoughts
         )
         """Whether text is handed on as it comes."""

@@ -21,7 +21,8 @@ _USUAL_HEAD = b"\nevent:result\n:HTTP_STATUS/200"
 # Up to so many lines of an event are looked at for its end, in case its blank line is missing.
 _MAX_WATCHED_LINES = 16
 _ANSWER_KINDS = ("", "result", "message", "data")
-_EMPTY_DATA = (b"", b"[DONE]")
+_SILENT_KINDS = ("ping", "heartbeat", "keep-alive", "keepalive")
+_EMPTY_DATA = (b"", b"[DONE]", b"null", b"[]", b"{}", b'""', b"ping", b'"ping"', b"heartbeat")
 
 MAX_REPLY_BYTES = 100_000_000
 """Most bytes of a reply, and of a line or an event of a stream."""
@@ -34,11 +35,13 @@ class Event(NamedTuple):
         kind: its event type, ``result`` or ``error``; empty if it states none.
         status: the HTTP status that its comment states.
         data: its data, as a rule JSON.
+        id: its id; empty if it states none.
     """
 
     kind: str
     status: int | None
     data: bytes
+    id: bytes = b""
 
     @property
     def failed(self) -> bool:
@@ -48,10 +51,11 @@ class Event(NamedTuple):
     @property
     def is_sign_of_life(self) -> bool:
         """Whether it only says that the server is there, or that no more will come."""
-        if self.data.startswith(b"{") or self.failed:
+        if self.failed:
             return False
-        is_no_answer = self.kind not in _ANSWER_KINDS and not self.data.lstrip().startswith(b"{")
-        return is_no_answer or self.data.strip() in _EMPTY_DATA
+        if self.kind in _SILENT_KINDS or self.data.strip() in _EMPTY_DATA:
+            return True
+        return self.kind not in _ANSWER_KINDS and not self.data.lstrip().startswith(b"{")
 
 
 class Decoder:
@@ -68,6 +72,7 @@ class Decoder:
         self._began = False
         self._after_cr = False
         self._kind = ""
+        self._id = b""
         self._status: int | None = None
         self._data: list[bytes] = []
         self._size = 0
@@ -106,7 +111,8 @@ class Decoder:
             if not (separator and _is_usual(head)) or b"\n" in data:
                 return b"\n\n".join((*blocks[place:], rest))
             self._check_size(len(data))
-            events.append(Event("result", 200, data.removeprefix(b" ")))
+            id = head[3 : head.index(b"\n")].strip()
+            events.append(Event("result", 200, data.removeprefix(b" "), id))
         return rest
 
     def _read_lines(self, chunk: bytes, events: list[Event]) -> None:
@@ -170,6 +176,8 @@ class Decoder:
             self._close_if_data(events)
             if name == b"event":
                 self._kind = value.decode("utf-8", "replace")
+            else:
+                self._id = value.strip()
 
     def _has_whole_json(self) -> bool:
         if not self._data or not self._data[-1].endswith(b"}"):
@@ -182,12 +190,12 @@ class Decoder:
             self._close(events)
 
     def _close(self, events: list[Event], *, last: bool = False) -> None:
-        event = Event(self._kind, self._status, b"\n".join(self._data))
+        event = Event(self._kind, self._status, b"\n".join(self._data), self._id)
         if not self._data and self._kind != "error" and event.failed and not last:
             return  # nothing but a comment with a bad status: the event that follows is meant
         if self._data or event.failed:
             events.append(event)
-        self._kind, self._status, self._size = "", None, 0
+        self._kind, self._id, self._status, self._size = "", b"", None, 0
         self._data.clear()
 
     def _check_size(self, size: int) -> None:

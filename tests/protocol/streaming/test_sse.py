@@ -99,7 +99,10 @@ def test_status_and_kind_without_blank_lines(end):
         b"id:1\nevent:result\n:HTTP_STATUS/200\ndata:{}\n"
         b"id:2\nevent:error\n:HTTP_STATUS/400\ndata:{}" + end
     )
-    assert decoded(data) == [Event("result", 200, b"{}"), Event("error", 400, b"{}")]
+    assert decoded(data) == [
+        Event("result", 200, b"{}", b"1"),
+        Event("error", 400, b"{}", b"2"),
+    ]
 
 
 @pytest.mark.parametrize("line", [b"event:error", b"event: error"])
