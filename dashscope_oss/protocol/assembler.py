@@ -256,6 +256,7 @@ class Assembler:
             delta,
             text=delta.text + text,
             reasoning=delta.reasoning + reasoning,
+            tool_calls=delta.tool_calls + self._tool_calls.missing_ids(),
             finish_reason=finish_reason,
             usage=usage or estimate_usage(self.request, self._text.all_text()),
             last=True,

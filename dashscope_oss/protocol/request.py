@@ -63,6 +63,13 @@ class Request:
         return _must_stream(self.model_info, self.parameters)
 
     @property
+    def may_think(self) -> bool:
+        """Whether the model thinks in this call, or nobody knows."""
+        switch = self.parameters.get("enable_thinking")
+        enable_thinking = switch if isinstance(switch, bool) else None
+        return self.model_info.thinking == "unknown" or self.model_info.thinks(enable_thinking)
+
+    @property
     def parameters(self) -> Mapping[str, object]:
         """What the body asks for beside the input."""
         parameters = self.body["parameters"]

@@ -8,6 +8,7 @@ could not be read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 from pydantic_core import to_json
@@ -20,6 +21,7 @@ from dashscope_oss.protocol.json_body import quoted, text_or_empty
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.answer_text import AnswerText
 from dashscope_oss.protocol.streaming.incremental import StreamMode
+from dashscope_oss.protocol.streaming.tool_calls import new_call_id
 from dashscope_oss.protocol.tools import read_tool_call
 from dashscope_oss.tokens import estimates
 
@@ -53,7 +55,7 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
     return Reply(
         text=text,
         reasoning=reasoning + held_reasoning,
-        tool_calls=output.tool_calls,
+        tool_calls=tuple(map(_with_id, output.tool_calls)),
         finish_reason="stop" if answer.is_stopped else output.finish_reason,
         usage=read_usage(data.get("usage")) or estimate_usage(request, text),
         request_id=text_or_empty(data.get("request_id")) or None,
@@ -70,6 +72,7 @@ def answer_text(request: Request, mode: StreamMode) -> AnswerText:
         echo=_echo_filter(request),
         stops=request.own_stops,
         splits_thoughts=request.split_think,
+        may_lack_opening=request.may_think,
     )
 
 
@@ -150,6 +153,10 @@ def estimate_usage(request: Request, text: str) -> Usage | None:
         total_tokens=input_tokens + output_tokens,
         estimated=True,
     )
+
+
+def _with_id(call: ToolCall) -> ToolCall:
+    return call if call.id else replace(call, id=new_call_id())
 
 
 def _answering_output(data: Mapping[str, object]) -> Output:

@@ -45,13 +45,18 @@ def read_tool_call(
         function = {}
     arguments = function.get("arguments")
     return ToolCall(
-        id=text(call.get("id")),
+        id=_real_id(text(call.get("id"))),
         name=text(function.get("name")),
         arguments=to_json(arguments).decode()
         if isinstance(arguments, dict | list)
         else text(arguments),
         index=_index(call.get("index")),
     )
+
+
+def _real_id(id: str) -> str:
+    """Return an id, or nothing for a server's word for none."""
+    return "" if id.strip().lower() in ("null", "none") else id
 
 
 def has_function(value: object) -> bool:

@@ -15,7 +15,7 @@ from langchain_core.output_parsers.openai_tools import (
 from langchain_core.outputs import ChatGeneration
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from dashscope_oss.protocol.object_reader import read_object, read_partial_object
+from dashscope_oss.protocol.structured_output import read_object, read_partial_object
 from langchain_dashscope_oss._structured.methods import Method
 from langchain_dashscope_oss._structured.schemas import Schema, json_schema, tool_name
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from dashscope_oss import ModelInfo, UnreadableAnswerError
 from dashscope_oss.errors import shortened
-from dashscope_oss.protocol import object_reader, structured_output
+from dashscope_oss.protocol import structured_output
 from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
 from dashscope_oss.protocol.tools import forced
 
@@ -100,7 +100,7 @@ class ObjectQuestion(Generic[Model]):
             ) from None  # it repeats all of the answer
 
     def _parse(self, response: ChatResponse) -> Model:
-        return object_reader.read_object(
+        return structured_output.read_object(
             _answer_text(response),
             # As JSON, of which pydantic takes more: a date in a strict class.
             lambda json_object: self.output_cls.model_validate_json(json.dumps(json_object)),

@@ -21,6 +21,7 @@ class AnswerText:
         echo: what takes off the echo of the prompt.
         stops: texts at which to end.
         splits_thoughts: take thoughts between ``<think>`` and ``</think>`` out of the text.
+        may_lack_opening: the opening tag may stand in the prompt.
     """
 
     def __init__(
@@ -30,12 +31,15 @@ class AnswerText:
         echo: EchoFilter,
         stops: Sequence[str] = (),
         splits_thoughts: bool = False,
+        may_lack_opening: bool = False,
     ) -> None:
         self._text = IncrementalText(mode)
         self._reasoning = IncrementalText(mode)
         self._echo = echo
         self._stops = StopSequenceFilter(stops)
-        self._think_tags = ThinkTagSplitter() if splits_thoughts else None
+        self._think_tags = (
+            ThinkTagSplitter(may_lack_opening=may_lack_opening) if splits_thoughts else None
+        )
         self._pieces: list[str] = []
         self.is_unfiltered = mode in ("incremental", "expected") and not (
             echo.may_hold or stops or splits_thoughts
@@ -53,6 +57,8 @@ class AnswerText:
         Raises:
             ProtocolError: if the service changed or repeated what it had sent.
         """
+        if reasoning and self._think_tags:
+            self._think_tags.thoughts_come_apart()
         added, thought = self._split(self._echo.push(self._text.push(text)))
         return self._kept(self._stops.push(added)), self._reasoning.push(reasoning) + thought
 

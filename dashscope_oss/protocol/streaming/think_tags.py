@@ -14,11 +14,23 @@ class ThinkTagSplitter:
 
     Only thoughts at the very beginning count, where such models write them; an answer that merely
     mentions the tags is left alone. Line breaks between thoughts and text belong to neither.
+
+    Args:
+        may_lack_opening: the opening tag may stand in the prompt, as some templates have it; what
+            comes before a closing tag is thought then. An answer without tags is held back until
+            its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_lack_opening: bool = False) -> None:
         self._held = ""
-        self._state: Literal["before", "inside", "behind", "text"] = "before"
+        self._may_lack_opening = may_lack_opening
+        self._state: Literal["before", "unsure", "inside", "behind", "text"] = "before"
+
+    def thoughts_come_apart(self) -> None:
+        """Say that thoughts come beside the text: what lacks an opening tag is text then."""
+        self._may_lack_opening = False
+        if self._state == "unsure":
+            self._state = "text"
 
     def push(self, piece: str) -> tuple[str, str]:
         """Take the next piece; return what is certain to be text, and to be thought."""
@@ -26,6 +38,8 @@ class ThinkTagSplitter:
         thought = ""
         if self._state == "before":
             self._look_for_opening()
+        if self._state == "unsure" and _CLOSE in self._held:
+            self._state = "inside"
         if self._state == "inside":
             thought = self._take_thought()
         if self._state == "behind" and (text := self._held.lstrip("\n")):
@@ -42,7 +56,7 @@ class ThinkTagSplitter:
         if text.startswith(_OPEN):
             self._held, self._state = text[len(_OPEN) :], "inside"
         elif not _OPEN.startswith(text):
-            self._state = "text"
+            self._state = "unsure" if self._may_lack_opening else "text"
 
     def _take_thought(self) -> str:
         thought, closing, rest = self._held.partition(_CLOSE)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from dashscope_oss.messages import ToolCall
 from dashscope_oss.protocol.streaming.incremental import IncrementalText
+
+
+def new_call_id() -> str:
+    """Return an id for a call that got none; frameworks match results to calls by it."""
+    return f"call_{uuid4().hex[:24]}"
 
 
 @dataclass(slots=True)
@@ -72,10 +78,17 @@ class ToolCallAssembler:
             return self._begin(len(self._calls))
         return self._calls[next(reversed(self._calls))]
 
+    def missing_ids(self) -> tuple[ToolCall, ...]:
+        """Return a piece with an id for each call that got none: results are told apart by it."""
+        without_id = [call for call in self._calls.values() if not call.id]
+        for call in without_id:
+            call.id = new_call_id()
+        return tuple(ToolCall(id=call.id, index=call.index) for call in without_id)
+
     def _numbered(self, piece: ToolCall) -> _OpenCall:
         stated = piece.index or 0
         call = self._by_id.get((stated, piece.id)) or self._by_stated_index.get(stated)
-        if call is None or (piece.name and piece.id not in ("", call.id) and call.id):
+        if call is None or _is_another(piece, call):
             call = self._by_stated_index[stated] = self._begin(stated)
         if piece.id:
             self._by_id[stated, piece.id] = call
@@ -87,3 +100,12 @@ class ToolCallAssembler:
         call = self._calls[index] = _OpenCall(index, arguments)
         self._by_stated_index.setdefault(index, call)
         return call
+
+
+def _is_another(piece: ToolCall, call: _OpenCall) -> bool:
+    """Whether a piece under the index of ``call`` begins a second one."""
+    if not piece.name:
+        return False
+    if piece.id and call.id:
+        return piece.id != call.id
+    return not piece.id and bool(call.name) and piece.name != call.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashscope_oss.protocol.object_reader import read_object, read_partial_object
+from dashscope_oss.protocol.structured_output import read_object, read_partial_object
 
 ADA = {"name": "Ada", "born": 1815}
 TEXT = '{"name": "Ada", "born": 1815}'

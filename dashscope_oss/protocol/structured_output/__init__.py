@@ -1,0 +1,34 @@
+"""Answers that are one JSON object: how a model is asked for it, and which one in a text it is.
+
+All names below may be imported from here.
+"""
+
+from dashscope_oss.protocol.structured_output.asking import (
+    REPAIR_REFUSALS,
+    JsonMode,
+    Method,
+    best_method,
+    instructions,
+    json_mode,
+    known_methods,
+    nearest_method,
+    repair,
+    response_format,
+)
+from dashscope_oss.protocol.structured_output.reading import Make, read_object, read_partial_object
+
+__all__ = [
+    "REPAIR_REFUSALS",
+    "JsonMode",
+    "Make",
+    "Method",
+    "best_method",
+    "instructions",
+    "json_mode",
+    "known_methods",
+    "nearest_method",
+    "read_object",
+    "read_partial_object",
+    "repair",
+    "response_format",
+]
