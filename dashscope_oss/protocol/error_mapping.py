@@ -96,7 +96,6 @@ _CURABLE = (408, 429, 500, 502, 503, 504)
 
 # The code alone is not enough where the vendor files two cases under one: the text decides.
 _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
-    (InvalidRequestError, "range of input length should be", ContextLengthError),
     (InvalidRequestError, "model not exist", ModelNotFoundError),
     (InvalidRequestError, "model not found", ModelNotFoundError),
     (RateLimitError, "free allocated quota", QuotaExhaustedError),
@@ -107,6 +106,25 @@ _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
     (ServerError, "expecting ',' delimiter", InvalidRequestError),
 )
 
+_TOO_LONG = re.compile(
+    # the vendor, and its OpenAI-compatible door
+    r"range of input length should be|input length should be|input is too long"
+    # vLLM and SGLang, old and new
+    r"|maximum (?:model|context) length|max(?:imum)?_model_len|longer than the (?:maximum )?model"
+    r"|maximum allowed (?:length|tokens)|exceeds? the (?:maximum|model'?s)[^.]*(?:length|context)"
+    r"|exceeds? (?:the )?context (?:length|window|size)|context (?:length|window) (?:is )?exceeded"
+    # llama.cpp, Ollama, TGI, OpenAI, Anthropic, DeepSeek, Moonshot
+    r"|available context size|exceed_context_size|context_length_exceeded|input length and"
+    r"|prompt is too long|inputs? tokens? exceeds?|tokens? exceeds? (?:the )?(?:max|limit|context)"
+    r"|must have less than \d+ tokens|exceeded model token limit|too many tokens in (?:the )?prompt"
+    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be",
+    re.IGNORECASE,
+)
+"""How servers say that an input is too long, whatever their status and code."""
+
+_MAY_BE_TOO_LONG = (InvalidRequestError, ServerError, ProtocolError)
+_NAMES_MODEL = re.compile(r"model|模型", re.IGNORECASE)
+
 _TEXT_HINTS: tuple[tuple[str, str], ...] = (
     (
         "url error",
@@ -116,6 +134,10 @@ _TEXT_HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
+_WRONG_PATH = (
+    "Check base_url: the server is there and knows no such address. The native protocol is below "
+    "/api/v1."
+)
 _SUCCESS_KEYS = frozenset({"output", "usage", "request_id"})
 _SUCCESS_CODES = ("", "200", "success", "ok")
 _MESSAGE_NAMES = ("message", "detail", "error", "msg")
@@ -211,6 +233,8 @@ def service_error(
         model=model,
         hint=next((hint for part, hint in _TEXT_HINTS if part in text.lower()), ""),
     )
+    if status_code == 404 and type(error) is InvalidRequestError:
+        error.advice = _WRONG_PATH
     if error.retryable and _class_of_code(code) is None and status_code not in _CURABLE:
         error.retryable = False
     return error
@@ -218,6 +242,14 @@ def service_error(
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
     error_class = _class_of_code(code) or _class_of_status(status)
+    if issubclass(error_class, _MAY_BE_TOO_LONG) and _TOO_LONG.search(text):
+        return ContextLengthError
+    if (
+        error_class is ModelNotFoundError
+        and not _class_of_code(code)
+        and not _NAMES_MODEL.search(text)
+    ):
+        return InvalidRequestError
     for general, part, special in _BY_TEXT:
         if issubclass(error_class, general) and part in text.lower():
             return special

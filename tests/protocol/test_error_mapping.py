@@ -281,3 +281,44 @@ def test_the_error_of_an_event_has_its_status_and_its_data(event, status, messag
     assert (error.status_code, error.message, error.model) == (status, message, "glm-5")
     assert error.response.content == event.data
     assert error.response.status_code == (event.status or 200)
+
+
+@pytest.mark.parametrize("status", [200, 400, 413, 500, None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Range of input length should be [1, 30720]",
+        "The prompt is longer than the maximum model length of 2048",
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "Input tokens exceed the configured limit of 4096 tokens",
+        "Prompt is too long",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+        "`inputs` must have less than 4096 tokens. Given: 5000",
+        "the request exceeds the available context size, try increasing it",
+        "request (5000 tokens) exceeds the available context size (4096 tokens)",
+        "Your request exceeded model token limit: 4096",
+        "Decoder prompt (length 5000) is longer than the maximum model length of 4096",
+        "Requested token count exceeds the model's maximum context length of 4096 tokens",
+        "input is too long for requested model",
+    ],
+)
+def test_every_known_wording_of_too_long_is_a_context_length_error(status, text):
+    """The vendor, vLLM, SGLang, TGI, llama.cpp, Moonshot, OpenAI and Anthropic."""
+    assert type(service_error(status_code=status, message=text)) is ContextLengthError
+
+
+@pytest.mark.parametrize(
+    "text", ["Not Found", "404 page not found", "no Route matched with those values"]
+)
+def test_a_404_that_is_not_about_the_model_points_at_the_address(text):
+    error = service_error(status_code=404, message=text)
+    assert type(error) is InvalidRequestError
+    assert "base_url" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["The model `x` does not exist.", "model 'x' not found", "模型不存在"]
+)
+def test_a_404_about_the_model_is_a_model_not_found_error(text):
+    assert type(service_error(status_code=404, message=text)) is ModelNotFoundError
