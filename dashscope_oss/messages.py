@@ -98,6 +98,8 @@ class Options:
         parallel_tool_calls: allow several calls in one answer.
         response_format: ``{"type": "json_object"}`` and the like.
         extra: merged into ``parameters`` as it is; wins over the fields above.
+        send_reasoning: send the thoughts of all earlier answers along, or of none; ``None``
+            leaves it to the model's record. Not sent itself.
         strict: refuse parameters that the vendor's page of the model does not document. Not sent.
         split_think: take thoughts that the model writes between ``<think>`` and ``</think>`` for
             reasoning, not for text. Not sent.
@@ -121,6 +123,7 @@ class Options:
     parallel_tool_calls: bool | None = None
     response_format: Json | None = None
     extra: Json = field(default_factory=dict)
+    send_reasoning: bool | None = None
     strict: bool = False
     estimate_usage: bool = False
     split_think: bool = False
@@ -141,7 +144,7 @@ class Options:
         return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
 
 
-_SWITCHES = ("strict", "estimate_usage", "split_think")
+_SWITCHES = ("send_reasoning", "strict", "estimate_usage", "split_think")
 OPTION_NAMES: tuple[str, ...] = tuple(
     f.name for f in fields(Options) if f.name not in ("extra", *_SWITCHES)
 )

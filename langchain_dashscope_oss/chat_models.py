@@ -87,7 +87,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
             anything is sent.
     """
 
-    send_reasoning: bool = False
+    send_reasoning: bool | None = None
 
     @property
     def _llm_type(self) -> str:
@@ -282,7 +282,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         stream: bool = False,
     ) -> Request:
         model_info, options = self._call_options(stop, arguments)
-        sent = to_messages(messages, model_info.id, send_reasoning=self.send_reasoning)
+        sent = to_messages(messages, model_info.id)
         return self._checked_length(chat_request(model_info, sent, options, stream=stream))
 
     def stream(

@@ -46,6 +46,37 @@ def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
     return [*system, *quoted, *rest[len(answers) :]]
 
 
+def move_system_first(messages: Sequence[Message]) -> list[Message]:
+    """Make one system turn of the leading ones, and let the user say the words of later ones.
+
+    Later words join the user's turn beside them, or become one. Between a call of a tool and its
+    result they wait: a result must follow its call.
+    """
+    leading = list(takewhile(lambda turn: turn.role == "system", messages))
+    turns = merge_turns(leading)
+    waiting: list[Message] = []
+    for turn in messages[len(leading) :]:
+        if turn.role == "system":
+            waiting.append(replace(turn, role="user"))
+        elif turn.role == "user":
+            turns += merge_turns([*waiting, turn])
+            waiting.clear()
+        else:
+            if waiting and turn.role == "assistant":
+                _add_user_words(turns, waiting)
+            turns.append(turn)
+    _add_user_words(turns, waiting)
+    return turns
+
+
+def _add_user_words(turns: list[Message], words: list[Message]) -> None:
+    """Add turns of the user's, merged with the newest one if that is the user's too."""
+    if words:
+        before = [turns.pop()] if turns and turns[-1].role == "user" else []
+        turns += merge_turns([*before, *words])
+        words.clear()
+
+
 def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
     """Write calls of tools and their results as text, for a model that knows no tools.
 

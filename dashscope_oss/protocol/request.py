@@ -14,12 +14,12 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.prompts.prompt_template import PromptTemplate
-from dashscope_oss.prompts.turn_order import merge_turns
+from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.protocol.validation import (
     check_messages,
-    check_order,
     check_parameters,
+    check_turns,
     refuse,
     wants_json,
 )
@@ -109,7 +109,9 @@ def chat_request(
         ContextLengthError: for an input that is surely over its limit.
     """
     check_messages(model_info, messages)
-    return _conversation(model_info, messages, options, stream=stream)
+    turns = adapt_conversation(model_info, messages, send_reasoning=options.send_reasoning)
+    check_turns(model_info, turns)
+    return _conversation(model_info, turns, options, stream=stream)
 
 
 def completion_request(
@@ -276,11 +278,7 @@ def _thinking_switch(parameters: Mapping[str, object]) -> bool | None:
     return switch if isinstance(switch, bool) else None
 
 
-def _messages_input(model_info: ModelInfo, messages: Sequence[Message]) -> dict[str, object]:
-    turns = list(messages)
-    if model_info.strict_turns:
-        turns = merge_turns(turns)
-        check_order(model_info, turns)
+def _messages_input(model_info: ModelInfo, turns: Sequence[Message]) -> dict[str, object]:
     return {"messages": [_wire_message(model_info, turn) for turn in turns]}
 
 

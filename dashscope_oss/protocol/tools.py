@@ -7,8 +7,9 @@ A tool is ``{"type": "function", "function": {"name": …, "parameters": …}}``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.messages import Json, ToolCall
@@ -28,6 +29,23 @@ def write_tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
         }
         for call in calls
     ]
+
+
+def with_sendable_arguments(call: ToolCall) -> ToolCall:
+    """Return an earlier call with arguments that are a JSON object.
+
+    Services and chat templates refuse any others for good. Words that are no object are kept under
+    the key ``raw_arguments``.
+    """
+    try:
+        arguments: object = from_json(call.arguments or "{}")
+    except ValueError:
+        arguments = call.arguments
+    if isinstance(arguments, dict):
+        return call if call.arguments else replace(call, arguments="{}")
+    if isinstance(arguments, str) and not arguments.strip():
+        return replace(call, arguments="{}")
+    return replace(call, arguments=to_json({"raw_arguments": call.arguments}).decode())
 
 
 def read_tool_call(

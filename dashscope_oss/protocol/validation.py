@@ -38,8 +38,13 @@ def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
     for message in messages:
         _check_message(model_info, message)
     check_least_length(model_info, (message.content for message in messages))
+
+
+def check_turns(model_info: ModelInfo, turns: Sequence[Message]) -> None:
+    """Raise for turns in an order that a strict model, or its template, does not take."""
     if not model_info.takes_messages:
-        turns = turn_order.merge_turns(turn_order.fold_system_turns(messages))
+        check_order(model_info, turn_order.merge_turns(turn_order.fold_system_turns(turns)))
+    elif model_info.strict_turns:
         check_order(model_info, turns)
 
 
@@ -56,8 +61,6 @@ def _check_message(model_info: ModelInfo, message: Message) -> None:
             "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check "
             "how the text was decoded",
         )
-    if not model_info.tools and (message.role == "tool" or message.tool_calls):
-        refuse(model_info, "this model knows no tools; put the tool's result into a user message")
 
 
 def check_parameters(

@@ -233,6 +233,8 @@ _HOSTED = ModelInfo(
 )
 _QWEN35 = replace(
     _HOSTED,
+    reasoning_in_history="tool_turns",
+    system_turns="first",
     family="qwen3.5",
     maker="Qwen",
     endpoint="multimodal-generation",
@@ -246,6 +248,7 @@ _QWEN35 = replace(
 )
 _DEEPSEEK4 = replace(
     _HOSTED,
+    reasoning_in_history="tool_turns",
     family="deepseek-v4",
     maker="DeepSeek",
     text_reply=False,
@@ -258,6 +261,7 @@ _DEEPSEEK4 = replace(
 )
 _GLM5 = replace(
     _HOSTED,
+    reasoning_in_history="tool_turns",
     family="glm",
     maker="Zhipu",
     context_window=202_752,
@@ -266,6 +270,7 @@ _GLM5 = replace(
 )
 _KIMI = replace(
     _HOSTED,
+    reasoning_in_history="tool_turns",
     family="kimi",
     maker="Moonshot",
     endpoint="multimodal-generation",
@@ -277,6 +282,8 @@ _KIMI = replace(
 )
 _MINIMAX = replace(
     _HOSTED,
+    reasoning_in_history="tool_turns",
+    system_turns="first",
     family="minimax",
     maker="MiniMax",
     context_window=196_608,

@@ -14,6 +14,8 @@ ServiceEndpoint: TypeAlias = Literal["text-generation", "multimodal-generation"]
 Input: TypeAlias = Literal["prompt", "messages"]
 Incremental: TypeAlias = Literal["yes", "no", "forced", "unknown"]
 Thinking: TypeAlias = Literal["none", "hybrid", "always", "unknown"]
+SystemTurns: TypeAlias = Literal["any", "first"]
+ReasoningInHistory: TypeAlias = Literal["never", "tool_turns", "always"]
 Structured: TypeAlias = Literal["none", "json_object", "json_schema", "unknown"]
 Tokenizer: TypeAlias = Literal["llama2", "llama2-zh", "llama3", "baichuan", "qwen", "other"]
 
@@ -35,6 +37,10 @@ class ModelInfo:
         template: how its family writes a conversation into a prompt. The client needs it for a
             prompt-only model, the gateway to serve the weights.
         strict_turns: user and assistant must alternate, one system message first.
+        system_turns: where system messages may stand: ``any`` place, or one ``first`` only, as
+            the model's chat template wants it.
+        reasoning_in_history: which earlier answers go back with their thoughts: ``never``,
+            ``tool_turns`` (those that called tools), ``always``.
         text_reply: answers as ``output.text`` unless ``result_format`` asks for a message, as the
             client does whenever it sends messages.
         reports_usage: whether replies carry token counts.
@@ -78,6 +84,8 @@ class ModelInfo:
     inputs: tuple[Input, ...] = ("messages",)
     template: PromptTemplate | None = None
     strict_turns: bool = False
+    system_turns: SystemTurns = "any"
+    reasoning_in_history: ReasoningInHistory = "never"
     text_reply: bool = True
     reports_usage: bool = True
     reports_finish: bool = True

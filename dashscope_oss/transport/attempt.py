@@ -20,12 +20,12 @@ from dashscope_oss.errors import (
 )
 from dashscope_oss.messages import Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
-from dashscope_oss.protocol.redaction import redact, secrets_in
 from dashscope_oss.protocol.request import Request, headers
 from dashscope_oss.protocol.response import INCREMENTAL_HEADER, SERVED_BY_HEADER
 from dashscope_oss.transport import retry
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.http.deadlines import Deadline, ReadLimit
+from dashscope_oss.transport.http.redaction import redact, secrets_in
 from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
 from dashscope_oss.transport.options import ClientOptions
 from dashscope_oss.transport.retirement import add_advice

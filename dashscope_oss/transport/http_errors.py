@@ -14,8 +14,8 @@ from dashscope_oss.errors import (
 )
 from dashscope_oss.protocol.error_mapping import NO_REASON, error_in_body, read_error_body
 from dashscope_oss.protocol.json_body import quoted
-from dashscope_oss.protocol.redaction import plain_headers
 from dashscope_oss.transport.endpoint import is_vendor
+from dashscope_oss.transport.http.redaction import plain_headers
 from dashscope_oss.transport.retry import retry_after
 
 
