@@ -6,10 +6,11 @@ A tool is ``{"type": "function", "function": {"name": …, "parameters": …}}``
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.messages import Json, ToolCall
@@ -38,14 +39,16 @@ def with_sendable_arguments(call: ToolCall) -> ToolCall:
     the key ``raw_arguments``.
     """
     try:
-        arguments: object = from_json(call.arguments or "{}")
-    except ValueError:
+        arguments: object = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
         arguments = call.arguments
     if isinstance(arguments, dict):
         return call if call.arguments else replace(call, arguments="{}")
     if isinstance(arguments, str) and not arguments.strip():
         return replace(call, arguments="{}")
-    return replace(call, arguments=to_json({"raw_arguments": call.arguments}).decode())
+    return replace(
+        call, arguments=json.dumps({"raw_arguments": call.arguments}, ensure_ascii=False)
+    )
 
 
 def read_tool_call(

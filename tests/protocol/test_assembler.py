@@ -15,13 +15,13 @@ from dashscope_oss import (
     ProtocolError,
     RateLimitError,
     ServerError,
-    ToolCall,
     Usage,
     completion_request,
     find_model,
 )
 from dashscope_oss.protocol import assembler as assembler_module
 from dashscope_oss.protocol.assembler import Assembler, reply_in
+from dashscope_oss.protocol.response import read_reply
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from tests.protocol.bodies import (
     HOSTED,
@@ -183,10 +183,66 @@ def test_pieces_of_tool_calls_are_joined_and_their_finish_reason_kept():
     last = chat_body("", "tool_calls", tool_calls=[{"index": 1, "function": {"arguments": "}"}}])
     reply = streamed_reply(request_to(), *stream, last)
     assert reply.finish_reason == "tool_calls"
-    assert reply.tool_calls == (
-        ToolCall("", "add", '{"a":1}', 0),
-        ToolCall("", "sub", "{}", 1),
-    )
+    assert [(call.name, call.arguments, call.index) for call in reply.tool_calls] == [
+        ("add", '{"a":1}', 0),
+        ("sub", "{}", 1),
+    ]
+
+
+def test_calls_without_an_id_get_one_each():
+    """Frameworks match results to calls by it."""
+    calls = [
+        {"index": at, "id": id, "function": {"name": "f"}} for at, id in enumerate(("null", ""))
+    ]
+    for reply in (
+        streamed_reply(request_to(), chat_body("", "tool_calls", tool_calls=calls)),
+        read_reply(request_to(), chat_body("", "tool_calls", tool_calls=calls)),
+    ):
+        first, second = (call.id for call in reply.tool_calls)
+        assert first.startswith("call_")
+        assert first != second
+        assert second.startswith("call_")
+
+
+def test_an_id_that_comes_late_is_the_calls_id():
+    begun = chat_body("", "null", tool_calls=[{"index": 0, "function": {"name": "f"}}])
+    late = {"index": 0, "id": "c1", "function": {"arguments": "{}"}}
+    (call,) = streamed_reply(
+        request_to(), begun, chat_body("", "stop", tool_calls=[late])
+    ).tool_calls
+    assert (call.id, call.name, call.arguments) == ("c1", "f", "{}")
+
+
+def test_two_calls_of_different_names_under_one_index_are_two_calls():
+    pieces = [
+        chat_body(
+            "", "null", tool_calls=[{"index": 0, "function": {"name": name, "arguments": "{}"}}]
+        )
+        for name in ("add", "sub")
+    ]
+    reply = streamed_reply(request_to(), *pieces, chat_body("", "tool_calls"))
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [
+        ("add", "{}"),
+        ("sub", "{}"),
+    ]
+
+
+def test_a_name_that_each_piece_repeats_begins_no_further_call():
+    pieces = [
+        chat_body(
+            "", "null", tool_calls=[{"index": 0, "function": {"name": "f", "arguments": part}}]
+        )
+        for part in ('{"a"', ":1}")
+    ]
+    reply = streamed_reply(request_to(), *pieces, chat_body("", "tool_calls"))
+    assert [(call.name, call.arguments) for call in reply.tool_calls] == [("f", '{"a":1}')]
+
+
+def test_an_event_that_comes_twice_under_its_id_counts_once():
+    event = b'id:1\nevent:result\n:HTTP_STATUS/200\ndata:{"output":{"text":"a","finish_reason":"null"}}\n\n'
+    last = b'id:2\nevent:result\n:HTTP_STATUS/200\ndata:{"output":{"text":"","finish_reason":"stop"}}\n\n'
+    assembler = Assembler(request_to())
+    assert "".join(d.text for d in assembler.feed(event + event + last)) == "a"
 
 
 def test_arguments_of_tool_calls_may_come_as_all_so_far():

@@ -127,7 +127,7 @@ STATUSES = {
     401: AuthenticationError,
     402: QuotaExhaustedError,
     403: PermissionDeniedError,
-    404: ModelNotFoundError,
+    404: InvalidRequestError,
     408: ServerError,
     409: InvalidRequestError,
     413: InvalidRequestError,
@@ -229,7 +229,7 @@ def test_whether_a_body_of_status_200_is_an_error(body, is_error):
         ({"detail": "no route"}, ProtocolError, "no route"),
         ({"detail": [{"loc": ["x"]}]}, ProtocolError, """'[{"loc":["x"]}]'"""),
         ({"status_code": 503, "msg": "m"}, ServerError, "m"),
-        ({"code": 404}, ModelNotFoundError, "the service gave no reason"),
+        ({"code": 404}, InvalidRequestError, "the service gave no reason"),
     ],
 )
 def test_the_words_of_the_service_or_of_a_proxy_are_kept(body, error, message):

@@ -76,9 +76,7 @@ def test_a_prompt_that_no_model_takes(prompt, reason):
     ("messages", "reason"),
     [
         ([user("q"), answer("a")], "last message must come from the user"),
-        ([answer("a"), user("q")], "begin with a user message"),
-        ([user("q"), Message("tool", "3"), user("q")], "knows no tools"),
-        ([user("q"), answer("", CALL), user("q")], "knows no tools"),
+        ([answer("a")], "begin with a user message"),
     ],
 )
 def test_conversations_that_a_strict_model_cannot_take(messages, reason):
@@ -86,14 +84,6 @@ def test_conversations_that_a_strict_model_cannot_take(messages, reason):
         with pytest.raises(UnsupportedInputError, match=reason) as caught:
             chat_request(model_info, messages)
         assert caught.value.model == model_info.id
-
-
-def test_a_late_system_message_is_refused_by_a_strict_model_and_sent_to_another():
-    messages = [user("q"), answer("a"), Message("system", "S"), user("q")]
-    with pytest.raises(UnsupportedInputError, match="must come first"):
-        chat_request(LLAMA2, messages)
-    sent = chat_request(HOSTED, messages).body["input"]["messages"]
-    assert [message["role"] for message in sent] == ["user", "assistant", "system", "user"]
 
 
 @pytest.mark.parametrize("model_info", [LLAMA2, ZIYA], ids=lambda model_info: model_info.id)
@@ -192,7 +182,7 @@ def test_strict_checks_let_through_what_the_page_documents():
 def test_a_lone_surrogate_anywhere_in_a_message(message):
     messages = [user("q"), message, Message("tool", "3", tool_call_id="c"), user("q")]
     with pytest.raises(UnsupportedInputError, match="surrogate"):
-        chat_request(HOSTED, messages)
+        chat_request(HOSTED, messages, Options(send_reasoning=True))
 
 
 def test_a_parameter_that_is_nested_too_deeply_is_no_recursion_error():

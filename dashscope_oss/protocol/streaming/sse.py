@@ -22,7 +22,7 @@ _USUAL_HEAD = b"\nevent:result\n:HTTP_STATUS/200"
 _MAX_WATCHED_LINES = 16
 _ANSWER_KINDS = ("", "result", "message", "data")
 _SILENT_KINDS = ("ping", "heartbeat", "keep-alive", "keepalive")
-_EMPTY_DATA = (b"", b"[DONE]", b"null", b"[]", b"{}", b'""', b"ping", b'"ping"', b"heartbeat")
+_EMPTY_DATA = (b"", b"[DONE]", b"null", b"[]", b'""', b"ping", b'"ping"', b"heartbeat")
 
 MAX_REPLY_BYTES = 100_000_000
 """Most bytes of a reply, and of a line or an event of a stream."""

@@ -66,18 +66,34 @@ def test_the_end_gives_what_was_held_back_once():
     assert (text.end(), text.end()) == ("ha", "")
 
 
+WHOLE = "Hangzhou is the capital of Zhejiang"
+
+
+@pytest.mark.parametrize("mode", ["expected", "unknown"])
+@pytest.mark.parametrize("ends", [(20, 23, 26), (20, 35), (8, 35), (8, 20, 35)])
 @pytest.mark.parametrize(
-    "texts",
-    [
-        ["Hangzhou is the capital of Zhejiang"[:end] for end in (20, 23, 26, 30)],
-        ["Hangzhou"[:end] for end in range(1, 7)],
-    ],
-    ids=["long", "short"],
+    "last", [[], [WHOLE], [WHOLE + "\n", WHOLE]], ids=["cut", "same", "trimmed"]
 )
-def test_a_service_that_repeats_itself_where_new_text_was_asked_for_is_an_error(texts):
-    """The answer would be doubled."""
+def test_text_so_far_where_new_text_was_asked_for_is_not_doubled(mode, ends, last):
+    """Two events tell, and the last may repeat the one before it or lack its last white space."""
+    texts = [*(WHOLE[:end] for end in ends), *last]
+    assert "".join(added(mode, texts)).rstrip() == max(texts, key=len).rstrip()
+
+
+@pytest.mark.parametrize("mode", ["expected", "unknown"])
+@pytest.mark.parametrize("text", ["ha", "哈", "\n"])
+def test_events_that_are_all_the_same_are_all_new_text(mode, text):
+    assert "".join(added(mode, [text] * 3)) == text * 3
+
+
+def test_repeated_text_that_was_handed_on_before_it_could_be_told_is_an_error():
+    """The first letters may be a drawing; then the answer would be doubled."""
     with pytest.raises(ProtocolError, match="repeats the text so far"):
-        added("incremental", texts)
+        added("expected", [WHOLE[:end] for end in range(1, 7)])
+
+
+def test_a_last_event_that_lacks_the_white_space_of_the_one_before_is_whole():
+    assert added("cumulative", ["a", "ab \n", "ab"]) == ["a", "b \n", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +106,4 @@ def test_a_service_that_repeats_itself_where_new_text_was_asked_for_is_an_error(
     ids=["drawing", "numbers", "table"],
 )
 def test_new_text_that_begins_like_the_text_before_is_new_text(texts):
-    assert "".join(added("incremental", texts)) == "".join(texts)
+    assert "".join(added("expected", texts)) == "".join(texts)

@@ -72,5 +72,3 @@ def test_text_beside_thoughts_of_its_own_is_not_held_back():
         "incremental", echo=EchoFilter("none", ""), splits_thoughts=True, may_lack_opening=True
     )
     assert answer.push("It is ", "Let me see.") == ("It is ", "Let me see.")
-
-

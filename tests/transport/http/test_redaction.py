@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from dashscope_oss import InvalidRequestError
-from dashscope_oss.protocol.redaction import plain_headers, redact, secrets_in
+from dashscope_oss.transport.http.redaction import plain_headers, redact, secrets_in
 
 KEY = "sk-0123456789"
 
