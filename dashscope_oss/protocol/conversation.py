@@ -59,6 +59,8 @@ def _as_sent(model_info: ModelInfo, turn: Message, send_reasoning: bool | None) 
 
 
 def _sends_reasoning(model_info: ModelInfo, turn: Message, send_reasoning: bool | None) -> bool:
+    if turn.role != "assistant":
+        return False
     if send_reasoning is not None:
         return send_reasoning
     rule = model_info.reasoning_in_history

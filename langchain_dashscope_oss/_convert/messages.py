@@ -15,7 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from dashscope_oss.errors import UnsupportedInputError
+from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.messages import ROLES, Message, Role, ToolCall
 
 _ROLES: dict[type[BaseMessage], Role] = {
@@ -25,36 +25,57 @@ _ROLES: dict[type[BaseMessage], Role] = {
     ToolMessage: "tool",
 }
 _NAMED_ROLES: dict[str, Role] = {role: role for role in ROLES}
-_CALL_BLOCKS = ("tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call")
+_CALL_BLOCKS = ("tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call")
 _REASONING_BLOCKS = ("reasoning", "thinking")
+_TEXT_BLOCKS = ("text", "input_text", "output_text", "refusal", None)
+# What only the maker of an earlier answer can read: its own tools, and encrypted thoughts.
+_FOREIGN_BLOCKS = (
+    "citation",
+    "code_execution_result",
+    "code_interpreter_call",
+    "executable_code",
+    "file_search_call",
+    "image_generation_call",
+    "mcp_call",
+    "mcp_list_tools",
+    "mcp_tool_use",
+    "non_standard",
+    "redacted_thinking",
+    "server_tool_call",
+    "server_tool_result",
+    "server_tool_use",
+    "web_search_call",
+    "web_search_result",
+    "web_search_tool_result",
+)
+_warned_blocks: set[str] = set()
 
 
-def to_messages(
-    messages: Sequence[BaseMessage], model: str, *, send_reasoning: bool = False
-) -> list[Message]:
+def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
     """Return ``messages`` as neutral ones for ``model``.
 
-    Text and tool calls are carried. A message's ``name`` is not: the protocol has no place for
-    it, so it stays LangChain's own label; who speaks must stand in the text.
+    Text, thoughts and tool calls are carried. What another provider put into an earlier answer and
+    alone can read, such as a search by its own tool, is left out with one warning. A message's
+    ``name`` is not carried: the protocol has no place for it, so it stays LangChain's own label;
+    who speaks must stand in the text.
 
     Args:
         messages: the conversation.
         model: named in errors.
-        send_reasoning: carry the reasoning of earlier answers too.
 
     Raises:
         UnsupportedInputError: for a role or a content block that the protocol cannot carry.
     """
-    return [_to_message(message, model, send_reasoning=send_reasoning) for message in messages]
+    return [_to_message(message, model) for message in messages]
 
 
-def _to_message(message: BaseMessage, model: str, *, send_reasoning: bool) -> Message:
+def _to_message(message: BaseMessage, model: str) -> Message:
     return Message(
         role=_role(message, model),
         content=_text(message, model),
         tool_calls=_tool_calls(message, model) if isinstance(message, AIMessage) else (),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
-        reasoning=_reasoning(message) if send_reasoning else None,
+        reasoning=_reasoning(message),
         partial=bool(message.additional_kwargs.get("partial")),
     )
 
@@ -79,10 +100,12 @@ def _text(message: BaseMessage, model: str) -> str:
 def _block_text(block: str | dict[str, Any], message: BaseMessage, model: str) -> str:
     if isinstance(block, str):
         return block
-    if isinstance(message, AIMessage) and _is_sent_elsewhere(block, message):
+    if isinstance(message, AIMessage) and (
+        _is_sent_elsewhere(block, message) or _is_foreign(block, model)
+    ):
         return ""
-    text = block.get("text")
-    if block.get("type") != "text" or not isinstance(text, str):
+    text = block.get("refusal" if block.get("type") == "refusal" else "text")
+    if block.get("type") not in _TEXT_BLOCKS or not isinstance(text, str):
         _refuse(f"a content block of type {block.get('type')!r} cannot be sent, only text", model)
     return text
 
@@ -92,6 +115,21 @@ def _is_sent_elsewhere(block: Mapping[str, Any], message: AIMessage) -> bool:
     if block.get("type") in _CALL_BLOCKS:
         return bool(message.tool_calls or message.invalid_tool_calls)
     return block.get("type") in _REASONING_BLOCKS
+
+
+def _is_foreign(block: Mapping[str, Any], model: str) -> bool:
+    """Whether only another provider can read a block; the first of its type is warned of."""
+    block_type = block.get("type")
+    if block_type not in _FOREIGN_BLOCKS:
+        return False
+    if block_type not in _warned_blocks:
+        _warned_blocks.add(block_type)
+        warn(
+            f"{model}: content blocks of type {block_type!r} in earlier answers are left out; only "
+            "the provider that made them can read them",
+            DashScopeWarning,
+        )
+    return True
 
 
 def _reasoning(message: BaseMessage) -> str | None:

@@ -15,7 +15,7 @@ from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
 _CALL_SETTINGS = ("model", "estimate_usage", "split_think")
 """Settings that a call may override though they are no parameters."""
-_SWITCHES = ("estimate_usage", "split_think", "strict_params", "send_reasoning")
+_SWITCHES = ("estimate_usage", "split_think", "strict_params")
 """Settings that are not sent, but change an answer or whether there is one."""
 
 
@@ -81,6 +81,9 @@ class CallOptions(Lifecycle):
         options["stop_sequences"] = options.pop("stop")
         model_info = {"model_info": repr(self.model_info)} if self.model_info else {}
         switches = {name: True for name in _SWITCHES if getattr(self, name, False)}
+        send_reasoning = getattr(self, "send_reasoning", None)  # the chat model has it
+        if send_reasoning is not None:
+            switches["send_reasoning"] = send_reasoning
         return {
             "model": self.model,
             "base_url": self._endpoint.base_url,

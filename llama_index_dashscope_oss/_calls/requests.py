@@ -11,7 +11,7 @@ from dashscope_oss import Delta, Reply, chat_request, completion_request
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import input_length
 from llama_index_dashscope_oss._calls import rate_limiter
-from llama_index_dashscope_oss._convert.message_adapter import adapt_messages
+from llama_index_dashscope_oss._convert.messages import to_messages
 from llama_index_dashscope_oss._convert.prompt_functions import MessagesToPrompt, is_users_own
 from llama_index_dashscope_oss._settings.copying import CopyableLLM
 
@@ -40,7 +40,7 @@ class RequestLLM(CopyableLLM):
             prompt = to_prompt(messages)
             request = completion_request(model_info, prompt, options, stream=stream, formatted=True)
         else:
-            turns = adapt_messages(messages, model_info, reasoning=self.send_reasoning)
+            turns = to_messages(messages, model_info.id, knows_tools=model_info.tools)
             request = chat_request(model_info, turns, options, stream=stream)
         return self._checked(request)
 

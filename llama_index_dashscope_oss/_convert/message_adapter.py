@@ -11,29 +11,9 @@ from collections.abc import Sequence
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from dashscope_oss import Message, ModelInfo
+from dashscope_oss import Message
 from dashscope_oss.prompts.turn_order import fold_stray_turns, tell_tools_in_words
 from llama_index_dashscope_oss._convert.messages import to_messages
-
-
-def adapt_messages(
-    messages: Sequence[ChatMessage], model_info: ModelInfo, *, reasoning: bool = False
-) -> list[Message]:
-    """Return ``messages`` in the turns that the model takes.
-
-    Args:
-        messages: the conversation.
-        model_info: the model.
-        reasoning: carry the thoughts of earlier answers too.
-
-    Raises:
-        UnsupportedInputError: as ``messages.to_messages`` does.
-    """
-    turns = to_messages(messages, model_info.id, knows_tools=model_info.tools, reasoning=reasoning)
-    if not model_info.tools:
-        turns = tell_tools_in_words(turns)
-    strict = model_info.strict_turns or not model_info.takes_messages
-    return fold_stray_turns(turns) if strict else turns
 
 
 def adapt_to_prompt(messages: Sequence[ChatMessage], model: str) -> list[Message]:

@@ -35,7 +35,6 @@ def to_messages(
     model: str,
     *,
     knows_tools: bool = True,
-    reasoning: bool = False,
 ) -> list[Message]:
     """Return ``messages`` as the core takes them; text blocks are joined by line breaks.
 
@@ -44,14 +43,13 @@ def to_messages(
         model: its id, for errors.
         knows_tools: ``False``: the results of tools will be written as text, so they need not
             name their call, and may come in the role ``function``.
-        reasoning: carry the thoughts of earlier answers too.
 
     Raises:
         UnsupportedInputError: for a block that is no text; for a model with tools, for the role
             ``function`` or a tool's result without ``additional_kwargs["tool_call_id"]``.
     """
     roles = _ROLES if knows_tools else {**_ROLES, MessageRole.FUNCTION: "tool"}
-    turns = [_to_message(message, model, roles, reasoning=reasoning) for message in messages]
+    turns = [_to_message(message, model, roles) for message in messages]
     if knows_tools:
         _check_results(turns, model)
     return turns
@@ -67,9 +65,7 @@ def with_user_message(
     return messages
 
 
-def _to_message(
-    message: ChatMessage, model: str, roles: Mapping[MessageRole, Role], *, reasoning: bool
-) -> Message:
+def _to_message(message: ChatMessage, model: str, roles: Mapping[MessageRole, Role]) -> Message:
     role, facts = _role(message, model, roles), message.additional_kwargs
     return Message(
         role=role,
@@ -77,7 +73,7 @@ def _to_message(
         tool_calls=tool_calls_of(message),
         tool_call_id=facts.get("tool_call_id") if role == "tool" else None,
         tool_name=facts.get("name") if role == "tool" else None,
-        reasoning=_reasoning(message) if reasoning and role == "assistant" else None,
+        reasoning=_reasoning(message) if role == "assistant" else None,
         partial=bool(facts.get("partial")),
     )
 

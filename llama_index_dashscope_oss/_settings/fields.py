@@ -55,9 +55,10 @@ class LLMSettings(FunctionCallingLLM):
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
-        send_reasoning: send the thoughts of earlier answers back with them, as
-            ``reasoning_content``. Some models read them only with
-            ``additional_kwargs={"preserve_thinking": True}``.
+        send_reasoning: send the thoughts of all earlier answers back with them, as
+            ``reasoning_content``, or of none. ``None``, the default, leaves it to the model's
+            record: today's thinking models want them with the calls of tools. Some models read
+            more only with ``additional_kwargs={"preserve_thinking": True}``.
         split_think: take what the model writes between ``<think>`` and ``</think>`` at the
             beginning of an answer for its thoughts.
         additional_kwargs: merged into ``parameters`` as it is.
@@ -114,7 +115,7 @@ class LLMSettings(FunctionCallingLLM):
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
-    send_reasoning: bool = False
+    send_reasoning: bool | None = None
     split_think: bool = False
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
     estimate_usage: bool = False

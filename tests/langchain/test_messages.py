@@ -15,10 +15,11 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from dashscope_oss import find_model
+from dashscope_oss import DashScopeWarning, find_model
 from dashscope_oss.gateway import Answer
 from dashscope_oss.registry.catalog import SEED_IDS
 from langchain_dashscope_oss import ChatDashScopeOSS
+from langchain_dashscope_oss._convert import messages as message_conversion
 from langchain_dashscope_oss.errors import UnsupportedInputError
 
 from .calling import PATHS, PROMPT_ONLY, THINKER, answering, as_text, call
@@ -59,7 +60,7 @@ def test_roles_texts_and_tool_calls_are_carried(chat):
     assert [call["id"] for call in answer["tool_calls"]] == ["c1", "c2"]
     assert [call["function"] for call in answer["tool_calls"]] == [
         {"name": "weather", "arguments": '{"city": "上海"}'},
-        {"name": "clock", "arguments": "{"},
+        {"name": "clock", "arguments": '{"raw_arguments": "{"}'},
     ]
     assert result == {"role": "tool", "content": "rain", "tool_call_id": "c1"}
     assert last == {"role": "user", "content": "c"}
@@ -129,12 +130,10 @@ def test_each_seed_model_gets_messages_or_its_familys_prompt(model):
     [
         ([], "empty"),
         ([SystemMessage("alone")], "no user message"),
-        ([HumanMessage("a"), SystemMessage("late"), HumanMessage("b")], "must come first"),
         ([HumanMessage("a"), FunctionMessage("b", name="f")], "FunctionMessage"),
-        ([HumanMessage("a"), ToolMessage("b", tool_call_id="1")], "tool"),
         ([HumanMessage([{"type": "image", "url": "http://x"}])], "type 'image'"),
         ([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])], "type 'image_url'"),
-        ([HumanMessage([{"text": "no type"}])], "type None"),
+        ([HumanMessage([{"text": 7}])], "type None"),
         ([AIMessage([{"type": "tool_use", "id": "1"}])], "type 'tool_use'"),
         ([ChatMessage("x", role="judge")], "unknown role 'judge'"),
         ([RemoveMessage("1")], "RemoveMessage"),
@@ -179,7 +178,7 @@ def test_a_tool_call_with_a_number_that_json_lacks_is_refused(chat, number):
     ],
 )
 def test_reasoning_is_sent_again_only_if_wished(chat, earlier):
-    """Services disagree about it, so it is off by default."""
+    """The record of this model sends it with calls of tools only."""
     messages = [HumanMessage("6 * 7?"), earlier, HumanMessage("Sure?")]
     llm, engine = chat(OK, model=THINKER)
     llm.invoke(messages)
@@ -188,6 +187,63 @@ def test_reasoning_is_sent_again_only_if_wished(chat, earlier):
     llm.invoke(messages)
     expected = {"role": "assistant", "content": "42", "reasoning_content": "6 * 7"}
     assert sent_by(engine)[1] == expected
+
+
+FOREIGN = AIMessage(
+    [
+        {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}},
+        {"type": "web_search_call", "id": "w1"},
+        {"type": "non_standard", "value": {"x": 1}},
+        {"type": "output_text", "text": "It is "},
+        {"text": "42"},
+        {"type": "function_call", "name": "f", "call_id": "c1", "arguments": "{}"},
+    ],
+    tool_calls=[{"name": "f", "args": {}, "id": "c1"}],
+)
+
+
+def test_answers_of_other_providers_are_sent_as_far_as_others_can_read_them(chat, monkeypatch):
+    """Text as text, calls once; what their own tools left is named in one warning each."""
+    monkeypatch.setattr(message_conversion, "_warned_blocks", set())
+    llm, engine = chat(OK, model=THINKER)
+    talk = [HumanMessage("q"), FOREIGN, ToolMessage("r", tool_call_id="c1")]
+    with pytest.warns(DashScopeWarning) as warned:
+        llm.batch([talk, talk])
+    assert len(warned) == 3
+    assert {"server_tool_use", "web_search_call", "non_standard"} == {
+        str(warning.message).split("'")[1] for warning in warned
+    }
+    answer = sent_by(engine)[1]
+    assert answer["content"] == "It is 42"
+    assert [call["id"] for call in answer["tool_calls"]] == ["c1"]
+
+
+def test_a_worker_without_tools_reads_calls_and_results_in_words(chat):
+    llm, engine = chat(OK)
+    llm.invoke(
+        [
+            AIMessage("Hello."),
+            HumanMessage("1 + 2?"),
+            AIMessage("", tool_calls=[{"name": "add", "args": {"a": 1}, "id": "c1"}]),
+            ToolMessage("3", tool_call_id="c1"),
+        ]
+    )
+    assert [turn["role"] for turn in sent_by(engine)] == ["user", "assistant", "user"]
+    assert sent_by(engine)[-1]["content"] == "Result of add:\n3"
+
+
+def test_reasoning_goes_back_with_calls_of_tools(chat):
+    call = AIMessage(
+        "",
+        tool_calls=[{"name": "add", "args": {}, "id": "c1"}],
+        additional_kwargs={"reasoning_content": "I add."},
+    )
+    llm, engine = chat(OK, model=THINKER)
+    llm.invoke([HumanMessage("q"), call, ToolMessage("3", tool_call_id="c1")])
+    assert sent_by(engine)[1]["reasoning_content"] == "I add."
+    llm.send_reasoning = False
+    llm.invoke([HumanMessage("q"), call, ToolMessage("3", tool_call_id="c1")])
+    assert "reasoning_content" not in sent_by(engine)[1]
 
 
 def test_a_prompt_only_model_gets_no_reasoning_whatever_is_wished(chat):

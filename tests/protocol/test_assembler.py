@@ -239,8 +239,9 @@ def test_a_name_that_each_piece_repeats_begins_no_further_call():
 
 
 def test_an_event_that_comes_twice_under_its_id_counts_once():
-    event = b'id:1\nevent:result\n:HTTP_STATUS/200\ndata:{"output":{"text":"a","finish_reason":"null"}}\n\n'
-    last = b'id:2\nevent:result\n:HTTP_STATUS/200\ndata:{"output":{"text":"","finish_reason":"stop"}}\n\n'
+    head = b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:"
+    event = head % 1 + b'{"output":{"text":"a","finish_reason":"null"}}\n\n'
+    last = head % 2 + b'{"output":{"text":"","finish_reason":"stop"}}\n\n'
     assembler = Assembler(request_to())
     assert "".join(d.text for d in assembler.feed(event + event + last)) == "a"
 

@@ -58,6 +58,7 @@ def test_a_conversation_is_carried_over(make):
             "role": "assistant",
             "content": "a\nb",
             "tool_calls": [{"id": "1", "type": "function", "function": call, "index": 0}],
+            "reasoning_content": "hm",
         },
         {"role": "tool", "content": "3", "tool_call_id": "1"},
         {"role": "user", "content": "cited\nquoted"},
