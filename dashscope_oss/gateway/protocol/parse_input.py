@@ -98,11 +98,13 @@ def _parse_message(model_info: ModelInfo, message: object) -> Message:
     if message.get("partial"):
         raise InvalidParameter("Partial mode is not supported by this gateway.")
     tool_call_id = message.get("tool_call_id")
+    reasoning = message.get("reasoning_content")
     return Message(
         role,
         content,
         tool_calls=tool_calls,
         tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
+        reasoning=reasoning if isinstance(reasoning, str) and role == "assistant" else None,
     )
 
 

@@ -14,7 +14,11 @@ from dashscope_oss.gateway.interface.api_error import (
 )
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Message
-from dashscope_oss.protocol.tools import function_name, write_tool_calls
+from dashscope_oss.protocol.tools import (
+    function_name,
+    with_sendable_arguments,
+    write_tool_calls,
+)
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 
@@ -232,9 +236,12 @@ def _raw_response_format(request: EngineRequest, upstream: Upstream) -> dict[str
 def _wire_message(message: Message) -> dict[str, object]:
     wire: dict[str, object] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        wire["tool_calls"] = write_tool_calls(message.tool_calls)
+        wire["tool_calls"] = write_tool_calls(map(with_sendable_arguments, message.tool_calls))
     if message.tool_call_id:
         wire["tool_call_id"] = message.tool_call_id
+    if message.reasoning:
+        # vLLM, SGLang and llama.cpp read it by this name; their templates decide what they show.
+        wire["reasoning_content"] = message.reasoning
     return wire
 
 

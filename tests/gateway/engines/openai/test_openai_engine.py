@@ -144,7 +144,7 @@ def test_thinking_and_tools_pass_both_ways():
     tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
     messages = [
         Message("user", "1?"),
-        Message("assistant", "", tool_calls=(ToolCall("c0", "add", "{}"),)),
+        Message("assistant", "", tool_calls=(ToolCall("c0", "add", "{x"),), reasoning="I add."),
         Message("tool", "0", tool_call_id="c0"),
     ]
     options = Options(tools=tools, enable_thinking=True)
@@ -154,7 +154,9 @@ def test_thinking_and_tools_pass_both_ways():
     body = server.calls[0][1]
     assert body["tools"] == tools
     assert body["chat_template_kwargs"] == {"enable_thinking": True}
-    assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
+    function = {"name": "add", "arguments": '{"raw_arguments": "{x"}'}
+    assert body["messages"][1]["tool_calls"][0]["function"] == function
+    assert body["messages"][1]["reasoning_content"] == "I add."
     assert body["messages"][2]["tool_call_id"] == "c0"
     assert reply.reasoning == "Hm."
     assert reply.tool_calls == (ToolCall("c1", "add", '{"a": 1}', 0),)
