@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -11,7 +12,6 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Message
-from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import estimates
 from dashscope_oss.tokens.input_length import check_length
@@ -52,13 +52,10 @@ class TokenCounts(Settings):
         Raises:
             UnsupportedInputError: for content that is not text.
         """
-        send_reasoning = getattr(self, "send_reasoning", None)  # the chat model has it
         with raising_langchain_errors():
-            sent = adapt_conversation(
-                self._find_model_info(),
-                to_messages(messages, self.model),
-                send_reasoning=send_reasoning,
-            )
+            sent = to_messages(messages, self.model)
+        if not getattr(self, "send_reasoning", None):  # the chat model has it
+            sent = [replace(message, reasoning=None) for message in sent]
         functions = [convert_to_openai_tool(tool) for tool in tools or ()]
         texts = [_counted_text(message) for message in sent]
         texts += [json.dumps(function, ensure_ascii=False) for function in functions]
