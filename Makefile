@@ -32,11 +32,11 @@ test: $(VENV)/.dev ## every test
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 ifdef COVERAGE
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(JOBS) $(ARGS)
+	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 else
-	@$(PY) -m pytest -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 endif
 
 # Each client, with what it pins, is in a folder that comes before .venv on the path.
