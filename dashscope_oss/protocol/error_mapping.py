@@ -106,13 +106,14 @@ _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
     (ServerError, "expecting ',' delimiter", InvalidRequestError),
 )
 
-_TOO_LONG = re.compile(
+INPUT_TOO_LONG = re.compile(
     # the vendor, and its OpenAI-compatible door
     r"range of input length should be|input length should be|input is too long"
     # vLLM and SGLang, old and new
     r"|maximum (?:model|context) length|max(?:imum)?_model_len|longer than the (?:maximum )?model"
     r"|maximum allowed (?:length|tokens)|exceeds? the (?:maximum|model'?s)[^.]*(?:length|context)"
-    r"|exceeds? (?:the )?context (?:length|window|size)|context (?:length|window) (?:is )?exceeded"
+    r"|exceeds? (?:the )?context (?:length|window|size)"
+    r"|context (?:length|window) (?:is )?(?:exceeded|full)"
     # llama.cpp, Ollama, TGI, OpenAI, Anthropic, DeepSeek, Moonshot
     r"|available context size|exceed_context_size|context_length_exceeded|input length and"
     r"|prompt is too long|inputs? tokens? exceeds?|tokens? exceeds? (?:the )?(?:max|limit|context)"
@@ -242,7 +243,7 @@ def service_error(
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
     error_class = _class_of_code(code) or _class_of_status(status)
-    if issubclass(error_class, _MAY_BE_TOO_LONG) and _TOO_LONG.search(text):
+    if issubclass(error_class, _MAY_BE_TOO_LONG) and INPUT_TOO_LONG.search(text):
         return ContextLengthError
     if (
         error_class is ModelNotFoundError

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pydantic_core import to_json
 
 from dashscope_oss.gateway.interface.api_error import APIError, ModelUnavailable
+from dashscope_oss.protocol.error_mapping import INPUT_TOO_LONG
 
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
 _TOO_MANY_REQUESTS = (
@@ -18,9 +19,6 @@ _TOO_MANY_REQUESTS = (
 )
 _FAILED = (500, "InternalError", "The engine behind this gateway failed.")
 _REJECTED = (400, 413, 422)
-_TOO_LONG = re.compile(
-    r"context (?:length|size|window)|maximum context|longer than the model", re.IGNORECASE
-)
 _LIMIT = re.compile(
     r"(?:maximum context length(?: is| of)?|model's context length|available context size)"
     r"\D{0,20}(\d+)",
@@ -120,7 +118,7 @@ def _vendor_error(status: int, text: str, context: int | None) -> APIError:
 
 def _rejection(text: str, context: int | None) -> str:
     """Return the vendor's words for a request that the upstream rejected."""
-    if not _TOO_LONG.search(text):
+    if not INPUT_TOO_LONG.search(text):
         return f"<400> InternalError.Algo.InvalidParameter: {text}"
     if context is not None:
         return f"Range of input length should be [1, {context}], the stand-in's limit"
