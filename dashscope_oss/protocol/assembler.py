@@ -84,6 +84,7 @@ class Assembler:
         self._facts = _Facts(owes_finish_reason=request.model_info.reports_finish)
         self._size = 0
         self._newest_event: Event | None = None
+        self._counts_events = False
         self._expect(_expected_mode(request))
 
     def begin(
@@ -177,9 +178,13 @@ class Assembler:
 
     def _is_repeated(self, event: Event) -> bool:
         """Whether an event is the one before it, sent once more under its id."""
-        is_repeated = bool(event.id) and event == self._newest_event
-        self._newest_event = event
-        return is_repeated
+        before, self._newest_event = self._newest_event, event
+        if not event.id or before is None:
+            return False
+        if event.id != before.id:
+            self._counts_events = True  # some servers give all events one id
+            return False
+        return self._counts_events and event.data == before.data
 
     def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
         """The short way that most events take: their text is handed on as it is."""

@@ -48,7 +48,7 @@ STATUSES = {
     401: AuthenticationError,
     402: QuotaExhaustedError,
     403: PermissionDeniedError,
-    404: ModelNotFoundError,
+    404: InvalidRequestError,
     405: InvalidRequestError,
     408: ServerError,
     409: InvalidRequestError,

@@ -56,7 +56,7 @@ def test_without_retries_no_call_is_read_twice_on_a_kept_connection(caller: Call
     assert (len(server.requests), caller.waits) == (2, [])
 
 
-@every_caller
+@pytest.mark.parametrize("caller", [*in_core(MODES), *over_aiohttp()], indirect=True, ids=caller_id)
 def test_a_retry_on_a_kept_connection_is_reported_and_logged(caller: Caller, caplog):
     caplog.set_level(logging.DEBUG, "dashscope_oss")
     retries = []

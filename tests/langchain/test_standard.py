@@ -160,12 +160,12 @@ def vcr(request, vcr_markers, vcr_cassette_dir, default_cassette_name, record_mo
     recorder = recording.VCR(
         record_mode="none" if record_mode == "none" else "all",
         match_on=["method", "path", "json", "sse"],
-        before_record_request=cassette._clean_request,
-        before_record_response=cassette._clean_response,
+        before_record_request=cassette._strip_request,
+        before_record_response=cassette._strip_response,
     )
-    recorder.register_serializer("readable", cassette.Readable(PROVENANCE))
-    recorder.register_matcher("json", cassette._same_json)
-    recorder.register_matcher("sse", cassette._same_mode)
+    recorder.register_serializer("readable", cassette.ReadableSerializer(PROVENANCE))
+    recorder.register_matcher("json", cassette._assert_same_json)
+    recorder.register_matcher("sse", cassette._assert_same_mode)
     with recorder.use_cassette(
         str(path), serializer="readable", allow_playback_repeats=True
     ) as tape:

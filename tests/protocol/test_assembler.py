@@ -243,7 +243,17 @@ def test_an_event_that_comes_twice_under_its_id_counts_once():
     event = head % 1 + b'{"output":{"text":"a","finish_reason":"null"}}\n\n'
     last = head % 2 + b'{"output":{"text":"","finish_reason":"stop"}}\n\n'
     assembler = Assembler(request_to())
-    assert "".join(d.text for d in assembler.feed(event + event + last)) == "a"
+    more = event.replace(b"id:1", b"id:2")
+    last = last.replace(b"id:2", b"id:3")
+    assert "".join(d.text for d in assembler.feed(event + more + more + last)) == "aa"
+
+
+def test_events_that_all_have_one_id_are_all_counted():
+    head = b"id:1\nevent:result\n:HTTP_STATUS/200\ndata:"
+    event = head + b'{"output":{"text":"a","finish_reason":"null"}}\n\n'
+    last = head + b'{"output":{"text":"","finish_reason":"stop"}}\n\n'
+    assembler = Assembler(request_to())
+    assert "".join(d.text for d in assembler.feed(event + event + last)) == "aa"
 
 
 def test_arguments_of_tool_calls_may_come_as_all_so_far():
