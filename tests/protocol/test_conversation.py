@@ -186,3 +186,9 @@ def test_any_conversation_is_sent_as_the_model_takes_it_or_refused(messages, mod
     for turn in turns:
         for call in turn.get("tool_calls", ()):
             assert isinstance(json.loads(call["function"]["arguments"]), dict)
+
+
+def test_a_late_system_turn_before_an_answer_joins_the_question_before_it():
+    talk = [Message("user", "q"), Message("system", "S"), Message("assistant", "a")]
+    turns = sent(SYSTEM_FIRST, [*talk, Message("user", "q2")])
+    assert shown(turns) == [("user", "q\n\nS"), ("assistant", "a"), ("user", "q2")]

@@ -178,3 +178,7 @@ def test_the_newest_object_is_shown_as_far_as_it_has_come(text, expected):
 def test_many_braces_that_close_nowhere_are_given_up(text):
     with pytest.raises(ValueError, match="no whole JSON object"):
         read_object(text, dict)
+
+
+def test_a_whole_object_that_does_not_fit_is_not_shown():
+    assert read_partial_object('{"name": "Ada"} and', _person) is None

@@ -107,3 +107,11 @@ def test_a_last_event_that_lacks_the_white_space_of_the_one_before_is_whole():
 )
 def test_new_text_that_begins_like_the_text_before_is_new_text(texts):
     assert "".join(added("expected", texts)) == "".join(texts)
+
+
+def test_letters_that_grow_a_little_may_still_be_a_drawing():
+    assert "".join(added("expected", ["ab", "abc", "abcd", "abcde", "x"])) == "ababcabcdabcdex"
+
+
+def test_trimmed_text_where_nobody_knows_the_mode_is_text_so_far():
+    assert "".join(added("unknown", ["ab", "abc \n", "abc"])) == "abc \n"

@@ -72,3 +72,10 @@ def test_text_beside_thoughts_of_its_own_is_not_held_back():
         "incremental", echo=EchoFilter("none", ""), splits_thoughts=True, may_lack_opening=True
     )
     assert answer.push("It is ", "Let me see.") == ("It is ", "Let me see.")
+
+
+def test_text_that_was_held_back_goes_on_once_thoughts_come_beside_it():
+    splitter = ThinkTagSplitter(may_lack_opening=True)
+    assert splitter.push("It is") == ("", "")
+    splitter.thoughts_come_apart()
+    assert splitter.push(" 7") == ("It is 7", "")
