@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dashscope_oss import ContextLengthError, find_model
+from dashscope_oss.tokens import estimates
 from dashscope_oss.tokens.input_length import SMALL_WINDOW, check_least_length, check_length
 
 LLAMA2 = replace(find_model("llama2-7b-chat-v2"), max_input=100)
@@ -37,6 +38,12 @@ def test_an_estimate_is_forgiven_as_much_as_it_may_err(model_info, error):
 def test_a_large_window_without_a_measured_rate_is_not_checked():
     large = replace(UNMEASURED, max_input=SMALL_WINDOW + 1)
     check_length(large, "a" * SMALL_WINDOW * 100)
+
+
+def test_a_text_that_is_short_enough_in_any_language_passes(monkeypatch):
+    """It is not even estimated, which would cost each call something."""
+    monkeypatch.setattr(estimates, "low_estimate", None)
+    check_length(LLAMA2, "宫" * 20)
 
 
 def test_the_callers_tokenizer_is_exact():
