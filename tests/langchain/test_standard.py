@@ -12,7 +12,6 @@ from operator import add
 from pathlib import Path
 
 import pytest
-import vcr as recording
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
@@ -157,18 +156,8 @@ def vcr(request, vcr_markers, vcr_cassette_dir, default_cassette_name, record_mo
     path = Path(vcr_cassette_dir, f"{default_cassette_name}.json")
     if record_mode != "none":
         path.unlink(missing_ok=True)
-    recorder = recording.VCR(
-        record_mode="none" if record_mode == "none" else "all",
-        match_on=["method", "path", "json", "sse"],
-        before_record_request=cassette._strip_request,
-        before_record_response=cassette._strip_response,
-    )
-    recorder.register_serializer("readable", cassette.ReadableSerializer(PROVENANCE))
-    recorder.register_matcher("json", cassette._assert_same_json)
-    recorder.register_matcher("sse", cassette._assert_same_mode)
-    with recorder.use_cassette(
-        str(path), serializer="readable", allow_playback_repeats=True
-    ) as tape:
+    recorder = cassette.recorder(record=record_mode != "none", provenance=PROVENANCE)
+    with recorder.use_cassette(str(path), allow_playback_repeats=True) as tape:
         yield tape
 
 

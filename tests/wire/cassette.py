@@ -34,19 +34,25 @@ def cassette(name: str, *, record: bool = False, provenance: str = "") -> Iterat
     path = FOLDER / f"{name}.json"
     if record:
         path.unlink(missing_ok=True)
-    recorder = vcr.VCR(
+    with recorder(record=record, provenance=provenance).use_cassette(str(path)) as tape:
+        yield
+    assert record or tape.all_played, f"{path.name} holds interactions that no call asked for"
+
+
+def recorder(*, record: bool, provenance: str) -> vcr.VCR:
+    """Return what plays and makes such files."""
+    readable = vcr.VCR(
         record_mode="all" if record else "none",
+        serializer="readable",
         match_on=["method", "path", "json", "sse"],
         before_record_request=_strip_request,
         before_record_response=_strip_response,
         decode_compressed_response=True,
     )
-    recorder.register_serializer("readable", ReadableSerializer(provenance))
-    recorder.register_matcher("json", _assert_same_json)
-    recorder.register_matcher("sse", _assert_same_mode)
-    with recorder.use_cassette(str(path), serializer="readable") as tape:
-        yield
-    assert record or tape.all_played, f"{path.name} holds interactions that no call asked for"
+    readable.register_serializer("readable", ReadableSerializer(provenance))
+    readable.register_matcher("json", _assert_same_json)
+    readable.register_matcher("sse", _assert_same_mode)
+    return readable
 
 
 class ReadableSerializer:
