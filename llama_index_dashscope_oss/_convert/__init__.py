@@ -1,6 +1,6 @@
 """Between LlamaIndex's values and the core's: messages and tools in, responses out.
 
-- ``messages``, ``message_adapter``: a conversation as the model takes it.
+- ``messages``: a conversation in the core's values, which adapts it to the model.
 - ``prompt_functions``: a family's template in the form in which LlamaIndex asks for it.
 - ``tool_calls``: what a message calls, and what a caller may ask for.
 - ``responses``, ``streaming``: an answer, whole or in pieces.

@@ -9,9 +9,10 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import default_completion_to_prompt
 
-from dashscope_oss import Message
+from dashscope_oss import Message, ModelInfo
 from dashscope_oss.prompts.prompt_template import PromptTemplate
-from llama_index_dashscope_oss._convert.message_adapter import adapt_to_prompt
+from dashscope_oss.protocol.conversation import adapt_conversation
+from llama_index_dashscope_oss._convert.messages import to_messages
 
 _DEFAULTS = (messages_to_prompt, default_completion_to_prompt)
 
@@ -21,11 +22,17 @@ class MessagesToPrompt:
     """Writes a conversation as the prompt of a model that takes no messages."""
 
     template: PromptTemplate
-    model: str
+    model_info: ModelInfo
 
     def __call__(self, messages: Sequence[ChatMessage]) -> str:
-        """Return the prompt for ``messages``."""
-        return self.template.render(adapt_to_prompt(messages, self.model))
+        """Return the prompt for ``messages``.
+
+        Raises:
+            UnsupportedInputError: as ``to_messages`` does.
+        """
+        info = self.model_info
+        turns = to_messages(messages, info.id, knows_tools=info.tools)
+        return self.template.render(adapt_conversation(info, turns))
 
 
 @dataclass(frozen=True, slots=True)

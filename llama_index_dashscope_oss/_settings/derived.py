@@ -33,7 +33,7 @@ _OF_CLIENTS = (
     "max_retries",
     "max_connections",
 )
-_OF_PROMPT_FUNCTIONS = ("model", "model_info")
+_OF_PROMPT_FUNCTIONS = ("model", "model_info", "is_function_calling_model")
 
 
 class ConfiguredLLM(LLMSettings):
@@ -74,9 +74,7 @@ class ConfiguredLLM(LLMSettings):
         template = None if model_info.takes_messages else model_info.template
         if not is_users_own(self.messages_to_prompt):
             self.messages_to_prompt = (
-                MessagesToPrompt(template, model_info.id)
-                if template
-                else generic_messages_to_prompt
+                MessagesToPrompt(template, model_info) if template else generic_messages_to_prompt
             )
         if not is_users_own(self.completion_to_prompt):
             self.completion_to_prompt = (
