@@ -71,6 +71,13 @@ def test_an_error_names_file_table_and_key(text, complaint):
         parse_config(text, "x.toml")
 
 
+def test_a_machine_may_have_more_names():
+    """Names and addresses, without port."""
+    config = parse_config('[server]\nhosts = ["gateway.lan", "10.0.0.7", "fd00::7"]\n', "x.toml")
+
+    assert config.hosts == ["gateway.lan", "10.0.0.7", "fd00::7"]
+
+
 def test_a_key_is_read_from_the_environment_only():
     """The file names a variable: an error if it is not set; the key itself shows nowhere."""
     text = UPSTREAM + 'api_key_env = "GPU_KEY"\n' + MODEL

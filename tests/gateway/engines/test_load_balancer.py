@@ -76,6 +76,15 @@ async def answer(balancer, request=REQUEST):
     return "".join([delta.text async for delta in balancer.generate(request)])
 
 
+def test_only_its_models_are_served():
+    """Whatever else the registry knows."""
+    balancer = LoadBalancer([MODEL], [backend("a", answering("a"))])
+
+    assert balancer.models() == [MODEL]
+    assert balancer.find_model(MODEL.id) == MODEL
+    assert balancer.find_model("glm-5") is None
+
+
 async def test_idle_upstreams_share_the_requests_by_their_weights():
     """Of weight 3 and 1: three requests of four, and one of four."""
     a, b = answering("a"), answering("b")

@@ -19,7 +19,7 @@ from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.transport.endpoint import checked_url
 from dashscope_oss.transport.http.connections import no_cookies, trusted_tls
 
-MAX_REQUESTS_PER_CLIENT = 50
+MAX_REQUESTS_PER_CLIENT = 20
 _CONNECT_TIMEOUT = 10.0
 # Seconds that an idle connection is kept: less than the five after which vLLM and SGLang close it.
 # A request that is sent as its connection closes is lost, because the server may have read it.
