@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import pytest
 
@@ -54,6 +54,7 @@ def table(
     core: Iterable[str] = BLOCKING,
     modes: Iterable[str] = MODES,
     aiohttp: bool = False,
+    differs_over_aiohttp: Container[str] = (),
 ) -> pytest.MarkDecorator:
     """Run a test, which takes ``caller`` and ``case``, once for each case of a table.
 
@@ -63,11 +64,14 @@ def table(
         core: modes in which the core gets every case.
         modes: modes in which the frameworks get the representatives.
         aiohttp: whether the representatives also run in the core over aiohttp.
+        differs_over_aiohttp: names of cases that docs/reliability.md names as differences of it.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
     runs = [(caller, name) for name in named for caller in in_core(core)]
     callers = [*in_frameworks(modes), *(over_aiohttp(modes) if aiohttp else ())]
     runs += [(caller, name) for name in representatives for caller in callers]
+    if ASYNC_HTTP == "aiohttp":
+        runs = [run for run in runs if run[1] not in differs_over_aiohttp]
     return pytest.mark.parametrize(
         ("caller", "case"),
         [(caller, named[name]) for caller, name in runs],

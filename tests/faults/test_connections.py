@@ -72,7 +72,15 @@ LOST = {
 }
 
 
-@table(LOST, "reset", "short-body", "no-http", core=EACH_ONCE, aiohttp=True)
+@table(
+    LOST,
+    "reset",
+    "short-body",
+    "no-http",
+    core=EACH_ONCE,
+    aiohttp=True,
+    differs_over_aiohttp=["no-length-reset", "upgrade", "no-chunk", "negative-chunk"],
+)
 def test_a_connection_that_brings_no_answer_is_an_error_and_is_tried_again(caller: Caller, case):
     with RawServer(case) as server:
         caller.fails(server, APIConnectionError, "tries", max_retries=1)
@@ -122,7 +130,7 @@ ODD = {
 }
 
 
-@table(ODD, "chunks", core=EACH_ONCE, aiohttp=True)
+@table(ODD, "chunks", core=EACH_ONCE, aiohttp=True, differs_over_aiohttp=["more-than-promised"])
 def test_odd_http_is_read(caller: Caller, case):
     with RawServer(case) as server:
         assert caller(server).text == "hello"

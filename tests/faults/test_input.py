@@ -146,6 +146,7 @@ def test_text_arrives_as_it_was_passed(caller: Caller, name):
 
 
 @pytest.mark.filterwarnings("ignore:no record of the model")
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 @pytest.mark.parametrize("caller", in_frameworks(["chat", "astream"]), indirect=True, ids=caller_id)
 def test_ten_megabytes_of_prompt_arrive(caller: Caller):
     text = "故宫 x" * 1_500_000

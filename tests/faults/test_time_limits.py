@@ -21,7 +21,7 @@ from dashscope_oss import (
 from dashscope_oss.transport.http import deadlines
 
 from .callers import FRAMEWORKS, MODES, NOWHERE, Caller
-from .matrix import table
+from .matrix import only_httpx2, table
 from .server import (
     SSE_END,
     SSE_HEAD,
@@ -89,7 +89,9 @@ def test_a_flood_that_is_no_answer_ends_in_time(caller: Caller, case):
         caller.fails(server, APITimeoutError, r"total_timeout, 0\.2 s", max_retries=0, **QUICK)
 
 
-@pytest.mark.parametrize("script", [[Endless(CONTINUE)], [Endless(b"HTTP/1.1 1", PAUSE)]])
+@pytest.mark.parametrize(
+    "script", [[Endless(CONTINUE)], DRIPS["status-line"]], ids=["flood", "drip"]
+)
 def test_an_answer_through_a_proxy_ends_in_time_too(core: Caller, script, monkeypatch):
     """Without the proxy it would be a refused connection."""
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -175,6 +177,7 @@ def test_four_times_the_timeout_is_the_default(caller: Caller):
         caller.fails(server, APITimeoutError, r"total_timeout, 0\.4 s", timeout=0.1)
 
 
+@only_httpx2
 def test_a_long_request_to_a_server_that_does_not_read_ends_in_time(core: Caller):
     ended = threading.Event()
     with RawServer(Unread([ended])) as server:
@@ -192,6 +195,7 @@ def test_a_call_through_a_client_of_the_users_own_ends_in_time(caller: Caller):
 # The other limits
 
 
+@only_httpx2
 def test_a_wait_for_a_free_connection_ends_and_names_the_setting(core: Caller):
     held = threading.Event()
     with RawServer([held, GOOD]) as server:
