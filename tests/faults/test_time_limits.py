@@ -48,6 +48,7 @@ PAUSE = 0.02
 
 
 DRIPS = {
+    "nothing": [UntilGone()],
     "status-line": [b"HTTP/1.1 200 ", Endless(b"O", PAUSE)],
     "header": [b"HTTP/1.1 200 OK\r\n", Endless(b"x", PAUSE)],
     "headers": [b"HTTP/1.1 200 OK\r\n", Endless(b"X-More: 1\r\n", PAUSE)],
@@ -60,7 +61,9 @@ DRIPS = {
 
 
 @table(DRIPS, "headers", "body", core=MODES, aiohttp=True)
-def test_a_server_that_sends_a_byte_now_and_then_holds_no_call_for_ever(caller: Caller, case):
+def test_a_server_that_sends_nothing_or_a_byte_now_and_then_holds_no_call_forever(
+    caller: Caller, case
+):
     began = time.monotonic()
     with RawServer(case) as server:
         error = caller.fails(server, max_retries=0, **QUICK)
