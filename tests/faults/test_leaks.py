@@ -92,6 +92,7 @@ FAILURES = {
     "down": answer(b"", "503 Down"),
     "closed": [Close()],
     "reset": [head(length=100), b"{", Cut()],
+    "refused-coding": answer(b"x", headers=[("Content-Encoding", "br")]),
     "garbage": [b"garbage\r\n\r\n", Close()],
     "page": answer(b"<html>", kind="text/html"),
     "event-in-the-middle": [*stream(frame("hel"), error_frame(500, "InternalError", "no"))],
@@ -103,13 +104,15 @@ FAILURES = {
 @needs_files
 @table(FAILURES, "reset", "event-in-the-middle", core=MODES, aiohttp=True)
 def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller, case):
+    """Each gives its connection back at once: one is enough for all of them."""
     with nothing_left():
         with RawServer(case) as server:
-            model = caller.model(server, max_retries=1, timeout=0.05)
+            model = caller.model(server, max_retries=1, timeout=0.05, max_connections=1)
             failures = fail_often(caller, model, 3)
             if isinstance(case[-1], UntilGone):
                 assert server.gone.wait(WAIT)
         assert len(failures) == 3
+        assert not [error for error in failures if "free connection" in str(error)]
     assert all(chain(error) for error in failures)
 
 
