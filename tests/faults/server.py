@@ -56,7 +56,7 @@ Step = bytes | threading.Event | Cut | Close | UntilGone | Drip | Endless
 
 
 class Unread(list[Step]):
-    """An answer whose steps begin when a connection is made: no request is waited for."""
+    """An answer whose steps begin when a connection is made, without a request, and end it."""
 
 
 @dataclass
@@ -105,6 +105,7 @@ class RawServer:
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(WAIT)
+            assert not thread.is_alive(), "the fault server did not end"
 
     def _start(self, target, *args) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -132,7 +133,8 @@ class RawServer:
         while (answer := self._next(incoming)) is not None:
             self.asked.set()
             try:
-                if not self._answer(connection, incoming, answer):
+                goes_on = self._answer(connection, incoming, answer)
+                if not goes_on or isinstance(answer, Unread):
                     return
             except ConnectionError:
                 break  # the client was gone before all was sent
