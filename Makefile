@@ -2,7 +2,7 @@
 #
 # PYTHON=...    the interpreter to make .venv with, if not the first on PATH that is new enough
 # ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"; for compare.py in make bench
-# JOBS=2        tests that run at a time
+# JOBS=4        tests that run at a time: many wait, so more than there are cores
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
 # SECONDS=600   how long make fuzz runs each target; TARGET=stream runs one
@@ -11,7 +11,7 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
-JOBS ?= 2
+JOBS ?= 4
 SECONDS ?= 600
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

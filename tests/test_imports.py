@@ -146,3 +146,12 @@ def test_a_gateway_without_its_packages_names_the_extra():
     assert child.stderr.splitlines()[-1] == (
         'ImportError: the gateway needs prometheus_client: pip install "dashscope-oss[gateway]"'
     )
+
+
+def test_the_aiohttp_client_without_its_packages_names_the_extra():
+    code = (
+        "import sys; sys.modules['aiohttp'] = None; from dashscope_oss import DefaultAioHttpClient"
+    )
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.stderr.splitlines()[-1].endswith("pip install 'dashscope-oss[aiohttp]'.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import ClassVar
@@ -24,7 +25,7 @@ _log = logging.getLogger("dashscope_oss")
 _parsed_url = lru_cache(maxsize=32)(httpx2.URL)
 
 
-class BaseClient:
+class BaseClient(ABC):
     """Settings of a client, and what is decided before and after each try."""
 
     _unshared: ClassVar[tuple[str, ...]] = ()
@@ -37,9 +38,9 @@ class BaseClient:
         self._total_seconds = self.options.total_seconds
 
     @property
+    @abstractmethod
     def _own_http(self) -> httpx2.Client | httpx2.AsyncClient | None:
         """The HTTP client that the caller passed, if any."""
-        raise NotImplementedError
 
     def _deadline(self, *, whole: bool = True) -> Deadline:
         return Deadline(self._total_seconds, whole=whole)

@@ -19,7 +19,7 @@ from .server import SSE, as_bytes, error_frame, message_frame, message_reply, ss
 
 REQUEST = chat_request(find_model("deepseek-v4-flash"), [Message("user", "question")])
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
