@@ -85,7 +85,7 @@ class Options:
         temperature: in [0, 2).
         top_p: in (0, 1].
         top_k: at least 0; 0 or more than 100 turns it off.
-        seed: in [0, 2**31 - 1].
+        seed: in [0, 2**31 - 1] by the pages; the service refuses only above 2**63 - 1.
         max_tokens: tokens of the answer, thinking not counted; at least 1.
         stop: text, or several, or ids of tokens, at which the answer ends.
         repetition_penalty: above 0; 1 is none.

@@ -46,7 +46,7 @@ class LLMSettings(FunctionCallingLLM):
         temperature: in [0, 2).
         top_p: in (0, 1].
         top_k: at least 0; 0 or more than 100 turns it off.
-        seed: in [0, 2**31 - 1].
+        seed: in [0, 2**31 - 1] by the pages; the service refuses only above 2**63 - 1.
         max_tokens: most tokens of the answer; also the ``num_output`` of the metadata, as long as
             it is less than half the window.
         enable_search: let the model search the web, where the service offers it.
