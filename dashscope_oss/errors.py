@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import httpx2
@@ -191,6 +191,18 @@ class UnreadableAnswerError(ProtocolError, ValueError):
 
 class UnsupportedInputError(DashScopeError, ValueError):
     """The model cannot take this input; nothing was sent."""
+
+    def at_message(self, place: int, kind: str, model: str) -> Self:
+        """Return this error; it then names the message and the model that it is about.
+
+        Args:
+            place: index of the message in the caller's list.
+            kind: its role, or its class in a framework.
+            model: id of the model.
+        """
+        self.model = model
+        self.message = f"messages[{place}] ({kind}): {self.message}"
+        return self
 
 
 class ConfigurationError(DashScopeError, ValueError):

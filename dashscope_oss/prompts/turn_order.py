@@ -1,28 +1,50 @@
-"""The turns that a model was trained on: what is joined, folded, told in words, or refused."""
+"""The turns that a model was trained on: what is left out, joined, folded, or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import chain, groupby, takewhile
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Message
 
 
+def leave_out_empty_turns(messages: Sequence[Message]) -> list[Message]:
+    """Leave out system turns without words, and answers without words and calls.
+
+    Services refuse them, and they say nothing.
+    """
+    return [turn for turn in messages if not _is_empty(turn)]
+
+
+def _is_empty(turn: Message) -> bool:
+    may_be_left_out = turn.role == "system" or (turn.role == "assistant" and not turn.tool_calls)
+    return may_be_left_out and not turn.content.strip()
+
+
 def merge_turns(messages: Sequence[Message]) -> list[Message]:
-    """Join neighbouring messages of one role by a blank line."""
+    """Join neighbouring messages of one role; their words are parted by a blank line."""
     turns: list[Message] = []
     for message in messages:
         if turns and turns[-1].role == message.role:
-            turns[-1] = replace(
-                turns[-1],
-                content=turns[-1].content + "\n\n" + message.content,
-                tool_calls=turns[-1].tool_calls + message.tool_calls,
-            )
+            turns[-1] = _joined(turns[-1], message)
         else:
             turns.append(message)
     return turns
+
+
+def _joined(first: Message, second: Message) -> Message:
+    return replace(
+        second,
+        content=_paragraphs(first.content, second.content),
+        tool_calls=first.tool_calls + second.tool_calls,
+        reasoning=_paragraphs(first.reasoning or "", second.reasoning or "") or None,
+    )
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n\n".join(text for text in texts if text.strip())
 
 
 def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
@@ -49,57 +71,41 @@ def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
 def move_system_first(messages: Sequence[Message]) -> list[Message]:
     """Make one system turn of the leading ones, and let the user say the words of later ones.
 
-    Later words join the user's turn beside them, or become one. Between a call of a tool and its
-    result they wait: a result must follow its call.
+    Later words join the user's turns beside them, or become one. If the user says nothing and
+    tools have answered, as in an agent's memory that was cut, the leading words are the user's:
+    templates that want the system turn first want a turn of the user's too.
     """
     leading = list(takewhile(lambda turn: turn.role == "system", messages))
-    turns = merge_turns(leading)
-    waiting: list[Message] = []
-    for turn in messages[len(leading) :]:
-        if turn.role == "system":
-            waiting.append(replace(turn, role="user"))
-        elif turn.role == "user":
-            turns += merge_turns([*waiting, turn])
-            waiting.clear()
-        else:
-            if waiting and turn.role == "assistant":
-                _add_user_words(turns, waiting)
-            turns.append(turn)
-    _add_user_words(turns, waiting)
+    rest = messages[len(leading) :]
+    if {turn.role for turn in rest} in ({"tool"}, {"assistant", "tool"}):
+        leading = fold_system_turns(leading)
+    runs = groupby(rest, lambda turn: turn.role in ("system", "user"))
+    return [*merge_turns(leading), *chain.from_iterable(_without_system(run) for _, run in runs)]
+
+
+def _without_system(run: Iterable[Message]) -> list[Message]:
+    """Return neighbouring turns as they are, or as one of the user's if a system turn is there."""
+    turns = list(run)
+    if any(turn.role == "system" for turn in turns):
+        return merge_turns(fold_system_turns(turns))
     return turns
-
-
-def _add_user_words(turns: list[Message], words: list[Message]) -> None:
-    """Add turns of the user's, merged with the newest one if that is the user's too."""
-    if words:
-        before = [turns.pop()] if turns and turns[-1].role == "user" else []
-        turns += merge_turns([*before, *words])
-        words.clear()
-
-
-def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
-    """Write calls of tools and their results as text, for a model that knows no tools.
-
-    A call is added to the assistant's text, a result becomes a turn of the user's.
-    """
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
-    return [_without_tools(message, names) for message in messages]
-
-
-def _without_tools(message: Message, names: Mapping[str, str]) -> Message:
-    if message.role == "tool":
-        name = message.tool_name or names.get(message.tool_call_id or "") or "the tool"
-        return Message("user", f"Result of {name}:\n{message.content}")
-    if not message.tool_calls:
-        return message
-    calls = [f"Call of {call.name}: {call.arguments}" for call in message.tool_calls]
-    text = [message.content] if message.content else []
-    return replace(message, content="\n".join([*text, *calls]), tool_calls=())
 
 
 def _quoted_answer(answer: Message) -> Message:
     text = f"Your earlier answer: {answer.content}"
     return replace(answer, role="user", content=text, reasoning=None, partial=False)
+
+
+def check_question(turns: Sequence[Message], *, by_user: bool) -> None:
+    """Raise :class:`UnsupportedInputError` if there is nothing to answer.
+
+    Args:
+        turns: the conversation.
+        by_user: a result of a tool is no question, as some models' templates have it.
+    """
+    asking = ("user",) if by_user else ("user", "tool")
+    if not any(turn.role in asking for turn in turns):
+        raise UnsupportedInputError("there is no user message to answer; add one")
 
 
 def check_turn_order(turns: Sequence[Message]) -> None:

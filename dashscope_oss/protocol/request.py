@@ -19,6 +19,7 @@ from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.protocol.validation import (
     check_messages,
     check_parameters,
+    check_prompt,
     check_turns,
     refuse,
     wants_json,
@@ -140,8 +141,8 @@ def completion_request(
         UnsupportedInputError: for an empty prompt or one that is no text.
         ContextLengthError: for an input that is surely over the model's limit.
     """
+    check_prompt(model_info, prompt)
     turn = Message("user", prompt)
-    check_messages(model_info, [turn])
     if not model_info.takes_prompt:
         return _conversation(model_info, [turn], options, stream=stream)
     if not model_info.takes_messages and not _is_formatted(model_info, prompt, formatted):
@@ -295,7 +296,7 @@ def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
                 zip(message.tool_calls, write_tool_calls(message.tool_calls), strict=True)
             )
         ]
-    if message.tool_call_id:
+    if message.tool_call_id and message.role == "tool":
         wire["tool_call_id"] = message.tool_call_id
     if message.reasoning:
         wire["reasoning_content"] = message.reasoning

@@ -6,9 +6,7 @@ A tool is ``{"type": "function", "function": {"name": …, "parameters": …}}``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from pydantic_core import to_json
 
@@ -30,25 +28,6 @@ def write_tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
         }
         for call in calls
     ]
-
-
-def with_sendable_arguments(call: ToolCall) -> ToolCall:
-    """Return an earlier call with arguments that are a JSON object.
-
-    Services and chat templates refuse any others for good. Words that are no object are kept under
-    the key ``raw_arguments``.
-    """
-    try:
-        arguments: object = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = call.arguments
-    if isinstance(arguments, dict):
-        return call if call.arguments else replace(call, arguments="{}")
-    if isinstance(arguments, str) and not arguments.strip():
-        return replace(call, arguments="{}")
-    return replace(
-        call, arguments=json.dumps({"raw_arguments": call.arguments}, ensure_ascii=False)
-    )
 
 
 def read_tool_call(

@@ -7,7 +7,9 @@ error page, so that a refusal reads the same wherever it happens; the gateway us
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 from dashscope_oss.errors import UnsupportedInputError
@@ -29,38 +31,51 @@ def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
         UnsupportedInputError: for a message of another kind, or turns in another order.
         ContextLengthError: for an input that is surely over the model's limit.
     """
-    if not isinstance(model_info, ModelInfo):
-        raise TypeError(f"model_info must be a ModelInfo: find_model({model_info!r:.100})")
+    _check_is_model_info(model_info)
     if not all(isinstance(message, Message) for message in messages):
         raise TypeError("messages must be a list of Message: [Message('user', 'Hello')]")
     if not messages:
         refuse(model_info, "the list of messages is empty; add a user message")
-    for message in messages:
-        _check_message(model_info, message)
+    for place, message in enumerate(messages):
+        try:
+            _check_message(model_info, message)
+        except UnsupportedInputError as error:
+            raise error.at_message(place, message.role, model_info.id) from None
     check_least_length(model_info, (message.content for message in messages))
 
 
+def check_prompt(model_info: ModelInfo, prompt: str) -> None:
+    """Raise for a prompt that is no text or empty, or that is surely too long.
+
+    Raises:
+        UnsupportedInputError: for a prompt that is no text, or empty.
+        ContextLengthError: for one that is surely over the model's limit.
+    """
+    _check_is_model_info(model_info)
+    _check_message(model_info, Message("user", prompt))
+    check_least_length(model_info, (prompt,))
+
+
 def check_turns(model_info: ModelInfo, turns: Sequence[Message]) -> None:
-    """Raise for turns in an order that a strict model, or its template, does not take."""
+    """Raise for turns without a question, or in an order that the model does not take."""
     if not model_info.takes_messages:
         check_order(model_info, turn_order.merge_turns(turn_order.fold_system_turns(turns)))
     elif model_info.strict_turns:
         check_order(model_info, turns)
+    else:
+        with _naming(model_info):
+            turn_order.check_question(turns, by_user=model_info.system_turns == "first")
+
+
+def _check_is_model_info(model_info: ModelInfo) -> None:
+    if not isinstance(model_info, ModelInfo):
+        raise TypeError(f"model_info must be a ModelInfo: find_model({model_info!r:.100})")
 
 
 def _check_message(model_info: ModelInfo, message: Message) -> None:
-    if message.role not in ROLES:
-        refuse(model_info, f"unknown role {message.role!r}; use one of {', '.join(ROLES)}")
-    if not isinstance(message.content, str):
-        refuse(model_info, f"content must be text, not {type(message.content).__name__}")
-    if message.role == "user" and not message.content.strip():
-        refuse(model_info, "the prompt or user message is empty; give it some text")
-    if _has_surrogate(message.content):
-        refuse(
-            model_info,
-            "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check "
-            "how the text was decoded",
-        )
+    for refusal in REFUSALS:
+        if refusal.applies(message):
+            refuse(model_info, refusal.text.format(message=message))
 
 
 def check_parameters(
@@ -105,8 +120,15 @@ def check_order(model_info: ModelInfo, turns: Sequence[Message]) -> None:
     Raises:
         UnsupportedInputError: names the model, and what to change.
     """
-    try:
+    with _naming(model_info):
         turn_order.check_turn_order(turns)
+
+
+@contextmanager
+def _naming(model_info: ModelInfo) -> Iterator[None]:
+    """Let a refusal say which model it is about."""
+    try:
+        yield
     except UnsupportedInputError as error:
         error.model = model_info.id
         raise
@@ -162,9 +184,9 @@ def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -
         )
 
 
-def _has_surrogate(text: str) -> bool:
+def _has_surrogate(message: Message) -> bool:
     try:
-        text.encode()
+        message.content.encode()
     except UnicodeEncodeError:
         return True
     return False
@@ -177,6 +199,51 @@ def _is_finite(value: object) -> bool:
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A kind of message that no model takes.
+
+    Attributes:
+        kind: in words, for the documentation.
+        applies: whether a message is of this kind.
+        text: what is wrong with it and what to do; it may hold fields of ``message``.
+    """
+
+    kind: str
+    applies: Callable[[Message], bool]
+    text: str
+
+
+REFUSALS: tuple[Refusal, ...] = (
+    Refusal(
+        "unknown role",
+        lambda message: message.role not in ROLES,
+        f"unknown role {{message.role!r}}; use one of {', '.join(ROLES)}",
+    ),
+    Refusal(
+        "content that is no text",
+        lambda message: not isinstance(message.content, str),
+        "content must be text, not {message.content.__class__.__name__}",
+    ),
+    Refusal(
+        "question without words",
+        lambda message: message.role == "user" and not message.content.strip(),
+        "the prompt or user message is empty; give it some text",
+    ),
+    Refusal(
+        "call of a tool that is not an answer's",
+        lambda message: bool(message.tool_calls) and message.role != "assistant",
+        "only a message of the role assistant can call tools",
+    ),
+    Refusal(
+        "half of a character (a lone surrogate)",
+        _has_surrogate,
+        "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check how "
+        "the text was decoded",
+    ),
+)
+"""Messages that are refused before anything is sent, whatever the model."""
 
 PARAMETERS = (
     *OPTION_NAMES,

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
 )
 
-from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
+from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import ROLES, Message, Role, ToolCall
+from dashscope_oss.protocol.conversation import write_arguments
+from dashscope_oss.protocol.conversation.content_blocks import (
+    BlockUse,
+    block_call,
+    block_text,
+    block_thoughts,
+    block_use,
+    warn_of_left_out,
+)
+from dashscope_oss.protocol.conversation.roles import ROLES_BY_NAME
 
 _ROLES: dict[type[BaseMessage], Role] = {
     SystemMessage: "system",
     HumanMessage: "user",
     AIMessage: "assistant",
     ToolMessage: "tool",
+    FunctionMessage: "tool",
 }
-_NAMED_ROLES: dict[str, Role] = {role: role for role in ROLES}
-_CALL_BLOCKS = ("tool_call", "tool_use", "tool_call_chunk", "invalid_tool_call", "function_call")
-_REASONING_BLOCKS = ("reasoning", "thinking")
-_TEXT_BLOCKS = ("text", "input_text", "output_text", "refusal", None)
-# What only the maker of an earlier answer can read: its own tools, and encrypted thoughts.
-_FOREIGN_BLOCKS = (
-    "citation",
-    "code_execution_result",
-    "code_interpreter_call",
-    "executable_code",
-    "file_search_call",
-    "image_generation_call",
-    "mcp_call",
-    "mcp_list_tools",
-    "mcp_tool_use",
-    "non_standard",
-    "redacted_thinking",
-    "server_tool_call",
-    "server_tool_result",
-    "server_tool_use",
-    "web_search_call",
-    "web_search_result",
-    "web_search_tool_result",
-)
-_warned_blocks: set[str] = set()
 
 
 def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
@@ -66,28 +52,37 @@ def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
     Raises:
         UnsupportedInputError: for a role or a content block that the protocol cannot carry.
     """
-    return [_to_message(message, model) for message in messages]
+    turns: list[Message] = []
+    for place, message in enumerate(messages):
+        try:
+            turns.append(_to_message(message, model))
+        except UnsupportedInputError as error:
+            raise error.at_message(place, type(message).__name__, model) from error.__cause__
+    return turns
 
 
 def _to_message(message: BaseMessage, model: str) -> Message:
+    role = _role(message)
     return Message(
-        role=_role(message, model),
+        role=role,
         content=_text(message, model),
-        tool_calls=_tool_calls(message, model) if isinstance(message, AIMessage) else (),
+        tool_calls=_tool_calls(message) if isinstance(message, AIMessage) else (),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        tool_name=message.name if role == "tool" else None,
         reasoning=_reasoning(message),
         partial=bool(message.additional_kwargs.get("partial")),
     )
 
 
-def _role(message: BaseMessage, model: str) -> Role:
+def _role(message: BaseMessage) -> Role:
     if isinstance(message, ChatMessage):
-        if message.role in _NAMED_ROLES:
-            return _NAMED_ROLES[message.role]
-        _refuse(f"unknown role {message.role!r}; use one of {', '.join(ROLES)}", model)
+        role = ROLES_BY_NAME.get(message.role)
+        if role is None:
+            _refuse(f"unknown role {message.role!r}; use one of {', '.join(ROLES)}")
+        return role
     role = next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
     if role is None:
-        _refuse(f"a {type(message).__name__} cannot be sent; use a message of another kind", model)
+        _refuse(f"a {type(message).__name__} cannot be sent; use a message of another kind")
     return role
 
 
@@ -100,36 +95,16 @@ def _text(message: BaseMessage, model: str) -> str:
 def _block_text(block: str | dict[str, Any], message: BaseMessage, model: str) -> str:
     if isinstance(block, str):
         return block
-    if isinstance(message, AIMessage) and (
-        _is_sent_elsewhere(block, message) or _is_foreign(block, model)
-    ):
-        return ""
-    text = block.get("refusal" if block.get("type") == "refusal" else "text")
-    if block.get("type") not in _TEXT_BLOCKS or not isinstance(text, str):
-        _refuse(f"a content block of type {block.get('type')!r} cannot be sent, only text", model)
-    return text
-
-
-def _is_sent_elsewhere(block: Mapping[str, Any], message: AIMessage) -> bool:
-    """Whether a block only repeats what the message has in a field of its own."""
-    if block.get("type") in _CALL_BLOCKS:
-        return bool(message.tool_calls or message.invalid_tool_calls)
-    return block.get("type") in _REASONING_BLOCKS
-
-
-def _is_foreign(block: Mapping[str, Any], model: str) -> bool:
-    """Whether only another provider can read a block; the first of its type is warned of."""
-    block_type = block.get("type")
-    if block_type not in _FOREIGN_BLOCKS:
-        return False
-    if block_type not in _warned_blocks:
-        _warned_blocks.add(block_type)
-        warn(
-            f"{model}: content blocks of type {block_type!r} in earlier answers are left out; only "
-            "the provider that made them can read them",
-            DashScopeWarning,
-        )
-    return True
+    use, text = block_use(block), block_text(block)
+    if use == "text" and text is not None:
+        return text
+    if not isinstance(message, AIMessage) or use in ("text", "file"):
+        _refuse_block(block)
+    if use is None:
+        warn_of_left_out(block.get("type"), model)
+    elif use == "thoughts" and not block_thoughts(block):
+        warn_of_left_out(f"{block['type']} (encrypted)", model)
+    return ""
 
 
 def _reasoning(message: BaseMessage) -> str | None:
@@ -139,33 +114,54 @@ def _reasoning(message: BaseMessage) -> str | None:
     reasoning = message.additional_kwargs.get("reasoning_content")
     if isinstance(reasoning, str):
         return reasoning or None
-    blocks = message.content if isinstance(message.content, list) else ()
-    texts = (
-        str(block.get("reasoning") or block.get("thinking") or "")
-        for block in blocks
-        if isinstance(block, dict) and block.get("type") in _REASONING_BLOCKS
-    )
-    return "".join(texts) or None
+    return "".join(map(block_thoughts, _blocks(message, "thoughts"))) or None
 
 
-def _tool_calls(message: AIMessage, model: str) -> tuple[ToolCall, ...]:
+def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    """Return the calls of an earlier answer.
+
+    Its content may hold some that it does not list; OpenAI's older form keeps one elsewhere.
+    """
     valid = (
-        ToolCall(call["id"] or "", call["name"], _json(call["args"], model))
+        ToolCall(call["id"] or "", call["name"], write_arguments(call["args"]))
         for call in message.tool_calls
     )
     invalid = (
         ToolCall(call["id"] or "", call["name"] or "", call["args"] or "")
         for call in message.invalid_tool_calls
     )
-    return (*valid, *invalid)
+    listed = (*valid, *invalid)
+    blocks = _blocks(message, "call")
+    if isinstance(older := message.additional_kwargs.get("function_call"), dict):
+        blocks.append(older)
+    unlisted = (_unlisted_call(block, listed) for block in blocks)
+    return (*listed, *filter(None, unlisted))
 
 
-def _json(arguments: dict[str, Any], model: str) -> str:
-    try:
-        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        _refuse(f"the arguments of a tool call cannot be written as JSON: {error}", model)
+def _unlisted_call(block: dict[str, Any], listed: Sequence[ToolCall]) -> ToolCall | None:
+    """Return the call in a block; ``None`` if the message lists it, or it is a piece of one."""
+    call = block_call(block)
+    if call is None and not listed:
+        _refuse_block(block)
+    if call is None or any(_is_same(call, other) for other in listed):
+        return None
+    return call
 
 
-def _refuse(text: str, model: str) -> NoReturn:
-    raise UnsupportedInputError(text, model=model)
+def _is_same(call: ToolCall, other: ToolCall) -> bool:
+    """Whether two calls are one; some makers give it another id in each place."""
+    same_words = (call.name, call.arguments) == (other.name, other.arguments)
+    return same_words or bool(call.id and call.id == other.id)
+
+
+def _blocks(message: AIMessage, use: BlockUse) -> list[dict[str, Any]]:
+    blocks = message.content if isinstance(message.content, list) else ()
+    return [block for block in blocks if isinstance(block, dict) and block_use(block) == use]
+
+
+def _refuse_block(block: dict[str, Any]) -> NoReturn:
+    _refuse(f"a content block of type {block.get('type')!r} cannot be sent, only text")
+
+
+def _refuse(text: str) -> NoReturn:
+    raise UnsupportedInputError(text)

@@ -40,7 +40,7 @@ class RequestLLM(CopyableLLM):
             prompt = to_prompt(messages)
             request = completion_request(model_info, prompt, options, stream=stream, formatted=True)
         else:
-            turns = to_messages(messages, model_info.id, knows_tools=model_info.tools)
+            turns = to_messages(messages, model_info.id)
             request = chat_request(model_info, turns, options, stream=stream)
         return self._checked(request)
 

@@ -31,7 +31,7 @@ class MessagesToPrompt:
             UnsupportedInputError: as ``to_messages`` does.
         """
         info = self.model_info
-        turns = to_messages(messages, info.id, knows_tools=info.tools)
+        turns = to_messages(messages, info.id)
         return self.template.render(adapt_conversation(info, turns))
 
 

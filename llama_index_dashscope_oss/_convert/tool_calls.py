@@ -12,18 +12,23 @@ from pydantic_core import from_json
 
 from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
 from dashscope_oss.errors import shortened
+from dashscope_oss.protocol.conversation import write_arguments
+from dashscope_oss.protocol.conversation.content_blocks import block_call
 from dashscope_oss.protocol.tools import has_function, read_tool_call
 
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
-    """Return the calls in a message: its blocks, else the older list in OpenAI's form."""
+    """Return the calls in a message: its blocks, else the older forms of OpenAI."""
     blocks = [block for block in message.blocks if block.block_type == "tool_call"]
     if blocks:
         return tuple(
-            ToolCall(block.tool_call_id or "", block.tool_name, _json_text(block.tool_kwargs))
+            ToolCall(block.tool_call_id or "", block.tool_name, write_arguments(block.tool_kwargs))
             for block in blocks
         )
-    return tuple(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
+    older = message.additional_kwargs.get("function_call")
+    call = block_call(older) if isinstance(older, dict) else None
+    listed = message.additional_kwargs.get("tool_calls") or ()
+    return tuple(map(_listed_call, listed)) or ((call,) if call else ())
 
 
 def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSelection]:
@@ -103,16 +108,5 @@ def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object o
             "'function' with 'name' and 'arguments'"
         )
     function = data["function"]
-    arguments = _json_text(function.get("arguments"))
+    arguments = write_arguments(function.get("arguments"))
     return read_tool_call({**data, "function": {**function, "arguments": arguments}})
-
-
-def _json_text(arguments: dict[str, Any] | str | None) -> str:
-    if not isinstance(arguments, dict):
-        return arguments or "{}"
-    try:
-        return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UnsupportedInputError(
-            f"the arguments of a tool call cannot be written as JSON: {error}; give it plain values"
-        ) from error

@@ -17,9 +17,9 @@ from langchain_core.messages import (
 
 from dashscope_oss import DashScopeWarning, find_model
 from dashscope_oss.gateway import Answer
+from dashscope_oss.protocol.conversation import content_blocks
 from dashscope_oss.registry.catalog import SEED_IDS
 from langchain_dashscope_oss import ChatDashScopeOSS
-from langchain_dashscope_oss._convert import messages as message_conversion
 from langchain_dashscope_oss.errors import UnsupportedInputError
 
 from .calling import PATHS, PROMPT_ONLY, THINKER, answering, as_text, call
@@ -130,7 +130,7 @@ def test_each_seed_model_gets_messages_or_its_familys_prompt(model):
     [
         ([], "empty"),
         ([SystemMessage("alone")], "no user message"),
-        ([HumanMessage("a"), FunctionMessage("b", name="f")], "FunctionMessage"),
+        ([HumanMessage("a"), AIMessage([{"type": "image", "url": "x"}])], r"messages\[1\] \(AI"),
         ([HumanMessage([{"type": "image", "url": "http://x"}])], "type 'image'"),
         ([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])], "type 'image_url'"),
         ([HumanMessage([{"text": 7}])], "type None"),
@@ -204,7 +204,7 @@ FOREIGN = AIMessage(
 
 def test_answers_of_other_providers_are_sent_as_far_as_others_can_read_them(chat, monkeypatch):
     """Text as text, calls once; what their own tools left is named in one warning each."""
-    monkeypatch.setattr(message_conversion, "_warned_blocks", set())
+    monkeypatch.setattr(content_blocks, "_warned_types", set())
     llm, engine = chat(OK, model=THINKER)
     talk = [HumanMessage("q"), FOREIGN, ToolMessage("r", tool_call_id="c1")]
     with pytest.warns(DashScopeWarning) as warned:
@@ -216,6 +216,44 @@ def test_answers_of_other_providers_are_sent_as_far_as_others_can_read_them(chat
     answer = sent_by(engine)[1]
     assert answer["content"] == "It is 42"
     assert [call["id"] for call in answer["tool_calls"]] == ["c1"]
+
+
+def test_what_another_provider_encrypted_is_named_and_what_can_be_read_is_sent(chat, monkeypatch):
+    monkeypatch.setattr(content_blocks, "_warned_types", set())
+    llm, engine = chat(OK, model=THINKER)
+    answer = AIMessage(
+        [
+            {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "I add."}]},
+            {"type": "tool_use", "id": "t1", "name": "add", "input": {"a": 1}},
+        ]
+    )
+    with pytest.warns(DashScopeWarning, match=r"'reasoning \(encrypted\)'"):
+        llm.invoke([HumanMessage("q"), answer, ToolMessage("3", tool_call_id="t1")])
+    sent = sent_by(engine)[1]
+    assert sent["reasoning_content"] == "I add."
+    assert [call["function"]["name"] for call in sent["tool_calls"]] == ["add"]
+
+
+def test_a_call_in_blocks_is_sent_once_whatever_its_ids(chat):
+    call = {"name": "add", "args": {"a": 1}, "id": "c1"}
+    block = {"type": "function_call", "id": "other", "name": "add", "arguments": '{"a": 1}'}
+    pieces = [{"type": "tool_call_chunk", "args": "{"}, block]
+    llm, engine = chat(OK, model=THINKER)
+    answer = AIMessage(pieces, tool_calls=[call])
+    llm.invoke([HumanMessage("q"), answer, ToolMessage("3", tool_call_id="c1")])
+    assert [call["id"] for call in sent_by(engine)[1]["tool_calls"]] == ["c1"]
+
+
+def test_the_older_form_of_calls_and_results_is_carried(chat):
+    """OpenAI's functions: a call has no id, and its result names the function."""
+    call = {"function_call": {"name": "add", "arguments": "{}"}}
+    talk = [HumanMessage("q"), AIMessage("", additional_kwargs=call)]
+    llm, engine = chat(OK, model=THINKER)
+    llm.invoke([*talk, FunctionMessage("3", name="add")])
+    _, called, result = sent_by(engine)
+    assert called["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
+    assert result["tool_call_id"] == called["tool_calls"][0]["id"]
 
 
 def test_a_worker_without_tools_reads_calls_and_results_in_words(chat):

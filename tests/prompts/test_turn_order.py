@@ -8,7 +8,6 @@ from dashscope_oss.prompts.turn_order import (
     fold_stray_turns,
     fold_system_turns,
     merge_turns,
-    tell_tools_in_words,
 )
 
 
@@ -26,7 +25,7 @@ CALL = Message("assistant", "", tool_calls=(ToolCall("c1", "add", '{"a": 1}'),))
 
 def test_neighbours_of_one_role_are_joined_by_a_blank_line():
     merged = merge_turns([*turns("user:a user:b assistant:c"), CALL])
-    assert shown(merged) == [("user", "a\n\nb"), ("assistant", "c\n\n")]
+    assert shown(merged) == [("user", "a\n\nb"), ("assistant", "c")]
     assert merged[1].tool_calls == CALL.tool_calls
 
 
@@ -57,33 +56,6 @@ def test_an_empty_early_answer_is_left_out():
     assert shown(fold_stray_turns([Message("assistant", " "), Message("user", "q")])) == [
         ("user", "q")
     ]
-
-
-def test_calls_and_results_are_told_in_words():
-    result = Message("tool", "3", tool_call_id="c1")
-    assert shown(tell_tools_in_words([Message("user", "q"), CALL, result])) == [
-        ("user", "q"),
-        ("assistant", 'Call of add: {"a": 1}'),
-        ("user", "Result of add:\n3"),
-    ]
-
-
-def test_a_call_in_words_follows_the_text_of_its_turn():
-    call = Message("assistant", "Let me see.", tool_calls=CALL.tool_calls)
-    (told,) = tell_tools_in_words([call])
-    assert told == Message("assistant", 'Let me see.\nCall of add: {"a": 1}')
-
-
-@pytest.mark.parametrize(
-    ("result", "name"),
-    [
-        (Message("tool", "3", tool_name="sum"), "sum"),
-        (Message("tool", "3", tool_call_id="c9"), "the tool"),
-        (Message("tool", "3"), "the tool"),
-    ],
-)
-def test_a_result_is_named_as_well_as_it_is_known(result, name):
-    assert shown(tell_tools_in_words([CALL, result]))[1] == ("user", f"Result of {name}:\n3")
 
 
 @pytest.mark.parametrize("text", ["user:q", "system:S user:q assistant:a user:q"])

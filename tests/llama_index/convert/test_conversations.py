@@ -155,3 +155,23 @@ def test_a_system_turn_at_the_end_becomes_the_users(make, model):
 def test_an_early_answer_without_words_is_not_told(make, model):
     make(model, Answer("Yes.")).chat([turn("assistant", ""), turn("user", "Is it?")])
     assert "earlier answer" not in text_of(make.requests[0])
+
+
+def test_the_older_form_of_calls_and_results_is_carried(make):
+    """OpenAI's functions: a call has no id, and its result names the function."""
+    call = turn("assistant", "", function_call={"name": "add", "arguments": "{}"})
+    make(WITH_TOOLS).chat([turn("user", "1+2?"), call, turn("function", "3", name="add")])
+    _, called, result = make.body["input"]["messages"]
+    assert called["tool_calls"][0]["function"] == {"name": "add", "arguments": "{}"}
+    assert result["tool_call_id"] == called["tool_calls"][0]["id"]
+
+
+def test_a_result_whose_call_was_cut_off_is_told_in_words(make):
+    """A memory that is too small loses the call first."""
+    result = turn("tool", "3", tool_call_id="c1", name="add")
+    make(WITH_TOOLS).chat([result, turn("assistant", "It is 3."), turn("user", "And twice?")])
+    assert turns_of(make.requests[0]) == [
+        ("user", "Result of add:\n3"),
+        ("assistant", "It is 3."),
+        ("user", "And twice?"),
+    ]

@@ -12,9 +12,11 @@ from llama_index.core.llms import ChatMessage
 
 from dashscope_oss import (
     DashScopeWarning,
+    UnsupportedInputError,
     Usage,
 )
 from dashscope_oss.gateway import Answer
+from dashscope_oss.protocol.conversation import content_blocks
 from tests.llama_index.examples import CHAT, WITH_BLOCKS, WITH_TOOLS
 from tests.llama_index.mock_service import message, model_over, streamed
 
@@ -148,3 +150,27 @@ def test_thoughts_between_tags_can_be_split_from_the_text(make, ask, settings, a
     assert called.text.strip() == "42"
     if "complete" in ask.name:
         assert called.last.additional_kwargs["reasoning_content"] == "Let me think."
+
+
+@WITH_BLOCKS
+def test_thoughts_of_another_maker_go_back_with_calls_of_tools(make, monkeypatch):
+    """As far as they can be read; those that are encrypted are named in a warning."""
+    monkeypatch.setattr(content_blocks, "_warned_types", set())
+    signed = types.ThinkingBlock(content="I add.", additional_information={"signature": "s"})
+    secret = types.ThinkingBlock(additional_information={"data": "x"})
+    call = types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={})
+    history = [
+        ChatMessage("1 + 2?"),
+        ChatMessage(role="assistant", blocks=[signed, secret, call]),
+        ChatMessage("3", role="tool", additional_kwargs={"tool_call_id": "1"}),
+    ]
+    with pytest.warns(DashScopeWarning, match=r"'thinking \(encrypted\)'"):
+        make(WITH_TOOLS).chat(history)
+    assert make.body["input"]["messages"][1]["reasoning_content"] == "I add."
+
+
+@WITH_BLOCKS
+def test_thoughts_of_somebody_who_is_no_model_are_refused(make):
+    history = [ChatMessage([types.ThinkingBlock(content="hm"), types.TextBlock(text="q")])]
+    with pytest.raises(UnsupportedInputError, match=r"messages\[0\] \(user\): a ThinkingBlock"):
+        make(WITH_TOOLS).chat(history)

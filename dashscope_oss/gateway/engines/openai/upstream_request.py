@@ -14,11 +14,8 @@ from dashscope_oss.gateway.interface.api_error import (
 )
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Message
-from dashscope_oss.protocol.tools import (
-    function_name,
-    with_sendable_arguments,
-    write_tool_calls,
-)
+from dashscope_oss.protocol.conversation import with_sendable_arguments
+from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 

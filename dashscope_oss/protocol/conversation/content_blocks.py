@@ -1,0 +1,95 @@
+"""Blocks of content that frameworks and other providers write: what is read of them.
+
+A conversation that another model began, or that was saved, holds blocks of its maker. Text is
+text, whatever the block is called. What only the maker can read is left out, with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from dashscope_oss.errors import DashScopeWarning, warn
+from dashscope_oss.messages import Json, ToolCall
+from dashscope_oss.protocol.conversation.tool_turns import write_arguments
+
+BlockUse: TypeAlias = Literal["text", "thoughts", "call", "file"]
+
+BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
+    "text": ("text", "input_text", "output_text", "text-plain", "refusal", None),
+    "thoughts": ("reasoning", "thinking", "reasoning_content"),
+    "call": (
+        "tool_call",
+        "tool_call_chunk",
+        "invalid_tool_call",
+        "tool_use",
+        "function_call",
+        "custom_tool_call",
+    ),
+    "file": (
+        "image",
+        "image_url",
+        "input_image",
+        "video",
+        "video_url",
+        "audio",
+        "input_audio",
+        "file",
+        "input_file",
+        "document",
+        "media",
+    ),
+}
+"""What blocks are by their ``type``; ``None`` stands for a block without one."""
+_USES = {block_type: use for use, types in BLOCK_TYPES.items() for block_type in types}
+
+_warned_types: set[object] = set()
+
+
+def block_use(block: Json) -> BlockUse | None:
+    """Return what a block is; ``None`` if only its maker can read it."""
+    block_type = block.get("type")
+    use = _USES.get(block_type) if isinstance(block_type, str | None) else None
+    return "text" if use is None and isinstance(block.get("text"), str) else use
+
+
+def block_text(block: Json) -> str | None:
+    """Return the text of a block, ``None`` if it has none."""
+    text = block.get("refusal" if block.get("type") == "refusal" else "text")
+    return text if isinstance(text, str) else None
+
+
+def block_thoughts(block: Json) -> str:
+    """Return the thoughts in a block; empty if they are encrypted, or there are none."""
+    names = ("reasoning", "thinking", "reasoning_content", "summary")
+    return "".join(_all_text(block.get(name)) for name in names)
+
+
+def block_call(block: Json) -> ToolCall | None:
+    """Return the call of a tool in a block, ``None`` if it names no tool."""
+    name, id = block.get("name"), block.get("call_id") or block.get("id")
+    if not isinstance(name, str) or not name:
+        return None
+    arguments = next((block[key] for key in ("args", "input", "arguments") if key in block), None)
+    return ToolCall(id if isinstance(id, str) else "", name, write_arguments(arguments))
+
+
+def warn_of_left_out(block_type: object, model: str) -> None:
+    """Warn that blocks of this type are left out, once for each type."""
+    if block_type in _warned_types:
+        return
+    _warned_types.add(block_type)
+    warn(
+        f"{model}: content blocks of type {block_type!r} in earlier answers are left out; only the "
+        "provider that made them can read them",
+        DashScopeWarning,
+    )
+
+
+def _all_text(value: object) -> str:
+    """Return the text of a field: makers write it plain, in an object, or in a list of these."""
+    if isinstance(value, Mapping):
+        return _all_text(value.get("text"))
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return "".join(map(_all_text, value))
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,205 @@
+"""Calls of tools and their results: each call followed by its result, or both told in words.
+
+Services and chat templates refuse a call without a result, a result without a call, and anything
+between the two; an agent whose memory was cut or interrupted holds such turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dashscope_oss.errors import UnsupportedInputError
+from dashscope_oss.messages import Message, ToolCall
+from dashscope_oss.prompts.turn_order import merge_turns
+
+NO_RESULT = "No result of this call is known."
+"""What the model reads as the result of a call that has none."""
+RAW_ARGUMENTS = "raw_arguments"
+"""The key under which arguments that are no JSON object are sent."""
+UNNAMED_TOOL = "unnamed_tool"
+"""The name that is sent for a call without one."""
+
+
+def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
+    """Write calls of tools and their results as text, for a model that knows no tools.
+
+    A call is added to the assistant's text, a result becomes a turn of the user's.
+    """
+    names = _names_by_id(messages)
+    return [_in_words(message, names) for message in messages]
+
+
+def pair_calls_with_results(messages: Sequence[Message]) -> list[Message]:
+    """Put each result right behind its call, and give every call one result.
+
+    - What stands between a call and its results follows them.
+    - Calls in neighbouring answers become calls of one answer.
+    - A call without an id, or with the id of its neighbour, gets an id of its own. A result
+      without an id belongs to the first open call of its tool, or to the first at all.
+    - A call that gets no result before the next answer gets :data:`NO_RESULT`.
+    - Any other result is told in words, as the user's: one whose call is missing, comes later, or
+      was answered already.
+    """
+    if not any(message.tool_calls or message.role == "tool" for message in messages):
+        return list(messages)
+    names = _names_by_id(messages)
+    pairing = _Pairing(names, taken_ids=set(names))
+    for message in messages:
+        pairing.add(message)
+    return pairing.close()
+
+
+def make_calls_sendable(messages: Sequence[Message]) -> list[Message]:
+    """Give every call a name, and arguments that are a JSON object."""
+    return [
+        replace(message, tool_calls=tuple(map(with_sendable_arguments, message.tool_calls)))
+        if message.tool_calls
+        else message
+        for message in messages
+    ]
+
+
+def write_arguments(arguments: object) -> str:
+    """Return the arguments of a call as JSON text; text is taken for that already.
+
+    Raises:
+        UnsupportedInputError: for what JSON cannot hold.
+    """
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnsupportedInputError(
+            f"the arguments of a tool call cannot be written as JSON: {error}; give it plain values"
+        ) from error
+
+
+def with_sendable_arguments(call: ToolCall) -> ToolCall:
+    """Return an earlier call with a name, and arguments that are a JSON object.
+
+    Services and chat templates refuse any others for good. Words that are no object are kept under
+    the key ``raw_arguments``.
+    """
+    if not call.name:
+        call = replace(call, name=UNNAMED_TOOL)
+    if not call.arguments.strip():
+        return replace(call, arguments="{}")
+    if _is_json_object(call.arguments):
+        return call
+    return replace(call, arguments=json.dumps({RAW_ARGUMENTS: call.arguments}, ensure_ascii=False))
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text, parse_constant=_refuse_constant), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's, not JSON's."""
+    raise ValueError(name)
+
+
+@dataclass(slots=True)
+class _Pairing:
+    """The turns so far, the calls that wait for a result, and the turns that wait with them."""
+
+    names: Mapping[str, str]
+    turns: list[Message] = field(default_factory=list)
+    open_calls: list[tuple[str, ToolCall]] = field(default_factory=list)
+    waiting: list[Message] = field(default_factory=list)
+    taken_ids: set[str] = field(default_factory=set)
+
+    def add(self, message: Message) -> None:
+        if message.role == "tool":
+            self._add_result(message)
+        elif message.role == "assistant":
+            self._add_answer(message)
+        else:
+            self._add_other(message)
+
+    def close(self) -> list[Message]:
+        """Answer the calls that are still open, and return all turns."""
+        self.turns += [
+            Message("tool", NO_RESULT, tool_call_id=call.id, tool_name=call.name)
+            for _, call in self.open_calls
+        ]
+        self.turns += self.waiting
+        self.open_calls, self.waiting = [], []
+        return self.turns
+
+    def _add_answer(self, message: Message) -> None:
+        known = {call.id for _, call in self.open_calls}
+        previous: list[Message] = []
+        if message.tool_calls and self.open_calls and self._last_is_an_answer:
+            previous = [self.turns.pop()]
+        else:
+            known.clear()
+            self.close()
+        calls = [self._with_own_id(call, known) for call in message.tool_calls]
+        self.open_calls += zip((call.id for call in message.tool_calls), calls, strict=True)
+        self.turns += merge_turns([*previous, replace(message, tool_calls=tuple(calls))])
+
+    def _add_result(self, message: Message) -> None:
+        opened = self._call_of(message)
+        if opened is None:
+            self._add_other(_in_words(message, self.names))
+            return
+        self.open_calls.remove(opened)
+        self.turns.append(replace(message, tool_call_id=opened[1].id))
+        if not self.open_calls:
+            self.close()
+
+    def _add_other(self, message: Message) -> None:
+        (self.waiting if self.open_calls else self.turns).append(message)
+
+    @property
+    def _last_is_an_answer(self) -> bool:
+        return self.turns[-1].role == "assistant" and not self.waiting
+
+    def _call_of(self, result: Message) -> tuple[str, ToolCall] | None:
+        """Return the open call, with its id in the conversation, that ``result`` answers."""
+        if result.tool_call_id:
+            candidates = [opened for opened in self.open_calls if opened[0] == result.tool_call_id]
+        elif result.tool_name:
+            candidates = [
+                opened for opened in self.open_calls if opened[1].name == result.tool_name
+            ]
+        else:
+            candidates = self.open_calls
+        return next(iter(candidates), None)
+
+    def _with_own_id(self, call: ToolCall, known: set[str]) -> ToolCall:
+        """Return ``call`` with an id that none of ``known`` is, and add it to them."""
+        id = call.id if call.id and call.id not in known else self._new_id()
+        known.add(id)
+        return replace(call, id=id, index=None)
+
+    def _new_id(self) -> str:
+        """Return an id that is always the same for this place, so that prompt caches hold."""
+        ids = map("call_{}".format, itertools.count(1))
+        id = next(id for id in ids if id not in self.taken_ids)
+        self.taken_ids.add(id)
+        return id
+
+
+def _names_by_id(messages: Iterable[Message]) -> dict[str, str]:
+    return {call.id: call.name for message in messages for call in message.tool_calls}
+
+
+def _in_words(message: Message, names: Mapping[str, str]) -> Message:
+    if message.role == "tool":
+        name = message.tool_name or names.get(message.tool_call_id or "") or "the tool"
+        return Message("user", f"Result of {name}:\n{message.content}")
+    if not message.tool_calls:
+        return message
+    calls = [
+        f"Call of {call.name or UNNAMED_TOOL}: {call.arguments}" for call in message.tool_calls
+    ]
+    text = [message.content] if message.content else []
+    return replace(message, content="\n".join([*text, *calls]), tool_calls=())
