@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage
 from llama_index.core.llms import ChatMessage as IndexMessage
-from llama_index.core.llms import ImageBlock, MessageRole
+from llama_index.core.llms import ImageBlock
 
 from dashscope_oss.errors import DashScopeError, UnsupportedInputError
 
@@ -18,6 +18,7 @@ from .matrix import caller_id, in_frameworks
 from .server import RawServer, answer, message_reply
 
 TOOL_ARGUMENTS = {"when": datetime.now(UTC)}
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 MESSAGES = {
     "langchain": {
         "empty": [],
@@ -37,7 +38,7 @@ MESSAGES = {
         "empty": [],
         "nothing-said": [IndexMessage("")],
         "blank": [IndexMessage(" \n\t")],
-        "unknown-role": [IndexMessage("hi", role=MessageRole.FUNCTION)],
+        "calling-user": [IndexMessage("hi", additional_kwargs={"tool_calls": [CALL]})],
         "picture": [IndexMessage(blocks=[ImageBlock(image=b"eA==", image_mimetype="image/png")])],
         "surrogate": [IndexMessage("a\ud800b")],
         "surrogate-in-system": [IndexMessage("\udfff", role="system"), IndexMessage("hi")],

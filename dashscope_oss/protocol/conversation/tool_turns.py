@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dashscope_oss.errors import UnsupportedInputError
@@ -47,9 +47,20 @@ def pair_calls_with_results(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     names = _names_by_id(messages)
     pairing = _Pairing(names, taken_ids=set(names))
-    for message in messages:
+    for message in _join_calling_answers(messages):
         pairing.add(message)
     return pairing.close()
+
+
+def _join_calling_answers(messages: Iterable[Message]) -> Iterator[Message]:
+    """Make one answer of neighbours that call tools, such as parallel branches leave."""
+    for calls_tools, run in itertools.groupby(messages, lambda message: bool(message.tool_calls)):
+        turns = list(run)
+        if calls_tools and len(turns) > 1:
+            (turn,) = merge_turns(turns)
+            calls = [replace(call, index=None) for call in turn.tool_calls]
+            turns = [replace(turn, tool_calls=tuple(calls))]
+        yield from turns
 
 
 def make_calls_sendable(messages: Sequence[Message]) -> list[Message]:
@@ -134,16 +145,11 @@ class _Pairing:
         return self.turns
 
     def _add_answer(self, message: Message) -> None:
-        known = {call.id for _, call in self.open_calls}
-        previous: list[Message] = []
-        if message.tool_calls and self.open_calls and self._last_is_an_answer:
-            previous = [self.turns.pop()]
-        else:
-            known.clear()
-            self.close()
-        calls = [self._with_own_id(call, known) for call in message.tool_calls]
+        self.close()
+        ids: set[str] = set()
+        calls = [self._with_own_id(call, ids) for call in message.tool_calls]
         self.open_calls += zip((call.id for call in message.tool_calls), calls, strict=True)
-        self.turns += merge_turns([*previous, replace(message, tool_calls=tuple(calls))])
+        self.turns.append(replace(message, tool_calls=tuple(calls)))
 
     def _add_result(self, message: Message) -> None:
         opened = self._call_of(message)
@@ -158,10 +164,6 @@ class _Pairing:
     def _add_other(self, message: Message) -> None:
         (self.waiting if self.open_calls else self.turns).append(message)
 
-    @property
-    def _last_is_an_answer(self) -> bool:
-        return self.turns[-1].role == "assistant" and not self.waiting
-
     def _call_of(self, result: Message) -> tuple[str, ToolCall] | None:
         """Return the open call, with its id in the conversation, that ``result`` answers."""
         if result.tool_call_id:
@@ -174,11 +176,11 @@ class _Pairing:
             candidates = self.open_calls
         return next(iter(candidates), None)
 
-    def _with_own_id(self, call: ToolCall, known: set[str]) -> ToolCall:
-        """Return ``call`` with an id that none of ``known`` is, and add it to them."""
-        id = call.id if call.id and call.id not in known else self._new_id()
-        known.add(id)
-        return replace(call, id=id, index=None)
+    def _with_own_id(self, call: ToolCall, ids: set[str]) -> ToolCall:
+        """Return ``call`` with an id that is not among ``ids``, and add it to them."""
+        id = call.id if call.id and call.id not in ids else self._new_id()
+        ids.add(id)
+        return replace(call, id=id)
 
     def _new_id(self) -> str:
         """Return an id that is always the same for this place, so that prompt caches hold."""
