@@ -20,7 +20,9 @@ from tests.house import PATHS
 
 def test_the_table_of_models_is_the_commands(capsys):
     """Between the markers stands what `dashscope-oss models --markdown` prints."""
-    table = re.search(r"<!-- models -->\n(.*?)<!-- /models -->", read("docs/models.md"), re.DOTALL)
+    table = re.search(
+        r"<!-- models -->\n(.*?)<!-- /models -->", read("docs/models/index.md"), re.DOTALL
+    )
     assert main(["models", "--markdown"]) == 0
     assert table
     assert table[1].strip() == capsys.readouterr().out.strip()
@@ -69,7 +71,7 @@ def test_every_error_and_warning_is_described():
 def test_every_target_of_make_that_a_page_names_is_one():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     named = {
         (name_of(page), target)
         for page in pages

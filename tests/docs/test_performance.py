@@ -23,7 +23,7 @@ def measured() -> dict[str, dict[str, str]]:
 
 def test_the_page_shows_the_saved_figures():
     """Each row names its scenario, each column its peer."""
-    claim = CLAIM.search(read("docs/performance.md"))
+    claim = CLAIM.search(read("docs/scale/performance.md"))
     assert claim
     head, _, *rows = re.findall(r"^\|(.*)\|$", claim[1], re.MULTILINE)
     peers = re.findall(r"`([^`]+)`", head)
@@ -40,7 +40,7 @@ def test_the_page_shows_the_saved_figures():
 
 
 def test_the_readme_takes_its_figures_from_the_page():
-    page = CLAIM.search(read("docs/performance.md"))
+    page = CLAIM.search(read("docs/scale/performance.md"))
     for readme in ("README.md", "README.zh.md"):
         claim = CLAIM.search(read(readme))
         assert page, readme

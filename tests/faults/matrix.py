@@ -24,7 +24,7 @@ EACH_ONCE = ("chat", "astream")
 """Blocking and async, whole and streamed: each in one of two modes."""
 
 only_httpx2 = pytest.mark.skipif(
-    ASYNC_HTTP == "aiohttp", reason="docs/reliability.md names it as a difference of aiohttp"
+    ASYNC_HTTP == "aiohttp", reason="docs/scale/reliability.md names it as a difference of aiohttp"
 )
 """Marks what is otherwise over aiohttp: one client a loop, closed by the user; its own proxies."""
 
@@ -64,7 +64,7 @@ def table(
         core: modes in which the core gets every case.
         modes: modes in which the frameworks get the representatives.
         aiohttp: whether the representatives also run in the core over aiohttp.
-        differs_over_aiohttp: names of cases that docs/reliability.md names as differences of it.
+        differs_over_aiohttp: names of cases that docs/scale/reliability.md names as its differences.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
     runs = [(caller, name) for name in named for caller in in_core(core)]

@@ -31,7 +31,7 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
         llm = ChatDashScopeOSS(model="glm-5", http_async_client=DefaultAioHttpClient())
 
     It serves one event loop, and whoever made it closes it (``await client.aclose()``).
-    docs/reliability.md says in what else it differs from the default.
+    docs/scale/reliability.md says in what else it differs from the default.
 
     Args:
         max_connections: connections open at once; further calls wait for a free one.
