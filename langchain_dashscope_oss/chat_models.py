@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any, Self
 
 from langchain_core.callbacks import (
@@ -27,6 +28,7 @@ from dashscope_oss import __version__, chat_request
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol import tools as core_tools
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.registry.lookup import known_model
 from langchain_dashscope_oss._convert import (
     SERVICE,
     ChunkConverter,
@@ -101,6 +103,13 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
     @model_validator(mode="after")
     def _set_dashscope_oss_version(self) -> Self:
         self._add_version("dashscope-oss", __version__)
+        return self
+
+    @model_validator(mode="after")
+    def _renew_profile(self) -> Self:
+        # Configurable fields make a new object with all fields of the old one, its profile too.
+        if self._is_default_profile():
+            self.profile = self._resolve_model_profile()
         return self
 
     def bind_tools(
@@ -354,6 +363,15 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         if follows and self._has_default_profile():
             copied.profile = copied._resolve_model_profile()  # noqa: SLF001 - of this class
         return copied
+
+    def _is_default_profile(self) -> bool:
+        """Whether the profile is not the user's own, but made of some model's record."""
+        name = (self.profile or {}).get("name")
+        if not isinstance(name, str):
+            return False
+        own = [replace(self.model_info, id=name)] if self.model_info else []
+        records = [*own, *filter(None, [known_model(name)])]
+        return any(self.profile == model_profile(record) for record in records)
 
     def _has_default_profile(self) -> bool:
         return self.profile is not None and self.profile == self._resolve_model_profile()

@@ -6,34 +6,47 @@ import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from dashscope_oss.prompts.answer_end import AnswerEnd
+
+_BEGIN = "<s>"
+
 Echo: TypeAlias = Literal["none", "spaced", "line"]
 """How an answer repeats its prompt, see :class:`EchoFilter`."""
 
 
 class EchoFilter:
-    """Takes an answer in pieces and hands on what the model added: no echo, no end mark.
+    """Takes an answer in pieces and hands on what the model added: no echo, no mark, no next turn.
 
     Two echoes are known. ``spaced`` (Ziya): ``<s>`` and the prompt, its white space changed by
     the tokenizer, then one space; without ``<s>`` only a prompt with a mark like ``<human>``
-    counts. ``line`` (Baichuan): an exact copy of the prompt, then a line break; without the line
-    break only a copy of several lines counts, because a short answer may well begin with the
-    words of a short prompt. Text that is no echo passes unchanged.
+    counts, and ``<s>`` alone is taken off too. ``line`` (Baichuan): an exact copy of the prompt,
+    then a line break; without the line break only a copy of several lines counts, because a short
+    answer may well begin with the words of a short prompt. Text that is no echo passes unchanged.
 
     Args:
         echo: which of them to expect.
         prompt: the prompt as it was sent.
-        ends: marks to take off the end.
+        ends: marks to take off the end, and white space behind them.
+        next_turns: texts with which a model that runs on begins the user's next turn. The answer
+            ends there.
     """
 
-    def __init__(self, echo: Echo, prompt: str, ends: Sequence[str] = ()) -> None:
+    def __init__(
+        self, echo: Echo, prompt: str, ends: Sequence[str] = (), next_turns: Sequence[str] = ()
+    ) -> None:
         self._echo = _expected_echo(echo, prompt)
-        self._ends = tuple(ends)
+        self._end = AnswerEnd(ends, next_turns)
         self._held = ""
 
     @property
     def may_hold(self) -> bool:
         """Whether it may yet keep something of a piece back."""
-        return self._echo is not None or bool(self._ends)
+        return self._echo is not None or self._end.has_marks
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the model has begun the user's next turn."""
+        return self._end.is_reached
 
     def push(self, piece: str) -> str:
         """Take the next piece; return what is certain to belong to the answer."""
@@ -43,19 +56,16 @@ class EchoFilter:
             if end is None:
                 self._held = text
                 return ""
-            text = text[end:]
-            self._echo = None
-        held_length = unfinished_mark_length(text, self._ends)
-        self._held = text[len(text) - held_length :]
-        return text[: len(text) - held_length]
+            text, self._held, self._echo = text[end:], "", None
+        return self._end.push(text)
 
     def end(self) -> str:
         """Say that the answer is complete; return what was held back and belongs to it."""
         text, self._held = self._held, ""
         echo, self._echo = self._echo, None
         if echo is not None and echo.is_whole(text):
-            return ""
-        return next((text.removesuffix(m) for m in self._ends if text.endswith(m)), text)
+            text = ""
+        return self._end.push(text) + self._end.end()
 
 
 class _LineEcho:
@@ -88,29 +98,32 @@ class _SpacedEcho:
         self._has_mark = re.search(r"<\w+>", prompt) is not None
         self._matched = 0
         self._position = 0
+        self._begin = 0
 
     def end_in(self, text: str) -> int | None:
         """Return where the echo ends: 0 if there is none, ``None`` if that is not clear yet."""
         if self._position == 0:
-            if "<s>".startswith(text):
+            if _BEGIN.startswith(text):
                 return None
-            self._position = 3 if text.startswith("<s>") else 0
+            self._position = len(_BEGIN) if text.startswith(_BEGIN) else 0
             if not self._position and not self._has_mark:
                 return 0
+            self._begin = self._position
         while self._position < len(text) and self._matched < len(self._characters):
             character = text[self._position]
             if not character.isspace():
                 if character != self._characters[self._matched]:
-                    return 0
+                    return self._begin and _behind_space(text, self._begin)
                 self._matched += 1
             self._position += 1
         if self._position == len(text):
             return None
-        return self._position + 1 if text[self._position] == " " else self._position
+        return _behind_space(text, self._position)
 
     def is_whole(self, text: str) -> bool:
         """Whether an answer that ends here is nothing but the echo."""
-        return bool(text) and self._matched == len(self._characters)
+        is_mark = text.strip() == _BEGIN
+        return is_mark or (bool(text) and self._matched == len(self._characters))
 
 
 def _expected_echo(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
@@ -119,10 +132,6 @@ def _expected_echo(echo: Echo, prompt: str) -> _LineEcho | _SpacedEcho | None:
     return _LineEcho(prompt) if echo == "line" else _SpacedEcho(prompt)
 
 
-def unfinished_mark_length(text: str, marks: Sequence[str]) -> int:
-    """Return how many of the last characters of ``text`` may be the beginning of a mark."""
-    longest = max(map(len, marks), default=0)
-    for size in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-size:]) for mark in marks):
-            return size
-    return 0
+def _behind_space(text: str, place: int) -> int:
+    """Return ``place``, or the one behind it if a space stands there, as tokenizers put it."""
+    return place + (text[place] == " ")

@@ -47,6 +47,11 @@ class PromptTemplate:
     stop: tuple[str, ...] = ()
     source: str = ""
 
+    @property
+    def next_turns(self) -> tuple[str, ...]:
+        """Texts with which a model that runs on begins the user's next turn."""
+        return tuple(text for text in self.stop if text not in self.ends)
+
     def render(self, messages: Sequence[Message]) -> str:
         """Return the prompt for ``messages``.
 
@@ -66,7 +71,7 @@ class PromptTemplate:
         The inverse of :meth:`render`, but for folded system text, trimmed white space and the
         spaces that broke up control strings.
         """
-        if not self.user[0] and not self.user[1]:
+        if not self.has_marks:
             return None
         rest = prompt.removeprefix(self.begin)
         system, rest = self._parse_system(rest)
@@ -77,10 +82,20 @@ class PromptTemplate:
         """Whether ``prompt`` is written in this form already.
 
         Only its beginning and its end are looked at, and white space around them may differ:
-        makers and users write variants of the form. :meth:`parse` wants it exact.
+        makers and users write variants of the form, also without the token that a tokenizer adds
+        by itself. :meth:`parse` wants it exact.
         """
-        begins = prompt.startswith(self.begin + self.user[0].rstrip())
+        openings = [self.begin + self.user[0].rstrip()]
+        if self.system and self.system[0] and not self.system_inside:
+            openings.append(self.begin + self.system[0].rstrip())
+        openings += [opening.removeprefix(self.bos) for opening in openings]
+        begins = prompt.startswith(tuple(openings))
         return begins and prompt.rstrip().endswith(self.user[1].rstrip())
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether it marks turns at all; base models just go on with a text."""
+        return bool(self.user[0] or self.user[1])
 
     def escape(self, text: str) -> str:
         """Return ``text`` with every control string broken up by a space."""

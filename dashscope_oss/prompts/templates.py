@@ -21,7 +21,7 @@ BELLE = PromptTemplate(
     user=("Human:", "\n\nAssistant:"),
     controls=r"Human:|Assistant:|</?s>",
     ends=("</s>",),
-    stop=("\n\nHuman:", "</s>"),
+    stop=("\n\nHuman:", "\nHuman:", "</s>"),
     source="vendor page; BELLE model card",
 )
 BILLA = PromptTemplate(

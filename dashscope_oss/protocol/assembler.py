@@ -26,7 +26,8 @@ from dashscope_oss.protocol.streaming.body import (
     is_stream,
 )
 from dashscope_oss.protocol.streaming.deltas import delta_of, join_deltas
-from dashscope_oss.protocol.streaming.incremental import StreamMode
+from dashscope_oss.protocol.streaming.incremental import Regime, StreamMode
+from dashscope_oss.protocol.streaming.repeated_events import RepeatedEvents
 from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.protocol.streaming.tool_calls import ToolCallAssembler
 
@@ -81,10 +82,9 @@ class Assembler:
         self.finished = False
         self.handed_on = False
         self._events = EventReader()
-        self._facts = _Facts(owes_finish_reason=request.model_info.reports_finish)
+        self._repeated = RepeatedEvents()
+        self._facts = _Facts(owes_finish_reason=_owes_finish_reason(request))
         self._size = 0
-        self._newest_event: Event | None = None
-        self._counts_events = False
         self._expect(_expected_mode(request))
 
     def begin(
@@ -121,7 +121,7 @@ class Assembler:
             events = self._events.feed(chunk)
         except ProtocolError as error:
             raise self._broken(error.message) from None
-        yield from self._deltas(events)
+        yield from self._deltas(self._repeated.without(events))
 
     def close(self) -> Iterator[Delta]:
         """Say that the body has ended; yield what was still held back.
@@ -132,15 +132,17 @@ class Assembler:
         if not self._events.ends_as_stream():
             yield self._whole_body()
             return
-        yield from self._deltas(self._events.flush())
+        last_events = self._repeated.without(self._events.flush())
+        yield from self._deltas([*last_events, *self._repeated.end()])
         if not self.finished:
             last = self._end()
             self.handed_on = True
             yield last
 
     def _expect(self, mode: StreamMode) -> None:
-        self._text = answer_text(self.request, mode)
-        self._tool_calls = ToolCallAssembler(is_cumulative=mode == "cumulative")
+        self._regime = Regime(mode)
+        self._text = answer_text(self.request, self._regime)
+        self._tool_calls = ToolCallAssembler(self._regime)
 
     def _deltas(self, events: list[Event]) -> Iterator[Delta]:
         for event in events:
@@ -163,28 +165,20 @@ class Assembler:
         return delta_of(reply)
 
     def _push(self, event: Event) -> Delta | None:
-        if self.finished or event.is_sign_of_life or self._is_repeated(event):
+        if self.finished or event.is_sign_of_life:
             return None
         data = self._checked(event)
         try:
             output = read_output(data)
             if output is None:
                 return None
+            if not self._regime.is_decided:
+                self._regime.note_counts(data.get("usage"))
             if self._text.is_unfiltered and output.is_plain:
                 return self._push_plain(data, output)
             return self._push_output(data, output)
         except ProtocolError as error:
             raise self._broken(error.message) from None
-
-    def _is_repeated(self, event: Event) -> bool:
-        """Whether an event is the one before it, sent once more under its id."""
-        before, self._newest_event = self._newest_event, event
-        if not event.id or before is None:
-            return False
-        if event.id != before.id:
-            self._counts_events = True  # some servers give all events one id
-            return False
-        return self._counts_events and event.data == before.data
 
     def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
         """The short way that most events take: their text is handed on as it is."""
@@ -303,6 +297,18 @@ class _Facts:
 
 
 def _expected_mode(request: Request) -> StreamMode:
-    if request.parameters.get("incremental_output") is False:
+    asked = request.parameters.get("incremental_output")
+    if asked is False:
         return "cumulative"
-    return _MODES[request.model_info.incremental]
+    mode = _MODES[request.model_info.incremental]
+    return "unasked" if mode == "unknown" and asked is None else mode
+
+
+def _owes_finish_reason(request: Request) -> bool:
+    """Whether an answer without a finish reason broke off, though no event speaks of one.
+
+    The samples of text answers have none; only the service's messages always do.
+    """
+    is_message = request.parameters.get("result_format") == "message"
+    is_text = request.model_info.text_reply and not is_message
+    return request.model_info.reports_finish and not is_text

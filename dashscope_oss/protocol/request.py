@@ -23,6 +23,7 @@ from dashscope_oss.protocol.validation import (
     check_turns,
     refuse,
     wants_json,
+    warn_of_written_prompt,
 )
 from dashscope_oss.registry.model_info import ModelInfo
 
@@ -110,6 +111,7 @@ def chat_request(
         ContextLengthError: for an input that is surely over its limit.
     """
     check_messages(model_info, messages)
+    warn_of_written_prompt(model_info, messages)
     turns = adapt_conversation(model_info, messages, send_reasoning=options.send_reasoning)
     check_turns(model_info, turns)
     return _conversation(model_info, turns, options, stream=stream)
@@ -144,6 +146,7 @@ def completion_request(
     check_prompt(model_info, prompt)
     turn = Message("user", prompt)
     if not model_info.takes_prompt:
+        warn_of_written_prompt(model_info, [turn])
         return _conversation(model_info, [turn], options, stream=stream)
     if not model_info.takes_messages and not _is_formatted(model_info, prompt, formatted):
         return _conversation(model_info, [turn], options, stream=stream)
@@ -192,7 +195,9 @@ def _request(
     parameters = _parameters(model_info, options)
     if "messages" in body_input and model_info.endpoint == "text-generation":
         parameters = {"result_format": "message", **parameters}
-    if (stream or _must_stream(model_info, parameters)) and model_info.incremental != "no":
+    if not stream and not _must_stream(model_info, parameters):
+        parameters.pop("incremental_output", None)  # the service refuses it where nothing streams
+    elif _asks_for_new_text(model_info, options):
         parameters.setdefault("incremental_output", True)
     body: dict[str, object] = {
         "model": model_info.id,
@@ -248,6 +253,13 @@ def _parameters(model_info: ModelInfo, options: Options) -> dict[str, object]:
     if _forces(parameters):
         parameters.update(_thinking_off(model_info, parameters))
     return parameters
+
+
+def _asks_for_new_text(model_info: ModelInfo, options: Options) -> bool:
+    """Whether a stream asks for new text only; a strict caller sends what the page documents."""
+    documented = model_info.documented_parameters
+    is_undocumented = documented is not None and "incremental_output" not in documented
+    return model_info.incremental != "no" and not (options.strict and is_undocumented)
 
 
 def _text_of(turn: Mapping[str, object]) -> str:

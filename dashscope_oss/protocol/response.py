@@ -20,7 +20,7 @@ from dashscope_oss.protocol.error_mapping import error_in_body, reports_error
 from dashscope_oss.protocol.json_body import quoted, text_or_empty
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.answer_text import AnswerText
-from dashscope_oss.protocol.streaming.incremental import StreamMode
+from dashscope_oss.protocol.streaming.incremental import Regime
 from dashscope_oss.protocol.streaming.tool_calls import new_call_id
 from dashscope_oss.protocol.tools import read_tool_call
 from dashscope_oss.tokens import estimates
@@ -48,7 +48,7 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
         error.model = request.model_info.id
         error.request_id = text_or_empty(data.get("request_id")) or None
         raise
-    answer = answer_text(request, "incremental")
+    answer = answer_text(request, Regime("incremental"))
     text, reasoning = answer.push(output.text, output.reasoning)
     held_text, held_reasoning = answer.end()
     text += held_text
@@ -65,10 +65,10 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
     )
 
 
-def answer_text(request: Request, mode: StreamMode) -> AnswerText:
+def answer_text(request: Request, regime: Regime) -> AnswerText:
     """Return what makes the text of the answer to ``request``."""
     return AnswerText(
-        mode,
+        regime,
         echo=_echo_filter(request),
         stops=request.own_stops,
         splits_thoughts=request.split_think,
@@ -107,7 +107,9 @@ def read_output(data: Mapping[str, object]) -> Output | None:
     """
     output = data.get("output")
     if not isinstance(output, dict):
-        return None
+        if not isinstance(data.get("text"), str):
+            return None
+        output = data  # as the sample of the page LLaMA has it
     choices = output.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         choice = choices[0]
@@ -172,8 +174,9 @@ def _echo_filter(request: Request) -> EchoFilter:
     model_info = request.model_info
     if request.prompt is None:
         return EchoFilter("none", "")
-    ends = model_info.template.ends if model_info.template else ()
-    return EchoFilter(model_info.echo, request.prompt, ends)
+    template = model_info.template
+    marks = (template.ends, template.next_turns) if template else ()
+    return EchoFilter(model_info.echo, request.prompt, *marks)
 
 
 def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> Output:

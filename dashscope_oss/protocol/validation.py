@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
-from dashscope_oss.errors import UnsupportedInputError
+from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
 from dashscope_oss.messages import OPTION_NAMES, ROLES, Message
 from dashscope_oss.prompts import turn_order
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.input_length import check_least_length
+from dashscope_oss.tokens.input_length import check_least_length, warn_of_disputed
 
 
 def refuse(model_info: ModelInfo, text: str) -> NoReturn:
@@ -72,6 +72,23 @@ def _check_is_model_info(model_info: ModelInfo) -> None:
         raise TypeError(f"model_info must be a ModelInfo: find_model({model_info!r:.100})")
 
 
+def warn_of_written_prompt(model_info: ModelInfo, messages: Sequence[Message]) -> None:
+    """Warn of a message that is a prompt in the model's own form: it is put into that once more."""
+    template = model_info.template
+    if template is None or not template.has_marks:
+        return
+    if any(message.role == "user" and template.is_in(message.content) for message in messages):
+        instead = "send it as a prompt instead (complete(), DashScopeOSSLLM), or " * (
+            model_info.takes_prompt
+        )
+        warn(
+            f"{model_info.id}: a message holds a prompt in the model's own form "
+            f"({template.name}), and is put into that form once more; {instead}"
+            "write it without the marks of turns",
+            DashScopeWarning,
+        )
+
+
 def _check_message(model_info: ModelInfo, message: Message) -> None:
     for refusal in REFUSALS:
         if refusal.applies(message):
@@ -93,12 +110,7 @@ def check_parameters(
             model_info, "this model knows no tools; choose one that does, or say so in model_info"
         )
     _check_thinking(model_info, parameters.get("enable_thinking"))
-    max_tokens, limit = parameters.get("max_tokens"), model_info.max_output
-    if isinstance(max_tokens, int) and limit and max_tokens > limit:
-        refuse(
-            model_info,
-            f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens; lower it",
-        )
+    _check_max_tokens(model_info, parameters.get("max_tokens"))
     answers = parameters.get("n")
     if isinstance(answers, int) and answers > 1:
         refuse(model_info, "one call gives one answer; make several calls instead of setting n")
@@ -170,6 +182,21 @@ def _check_thinking(model_info: ModelInfo, switch: object) -> None:
         refuse(model_info, "this model cannot think; leave enable_thinking out")
     if switch is False and model_info.thinking == "always":
         refuse(model_info, "this model always thinks; leave enable_thinking out")
+
+
+def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
+    limit = model_info.max_output
+    if not isinstance(max_tokens, int) or not limit or max_tokens <= limit:
+        return
+    if "max_output" in model_info.disputed:
+        warn_of_disputed(
+            model_info, f"max_tokens is {max_tokens}, the most is {limit} by its record"
+        )
+        return
+    refuse(
+        model_info,
+        f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens; lower it",
+    )
 
 
 def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:

@@ -168,6 +168,7 @@ _BAICHUAN1 = replace(
     price_in=0.0,
     price_out=0.0,
     free_quota="1,000,000 tokens on application, for 180 days; not callable afterwards",
+    documented_parameters=("result_format",),
     source="page Baichuan; retirement",
     notes=(
         "A base model: it continues text, best after examples of one line each.",
@@ -190,7 +191,6 @@ _BAICHUAN2 = replace(
     price_in=0.006,
     price_out=0.006,
     free_quota="1,000,000 tokens on application, for 180 days",
-    documented_parameters=("result_format",),
     notes=(
         "The title speaks of baichuan-13B and the text of a 7B model; the served ids are those of "
         "the overview.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
 
@@ -72,6 +72,8 @@ class ModelInfo:
         source: where the facts were read.
         checked: when they were read.
         notes: contradictions in the sources and what was decided.
+        disputed: fields on which the sources differ; ``notes`` holds every figure. A figure that
+            is disputed warns and refuses nothing.
     """
 
     id: str
@@ -111,7 +113,8 @@ class ModelInfo:
     unsupported_parameters: tuple[str, ...] = ()
     source: str = ""
     checked: date | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
 
     @property
     def takes_messages(self) -> bool:
@@ -127,6 +130,16 @@ class ModelInfo:
     def input_limit(self) -> int | None:
         """Most input tokens: the stated limit, else the whole window."""
         return self.max_input if self.max_input is not None else self.context_window
+
+    @property
+    def disputes_input_limit(self) -> bool:
+        """Whether public sources disagree on the most input tokens."""
+        stated = "max_input" if self.max_input is not None else "context_window"
+        return stated in self.disputed
+
+    def disputed_but(self, *settled: str) -> tuple[str, ...]:
+        """Return ``disputed`` without the fields that somebody has settled for a copy."""
+        return tuple(name for name in self.disputed if name not in settled)
 
     def thinks(self, enable_thinking: bool | None) -> bool:
         """Whether a call with this switch (``None``: not set) will think."""

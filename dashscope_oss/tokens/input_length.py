@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
 
-from dashscope_oss.errors import ContextLengthError
+from dashscope_oss.errors import ContextLengthError, DashScopeWarning, warn
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 
@@ -29,10 +29,8 @@ def check_least_length(model_info: ModelInfo, texts: Iterable[str]) -> None:
         return  # a character is one token at most in this count
     least = sum(estimates.at_least(text, model_info.tokenizer) for text in parts)
     if least > limit:
-        raise ContextLengthError(
-            f"the input is at least {least} tokens long, the model takes {limit}",
-            model=model_info.id,
-        )
+        text = f"the input is at least {least} tokens long, the model takes {limit}"
+        _raise_too_long(model_info, text)
 
 
 def check_length(
@@ -64,11 +62,24 @@ def check_length(
     if count > limit:
         measure = "" if tokenizer else "some "
         by_estimate = "" if tokenizer else " by estimate"
-        raise ContextLengthError(
-            f"the input is {measure}{count} tokens long{by_estimate}, the model takes {limit}",
-            model=model_info.id,
-            hint=hint,
-        )
+        text = f"the input is {measure}{count} tokens long{by_estimate}, the model takes {limit}"
+        _raise_too_long(model_info, text, hint)
+
+
+def warn_of_disputed(model_info: ModelInfo, text: str) -> None:
+    """Warn of what a record's limit rules out, if public sources disagree on that limit."""
+    warn(
+        f"{model_info.id}: {text}; public sources disagree on this limit, so the request is sent "
+        "and the service decides",
+        DashScopeWarning,
+    )
+
+
+def _raise_too_long(model_info: ModelInfo, text: str, hint: str = "") -> None:
+    if model_info.disputes_input_limit:
+        warn_of_disputed(model_info, f"{text} by its record")
+        return
+    raise ContextLengthError(text, model=model_info.id, hint=hint)
 
 
 def _estimate_over(limit: int, text: str, model_info: ModelInfo) -> int:

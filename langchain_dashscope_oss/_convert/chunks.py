@@ -10,8 +10,10 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from dashscope_oss.messages import Delta, ToolCall
 from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
+from langchain_dashscope_oss._convert.broken_calls import BrokenCallsChunk, FirstPiece
 from langchain_dashscope_oss._convert.metadata import (
     PROVIDER,
+    Info,
     generation_info,
     logprobs_info,
     reasoning_kwargs,
@@ -21,6 +23,7 @@ from langchain_dashscope_oss._convert.metadata import (
 from langchain_dashscope_oss._convert.tool_arguments import closing_mark
 
 _MESSAGES = ModelCloner(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
+_FIRST = ModelCloner(FirstPiece(message=_MESSAGES.clone()))
 _GENERATIONS = ModelCloner(ChatGenerationChunk(message=_MESSAGES.clone()))
 
 
@@ -35,36 +38,41 @@ class ChunkConverter:
         self._model = model
         self._arguments: dict[int, list[str]] = {}
         self._newest = -1
+        self._is_first = True
 
     def push(self, delta: Delta) -> ChatGenerationChunk:
         """Return the next piece of the answer."""
+        is_first, self._is_first = self._is_first, False
         if delta.is_plain:
             message = _MESSAGES.clone(content=delta.text)
-            return _GENERATIONS.clone(message=message, text=delta.text)
-        return self._with_facts(delta)
+            cloner = _FIRST if is_first else _GENERATIONS
+            return cloner.clone(message=message, text=delta.text)
+        message, info = self._with_facts(delta)
+        chunk_type = FirstPiece if is_first else ChatGenerationChunk
+        return chunk_type(message=message, generation_info=info or None)
 
-    def _with_facts(self, delta: Delta) -> ChatGenerationChunk:
+    def _with_facts(self, delta: Delta) -> tuple[AIMessageChunk, Info]:
         info = generation_info(delta) if delta.last else logprobs_info(delta)
         position: Literal["last"] | None = "last" if delta.last else None
+        calls = [self._call_chunk(call) for call in delta.tool_calls]
+        marks = self._marks() if delta.last else {}
+        for index, mark in marks.items():
+            _extend(calls, index, mark)
         metadata = response_metadata(info, self._model)
         message = AIMessageChunk(
             content=delta.text,
             additional_kwargs=reasoning_kwargs(delta),
             response_metadata=metadata if delta.last else {"model_provider": PROVIDER, **info},
-            tool_call_chunks=self._call_chunks(delta),
+            tool_call_chunks=calls,
             usage_metadata=usage_metadata(delta.usage),
             chunk_position=position,
         )
-        return ChatGenerationChunk(message=message, generation_info=info or None)
+        return (BrokenCallsChunk.of(message, marks) if marks else message), info
 
-    def _call_chunks(self, delta: Delta) -> list[ToolCallChunk]:
-        chunks = [self._call_chunk(call) for call in delta.tool_calls]
-        if not delta.last:
-            return chunks
-        for index, pieces in self._arguments.items():
-            if mark := closing_mark("".join(pieces)):
-                _extend(chunks, index, mark)
-        return chunks
+    def _marks(self) -> dict[int, str]:
+        """Return what the arguments of each call need so that LangChain judges them as we do."""
+        marks = {i: closing_mark("".join(pieces)) for i, pieces in self._arguments.items()}
+        return {index: mark for index, mark in marks.items() if mark}
 
     def _call_chunk(self, call: ToolCall) -> ToolCallChunk:
         index = self._index(call)

@@ -151,7 +151,12 @@ class LLMSettings(FunctionCallingLLM):
         own = self.model_info
         model_info = replace(own, id=self.model) if own else find_model(self.model)
         if self.context_window is not None:
-            model_info = replace(model_info, context_window=self.context_window, max_input=None)
+            model_info = replace(
+                model_info,
+                context_window=self.context_window,
+                max_input=None,
+                disputed=model_info.disputed_but("context_window", "max_input"),
+            )
         if self.is_function_calling_model is not None:
             model_info = replace(model_info, tools=self.is_function_calling_model)
         return model_info

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dashscope_oss import Message
 from dashscope_oss.prompts.echo import Echo, EchoFilter
-from dashscope_oss.prompts.templates import ZIYA
+from dashscope_oss.prompts.templates import BELLE, BILLA, ZIYA
 
 ZIYA_PROMPT = "<human>:帮我写一份去西安的旅游计划\n<bot>:"
 ZIYA_ECHO = "<s><human> :帮我写一份去西安的旅游计划\n<bot> : "
@@ -18,9 +18,13 @@ ANSWER = "好的,第一天:\n<b>大雁塔</b> <s>钟楼</s>。"
 
 
 def filtered(
-    pieces: Iterable[str], echo: Echo, prompt: str, ends: tuple[str, ...] = ("</s>",)
+    pieces: Iterable[str],
+    echo: Echo,
+    prompt: str,
+    ends: tuple[str, ...] = ("</s>",),
+    next_turns: tuple[str, ...] = (),
 ) -> str:
-    echo_filter = EchoFilter(echo, prompt, ends)
+    echo_filter = EchoFilter(echo, prompt, ends, next_turns)
     return "".join(map(echo_filter.push, pieces)) + echo_filter.end()
 
 
@@ -109,11 +113,51 @@ def test_a_model_that_does_not_echo_is_left_alone():
     assert filtered([ZIYA_PROMPT + "hi"], "none", ZIYA_PROMPT) == ZIYA_PROMPT + "hi"
 
 
+@pytest.mark.parametrize("prompt", [ZIYA_PROMPT, "你好"])
+@pytest.mark.parametrize("text", ["<s> 好的。</s>\n", "<s>好的。", "<s> 好的。"])
+def test_ziyas_mark_of_the_beginning_is_removed_without_an_echo_too(prompt, text):
+    for pieces in every_cut(text):
+        assert filtered(pieces, "spaced", prompt) == "好的。"
+    assert filtered(["<s>"], "spaced", prompt) == ""
+
+
 @pytest.mark.parametrize("ends", [("</s>",), ("<|eot_id|>", "<|end_of_text|>")])
 def test_an_end_mark_split_over_pieces_is_removed(ends):
     for mark in ends:
         for pieces in every_cut("the end" + mark):
             assert filtered(pieces, "none", "", ends) == "the end"
+
+
+def test_white_space_behind_an_end_mark_and_a_repeated_mark_are_removed():
+    for text in ("the end</s>\n", "the end</s> </s>\n\n"):
+        for pieces in every_cut(text):
+            assert filtered(pieces, "none", "") == "the end"
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "answer"),
+    [
+        (ZIYA, "好的。</s><human> : 再来\n<bot> : 好", "好的。"),
+        (ZIYA, "好的。\n<human>:再来", "好的。"),
+        (ZIYA, "a < b, <hum and </s> in it", "a < b, <hum and </s> in it"),
+        (BELLE, "Fine.\n\nHuman:And you?\n\nAssistant:", "Fine."),
+        (BELLE, "Fine.\nHuman: And you?", "Fine."),
+        (BELLE, "Human: is a word.\n\nHumans too.", "Human: is a word.\n\nHumans too."),
+        (BILLA, "Fine.</s> \nHuman: And you?", "Fine."),
+    ],
+)
+def test_an_answer_ends_where_the_model_goes_on_with_the_users_next_turn(template, text, answer):
+    for pieces in every_cut(text):
+        ends, next_turns = template.ends, template.next_turns
+        assert filtered(pieces, "none", "", ends, next_turns) == answer
+
+
+def test_the_next_turn_is_known_when_it_comes():
+    echo_filter = EchoFilter("none", "", BELLE.ends, BELLE.next_turns)
+    assert [echo_filter.push(piece) for piece in ("Fine", ".\nHu")] == ["Fine", "."]
+    assert not echo_filter.is_ended
+    assert [echo_filter.push("man:"), echo_filter.push("more"), echo_filter.end()] == ["", "", ""]
+    assert echo_filter.is_ended
 
 
 def test_text_that_only_looks_like_an_end_mark_is_kept():
@@ -146,8 +190,8 @@ _pieces = st.lists(
 
 @given(_pieces, st.sampled_from(["none", "spaced", "line"]))
 def test_text_without_echo_and_end_mark_is_never_changed(pieces, echo):
-    whole = "".join(pieces) + "."
-    assert filtered([*pieces, "."], echo, "<human>:question?\n<bot>:") == whole
+    whole = "好" + "".join(pieces) + "."
+    assert filtered(["好", *pieces, "."], echo, "<human>:question?\n<bot>:") == whole
 
 
 @given(_pieces, st.lists(st.integers(0, 80), max_size=6))

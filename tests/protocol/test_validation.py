@@ -8,6 +8,7 @@ import pytest
 
 from dashscope_oss import (
     ContextLengthError,
+    DashScopeWarning,
     Message,
     ModelInfo,
     Options,
@@ -128,6 +129,12 @@ def test_options_that_cannot_be_sent(model_info, options, reason):
     with pytest.raises(UnsupportedInputError, match=reason) as caught:
         ask(model_info, **options)
     assert caught.value.model == model_info.id
+
+
+def test_a_limit_that_sources_dispute_warns_and_the_service_decides():
+    disputed = replace(LLAMA3, disputed=("max_output",))
+    with pytest.warns(DashScopeWarning, match=r"max_tokens is 1501.*1500.*sources disagree"):
+        assert ask(disputed, max_tokens=1501).parameters["max_tokens"] == 1501
 
 
 # name: values that the vendor's range takes, values that it does not take

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashscope_oss import ContextLengthError, find_model
+from dashscope_oss import ContextLengthError, DashScopeWarning, find_model
 from dashscope_oss.tokens import estimates
 from dashscope_oss.tokens.input_length import SMALL_WINDOW, check_least_length, check_length
 
@@ -56,3 +56,25 @@ def test_the_error_names_the_model_and_says_what_to_do():
     with pytest.raises(ContextLengthError, match=f"{LLAMA2.id}: .*Do this") as caught:
         check_length(LLAMA2, "a" * 1000, hint="Do this.")
     assert caught.value.model == LLAMA2.id
+
+
+@pytest.mark.parametrize(
+    ("limits", "refuses"),
+    [
+        ({"disputed": ("max_input",)}, False),
+        ({"disputed": ("context_window",), "max_input": None, "context_window": 100}, False),
+        ({"disputed": ("context_window", "max_output")}, True),
+    ],
+)
+def test_a_limit_that_sources_dispute_warns_and_refuses_nothing(limits, refuses):
+    model_info = replace(LLAMA2, **limits)
+    for check in (
+        lambda: check_least_length(model_info, ["word " * 200]),
+        lambda: check_length(model_info, "word " * 400),
+    ):
+        with (
+            pytest.raises(ContextLengthError)
+            if refuses
+            else pytest.warns(DashScopeWarning, match="sources disagree")
+        ):
+            check()

@@ -93,6 +93,8 @@ def _mapping(value: object, name: str) -> dict[str, object]:
 
 
 def _check_input_length(request: EngineRequest) -> None:
+    if request.model_info.disputes_input_limit:
+        return  # the engine knows its window
     try:
         check_least_length(request.model_info, request.texts)
     except ContextLengthError:

@@ -91,7 +91,8 @@ class AccessControl:
         lowest = min((limit for limit in limits if limit is not None), default=None)
         if lowest == model_info.input_limit:
             return model_info
-        return replace(model_info, max_input=lowest)
+        disputed = model_info.disputed_but("max_input")
+        return replace(model_info, max_input=lowest, disputed=disputed)
 
     def admit(self, key_name: str, model: str) -> None:
         """Count a call that begins.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashscope_oss.prompts.echo import EchoFilter
-from dashscope_oss.protocol.streaming.incremental import IncrementalText, StreamMode
+from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime
 from dashscope_oss.protocol.streaming.stop_sequences import StopSequenceFilter
 from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
 
@@ -13,11 +13,11 @@ from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
 class AnswerText:
     """Takes text and thoughts as the events of an answer hold them; returns what each added.
 
-    Echo and end marks are taken off, then thoughts between tags are split off, then a stop text
-    ends it.
+    Echo, end marks and a next turn are taken off, then thoughts between tags are split off, then a
+    stop text ends it.
 
     Args:
-        mode: whether events hold new text or all the text so far.
+        regime: whether events hold new text or all the text so far.
         echo: what takes off the echo of the prompt.
         stops: texts at which to end.
         splits_thoughts: take thoughts between ``<think>`` and ``</think>`` out of the text.
@@ -26,30 +26,31 @@ class AnswerText:
 
     def __init__(
         self,
-        mode: StreamMode,
+        regime: Regime,
         *,
         echo: EchoFilter,
         stops: Sequence[str] = (),
         splits_thoughts: bool = False,
         may_lack_opening: bool = False,
     ) -> None:
-        self._text = IncrementalText(mode)
-        self._reasoning = IncrementalText(mode)
+        self._regime = regime
+        self._text = IncrementalText(regime)
+        self._reasoning = IncrementalText(regime)
         self._echo = echo
         self._stops = StopSequenceFilter(stops)
         self._think_tags = (
             ThinkTagSplitter(may_lack_opening=may_lack_opening) if splits_thoughts else None
         )
         self._pieces: list[str] = []
-        self.is_unfiltered = mode in ("incremental", "expected") and not (
+        self.is_unfiltered = regime.mode in ("incremental", "expected") and not (
             echo.may_hold or stops or splits_thoughts
         )
         """Whether text is handed on as it comes."""
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a stop text has ended it."""
-        return self._stops.hit
+        """Whether a stop text has ended it, or the next turn that the model writes itself."""
+        return self._stops.hit or self._echo.is_ended
 
     def push(self, text: str, reasoning: str) -> tuple[str, str]:
         """Take what the next event holds; return what it added to text and to thoughts.
@@ -57,8 +58,10 @@ class AnswerText:
         Raises:
             ProtocolError: if the service changed or repeated what it had sent.
         """
-        if reasoning and self._think_tags:
-            self._think_tags.thoughts_come_apart()
+        if reasoning:
+            self._regime.has_thoughts = True
+            if self._think_tags:
+                self._think_tags.thoughts_come_apart()
         added, thought = self._split(self._echo.push(self._text.push(text)))
         return self._kept(self._stops.push(added)), self._reasoning.push(reasoning) + thought
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dashscope_oss.prompts.echo import unfinished_mark_length
+from dashscope_oss.prompts.answer_end import unfinished_mark_length
 
 _OPEN, _CLOSE = "<think>", "</think>"
 

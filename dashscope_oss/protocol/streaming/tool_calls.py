@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from dashscope_oss.messages import ToolCall
-from dashscope_oss.protocol.streaming.incremental import IncrementalText
+from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime
 
 
 def new_call_id() -> str:
@@ -19,13 +19,26 @@ class _OpenCall:
     """A call of which pieces may still come."""
 
     index: int
-    cumulative_arguments: IncrementalText | None
+    regime: Regime
     id: str = ""
     name: str = ""
+    _first_arguments: str = ""
+    _arguments: IncrementalText = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._arguments = IncrementalText(self.regime)
 
     def added_arguments(self, arguments: str) -> str:
-        cumulative = self.cumulative_arguments
-        return arguments if cumulative is None else cumulative.push(arguments)
+        """Return what the next piece's arguments add.
+
+        No object begins with its own beginning: a piece that does holds all of it so far.
+        """
+        if self._first_arguments and arguments and not self.regime.is_decided:
+            repeats = arguments.startswith(self._first_arguments)
+            is_object = self._first_arguments.startswith("{")
+            self.regime.mode = "cumulative" if repeats and is_object else "incremental"
+        self._first_arguments = self._first_arguments or arguments
+        return self._arguments.push(arguments)
 
 
 @dataclass(slots=True)
@@ -40,10 +53,10 @@ class ToolCallAssembler:
     another id and a name: it begins a second call then.
 
     Attributes:
-        is_cumulative: whether each piece repeats the arguments so far.
+        regime: whether each piece repeats the arguments so far.
     """
 
-    is_cumulative: bool = False
+    regime: Regime = field(default_factory=lambda: Regime("incremental"))
     _calls: dict[int, _OpenCall] = field(default_factory=dict)
     _by_stated_index: dict[int, _OpenCall] = field(default_factory=dict)
     _by_id: dict[tuple[int, str], _OpenCall] = field(default_factory=dict)
@@ -96,8 +109,7 @@ class ToolCallAssembler:
 
     def _begin(self, wanted: int) -> _OpenCall:
         index = wanted if wanted not in self._calls else max(self._calls) + 1
-        arguments = IncrementalText("cumulative") if self.is_cumulative else None
-        call = self._calls[index] = _OpenCall(index, arguments)
+        call = self._calls[index] = _OpenCall(index, self.regime)
         self._by_stated_index.setdefault(index, call)
         return call
 

@@ -4,12 +4,13 @@ import pytest
 
 from dashscope_oss.prompts.echo import EchoFilter
 from dashscope_oss.protocol.streaming.answer_text import AnswerText
+from dashscope_oss.protocol.streaming.incremental import Regime
 
 NO_ECHO = EchoFilter("none", "")
 
 
 def answer(mode="incremental", echo=NO_ECHO, **settings):
-    return AnswerText(mode, echo=echo, **settings)
+    return AnswerText(Regime(mode), echo=echo, **settings)
 
 
 def everything(text, pieces, reasoning=()):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dashscope_oss.prompts.echo import EchoFilter
 from dashscope_oss.protocol.streaming.answer_text import AnswerText
+from dashscope_oss.protocol.streaming.incremental import Regime
 from dashscope_oss.protocol.streaming.think_tags import ThinkTagSplitter
 
 ANSWER = "<think>Let me see. <b></think>\n\nIt is 7, <think>really</think>."
@@ -69,7 +70,10 @@ def test_thoughts_whose_opening_tag_stands_in_the_prompt_end_at_the_closing_one(
 
 def test_text_beside_thoughts_of_its_own_is_not_held_back():
     answer = AnswerText(
-        "incremental", echo=EchoFilter("none", ""), splits_thoughts=True, may_lack_opening=True
+        Regime("incremental"),
+        echo=EchoFilter("none", ""),
+        splits_thoughts=True,
+        may_lack_opening=True,
     )
     assert answer.push("It is ", "Let me see.") == ("It is ", "Let me see.")
 

@@ -4,6 +4,7 @@ import pytest
 
 from dashscope_oss import ProtocolError, ToolCall
 from dashscope_oss.protocol.streaming.deltas import join_tool_calls
+from dashscope_oss.protocol.streaming.incremental import Regime
 from dashscope_oss.protocol.streaming.tool_calls import ToolCallAssembler
 
 
@@ -11,8 +12,8 @@ def piece(index=None, id="", name="", arguments=""):
     return ToolCall(id, name, arguments, index)
 
 
-def assembled(*pieces, **settings):
-    calls = ToolCallAssembler(**settings)
+def assembled(*pieces, mode="incremental"):
+    calls = ToolCallAssembler(Regime(mode))
     return [calls.push(each) for each in pieces]
 
 
@@ -99,11 +100,27 @@ def test_an_index_that_another_call_has_is_not_given_twice():
 
 def test_arguments_so_far_become_new_arguments():
     calls = assembled(
-        piece(0, "c", "f", "{"), piece(0, arguments='{"a"'), piece(0), is_cumulative=True
+        piece(0, "c", "f", "{"), piece(0, arguments='{"a"'), piece(0), mode="cumulative"
     )
     assert [call.arguments for call in calls] == ["{", '"a"', ""]
     with pytest.raises(ProtocolError, match="changed text"):
-        assembled(piece(0, "c", "f", "{"), piece(0, arguments="["), is_cumulative=True)
+        assembled(piece(0, "c", "f", "{"), piece(0, arguments="["), mode="cumulative")
+
+
+@pytest.mark.parametrize("mode", ["expected", "unknown", "unasked"])
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        (["", "{", '{"city": "Pa', '{"city": "Paris"}'], ["", "{", '"city": "Pa', 'ris"}']),
+        (["{}", "{}"], ["{}", ""]),
+        (['{"a": ', "1", "1", "}"], ['{"a": ', "1", "1", "}"]),
+        (["a", "ab"], ["a", "ab"]),
+    ],
+    ids=["so far", "the same", "new", "no object"],
+)
+def test_arguments_show_by_themselves_whether_they_are_so_far(mode, arguments, added):
+    calls = assembled(piece(0, "c", "f"), *(piece(0, arguments=a) for a in arguments), mode=mode)
+    assert [call.arguments for call in calls[1:]] == added
 
 
 def test_it_counts_the_calls_and_knows_whether_all_are_named():

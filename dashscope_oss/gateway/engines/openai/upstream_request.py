@@ -206,12 +206,12 @@ def _prompt(request: EngineRequest) -> str:
     if request.prompt is not None and (
         not model_info.takes_messages or template is None or template.is_in(request.prompt)
     ):
-        return request.prompt
+        # The engine's tokenizer adds the mark of the beginning itself.
+        return request.prompt.removeprefix(template.bos) if template else request.prompt
     if template is None:
         raise InvalidParameter("No template is known to write messages for this model.")
     messages = request.messages or [Message("user", request.prompt or "")]
     try:
-        # The engine's tokenizer adds the mark of the beginning itself.
         return template.render(messages).removeprefix(template.bos)
     except UnsupportedInputError as error:
         raise APIError(400, "InvalidParameter", error.message) from error

@@ -1,0 +1,55 @@
+"""Takes out events that a server or a proxy sent a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dashscope_oss.protocol.streaming.sse import Event
+
+_ENOUGH_IDS = 3
+"""So many different ids are numbers of events, not of choices or the like."""
+
+
+class RepeatedEvents:
+    """Hands on the events of a stream without those that came before under the same id.
+
+    Ids tell events apart only where each event has its own. Some servers give all events one id:
+    until a second id is seen, an event that equals the one before it is held back.
+    """
+
+    def __init__(self) -> None:
+        self._ids_count_events = True
+        self._seen: dict[bytes, int] = {}
+        self._newest_id = b""
+        self._held: list[Event] = []
+
+    def without(self, events: Iterable[Event]) -> list[Event]:
+        """Return those of the next events that are new."""
+        new: list[Event] = []
+        for event in events:
+            if not event.id or not self._ids_count_events or self._is_new(event):
+                new += self._released(event)
+        return new
+
+    def end(self) -> list[Event]:
+        """Say that the stream has ended; return what was held back."""
+        held, self._held = self._held, []
+        return held
+
+    def _is_new(self, event: Event) -> bool:
+        known, found = self._seen.get(event.id), hash(event.data)
+        newest, self._newest_id = self._newest_id, event.id
+        if known is None:
+            self._seen[event.id] = found
+            self._held.clear()
+            return True
+        if known != found:
+            self._ids_count_events = False
+            return True
+        if event.id == newest and len(self._seen) == 1:
+            self._held.append(event)
+            return False
+        return event.id != newest and len(self._seen) < _ENOUGH_IDS
+
+    def _released(self, event: Event) -> list[Event]:
+        return [event] if self._ids_count_events else [*self.end(), event]

@@ -1,0 +1,70 @@
+"""Streamed calls whose arguments broke off: invalid in LangChain, and their text as it came.
+
+When LangChain adds chunks up it completes JSON that broke off, and takes the call for a valid one.
+A wrong bracket behind the arguments keeps it from that. The classes here take the bracket out of
+``invalid_tool_calls`` again, once LangChain has judged; ``tool_call_chunks`` keep it, because
+LangChain judges them anew whenever a sum is copied from its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from pydantic import PrivateAttr
+
+Chunk = TypeVar("Chunk", bound=AIMessageChunk)
+
+
+class BrokenCallsChunk(AIMessageChunk):
+    """The last piece of an answer in which arguments broke off."""
+
+    _marks: dict[int, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def lc_id(cls) -> list[str]:
+        """Return the name that LangChain writes and reads: this is one of its chunks."""
+        return AIMessageChunk.lc_id()
+
+    @classmethod
+    def of(cls, chunk: AIMessageChunk, marks: Mapping[int, str]) -> BrokenCallsChunk:
+        """Return ``chunk``; ``marks`` are the brackets behind its calls, by their index."""
+        broken = cls(**chunk.__dict__)
+        broken._marks = dict(marks)
+        return _with_raw_text(broken, marks)
+
+    def __radd__(self, earlier: AIMessageChunk) -> AIMessageChunk:
+        """Return the sum; Python asks the subclass first."""
+        return _with_raw_text(AIMessageChunk.__add__(earlier, self), self._marks)
+
+
+class FirstPiece(ChatGenerationChunk):
+    """The first piece of an answer, to which LangChain may add all others at once."""
+
+    def __add__(
+        self, other: ChatGenerationChunk | list[ChatGenerationChunk]
+    ) -> ChatGenerationChunk:
+        """Return the sum."""
+        whole = super().__add__(other)
+        others = other if isinstance(other, list) else [other]
+        last = [self, *others][-1].message
+        if isinstance(last, BrokenCallsChunk) and isinstance(whole.message, AIMessageChunk):
+            plain = AIMessageChunk(**{**whole.message.__dict__, "type": "AIMessageChunk"})
+            whole.message = _with_raw_text(plain, last._marks)
+        return whole
+
+
+def _with_raw_text(chunk: Chunk, marks: Mapping[int, str]) -> Chunk:
+    """Take the brackets out of the invalid calls of ``chunk``; return it."""
+    raw_texts: dict[str | None, str] = {}
+    for piece in chunk.tool_call_chunks:
+        index, arguments = piece["index"], piece["args"] or ""
+        if isinstance(index, int) and index in marks:
+            raw_texts[arguments] = arguments.removesuffix(marks[index])
+    chunk.invalid_tool_calls = [
+        {**call, "args": raw_texts.get(call["args"], call["args"])}
+        for call in chunk.invalid_tool_calls
+    ]
+    return chunk
