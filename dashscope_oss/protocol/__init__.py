@@ -8,6 +8,7 @@
 - :mod:`.error_mapping`: which error of this package an error of the service is.
 - :mod:`.redaction`: takes keys out of errors.
 - :mod:`.tools`: tools and their calls in OpenAI's form; the choice among tools.
+- :mod:`.conversation`: what a model is sent of a conversation from elsewhere.
 - :mod:`.structured_output`: how an object is asked for, and read from the answer.
 - :mod:`.streaming`: the parts that the assembler is made of; they know no request.
 

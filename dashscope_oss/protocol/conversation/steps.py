@@ -21,7 +21,8 @@ class Step:
     Attributes:
         is_for: whether a model needs it.
         change: returns the turns as such a model takes them.
-        outcomes: what becomes of which kind of message, in words; the documentation shows them.
+        outcomes: what becomes of which kind of message, one of :data:`OUTCOMES`. The
+            documentation shows them.
     """
 
     is_for: Callable[[ModelInfo], bool]
@@ -51,7 +52,7 @@ def adapt_conversation(
 
 
 def _with_reasoning_by(rule: ReasoningInHistory, turn: Message) -> Message:
-    if not turn.reasoning or (turn.role == "assistant" and _KEEPS_REASONING[rule](turn)):
+    if not turn.reasoning or (turn.role == "assistant" and REASONING_RULES[rule].keeps(turn)):
         return turn
     return replace(turn, reasoning=None)
 
@@ -72,76 +73,134 @@ def _reads_no_tools(model_info: ModelInfo) -> bool:
     return not _reads_tools(model_info)
 
 
+def _has_no_place_for_system(model_info: ModelInfo) -> bool:
+    template = model_info.template
+    return not model_info.takes_messages and template is not None and template.system is None
+
+
 def _wants_system_first(model_info: ModelInfo) -> bool:
     return model_info.system_turns == "first" and not _wants_strict_turns(model_info)
 
 
-_KEEPS_REASONING: Mapping[ReasoningInHistory, Callable[[Message], bool]] = {
-    "never": lambda _: False,
-    "tool_turns": lambda turn: bool(turn.tool_calls),
-    "always": lambda _: True,
-}
+@dataclass(frozen=True, slots=True)
+class ReasoningRule:
+    """Which earlier answers go back with their thoughts.
 
-_JOINED = "one turn, joined by a blank line"
-_USERS_WORDS = "words of the user at the same place"
+    Attributes:
+        keeps: whether an answer does.
+        outcome: the same in words, for the documentation.
+    """
+
+    keeps: Callable[[Message], bool]
+    outcome: str
+
+
+REASONING_RULES: Mapping[ReasoningInHistory, ReasoningRule] = {
+    "never": ReasoningRule(lambda _: False, "left out"),
+    "tool_turns": ReasoningRule(
+        lambda turn: bool(turn.tool_calls), "sent with answers that call tools, else left out"
+    ),
+    "always": ReasoningRule(lambda _: True, "sent with every answer"),
+}
+"""What becomes of the thoughts of earlier answers, by the record's ``reasoning_in_history``."""
+
+LEFT_OUT = "left out"
+ONE_TURN = "one turn"
+USERS_WORDS = "the user's words"
+TOLD = "told in words"
+BEHIND_CALL = "behind its call"
+NO_RESULT = "told that none is known"
+OWN_ID = "gets an id"
+WRAPPED = "wrapped"
+
+OUTCOMES: Mapping[str, str] = {
+    LEFT_OUT: "It says nothing, and services refuse it.",
+    ONE_TURN: "It is joined with the turn beside it, by a blank line.",
+    USERS_WORDS: "It is a turn of the user's at the same place, or a part of the one beside it.",
+    TOLD: (
+        "A call becomes `Call of NAME: ARGUMENTS` in the answer. A result becomes the user's: "
+        "`Result of NAME:` and its text. An early answer becomes the user's too: "
+        "`Your earlier answer:` and its text."
+    ),
+    BEHIND_CALL: "It stands right behind its call; what stood between the two follows.",
+    NO_RESULT: f"It gets the result `{tool_turns.NO_RESULT}`",
+    OWN_ID: (
+        "The id is the same each time. Results without one belong to the open calls of their "
+        "tool, or to all open calls, in their order."
+    ),
+    WRAPPED: (
+        f'They are sent as text in a JSON object, `{{"{tool_turns.RAW_ARGUMENTS}": "…"}}`; none '
+        "at all as `{}`."
+    ),
+}
+"""What the outcomes of steps mean."""
 
 STEPS: tuple[Step, ...] = (
     Step(
         _every,
         turn_order.leave_out_empty_turns,
-        {"system turn without words": "left out", "answer without words and calls": "left out"},
+        {"system turn without words": LEFT_OUT, "answer without words and calls": LEFT_OUT},
     ),
     Step(
         _reads_no_tools,
         tool_turns.tell_tools_in_words,
         {
-            "call of a tool": "told in words: `Call of NAME: ARGUMENTS` in the answer",
-            "result of a tool": "told in words: `Result of NAME:` and the text, as the user's",
+            "call of a tool": TOLD,
+            "result of a tool": TOLD,
+            "result after other turns": TOLD,
+            "result whose call is missing or later": TOLD,
+            "second result of a call": TOLD,
+            "call without a result": TOLD,
+            "call without an id": TOLD,
+            "calls in neighbouring answers": TOLD,
+            "arguments that are no JSON object": TOLD,
         },
     ),
     Step(
         _reads_tools,
         tool_turns.pair_calls_with_results,
         {
-            "result after other turns": "put right behind its call; the other turns follow",
-            "result whose call is missing or later, or the second of a call": (
-                "told in words: `Result of NAME:` and the text, as the user's"
-            ),
-            "call without a result": f"its result is `{tool_turns.NO_RESULT}`",
-            "call without an id": "gets one; results without an id belong to calls by their order",
+            "result after other turns": BEHIND_CALL,
+            "result whose call is missing or later": TOLD,
+            "second result of a call": TOLD,
+            "call without a result": NO_RESULT,
+            "call without an id": OWN_ID,
+            "calls in neighbouring answers": ONE_TURN,
         },
     ),
     Step(
         _reads_tools,
         tool_turns.make_calls_sendable,
+        {"arguments that are no JSON object": WRAPPED},
+    ),
+    Step(
+        _has_no_place_for_system,
+        turn_order.fold_system_turns,
         {
-            "arguments that are no JSON object": (
-                f"sent as text under the key `{tool_turns.RAW_ARGUMENTS}`; none at all as `{{}}`"
-            )
+            "system turn": USERS_WORDS,
+            "several system turns at the beginning": USERS_WORDS,
+            "system turn after other turns": USERS_WORDS,
+            "system turn without a question": USERS_WORDS,
+            "system turn before a tool's result, without a question": USERS_WORDS,
         },
     ),
     Step(
         _wants_strict_turns,
         turn_order.fold_stray_turns,
-        {
-            "system turn after other turns": _USERS_WORDS,
-            "answer before the first question": (
-                "told in words: `Your earlier answer:` and the text, as the user's"
-            ),
-        },
+        {"system turn after other turns": USERS_WORDS, "answer before the first question": TOLD},
     ),
     Step(
         _wants_strict_turns,
         turn_order.merge_turns,
-        {"several system turns at the beginning": _JOINED, "two turns of one role": _JOINED},
+        {"several system turns at the beginning": ONE_TURN, "two turns of one role": ONE_TURN},
     ),
     Step(
         _wants_system_first,
         turn_order.move_system_first,
         {
-            "several system turns at the beginning": _JOINED,
-            "system turn after other turns": _USERS_WORDS,
-            "system turn in a conversation without a question": "words of the user",
+            "several system turns at the beginning": ONE_TURN,
+            "system turn after other turns": USERS_WORDS,
+            "system turn before a tool's result, without a question": USERS_WORDS,
         },
     ),
 )
