@@ -17,6 +17,8 @@ Thinking: TypeAlias = Literal["none", "hybrid", "always", "unknown"]
 SystemTurns: TypeAlias = Literal["any", "first"]
 ReasoningInHistory: TypeAlias = Literal["never", "tool_turns", "always"]
 Structured: TypeAlias = Literal["none", "json_object", "json_schema", "unknown"]
+Modality: TypeAlias = Literal["text", "image", "video", "audio"]
+ContextCache: TypeAlias = Literal["none", "implicit", "explicit", "unknown"]
 Tokenizer: TypeAlias = Literal["llama2", "llama2-zh", "llama3", "baichuan", "qwen", "other"]
 
 
@@ -34,6 +36,11 @@ class ModelInfo:
         successors: what the vendor names in its place.
         endpoint: which of the service's two endpoints takes it.
         inputs: ``prompt`` (one string), ``messages``, or both.
+        modalities: what a message may hold: ``text``, ``image``, ``video``, ``audio``.
+        max_images: most images of one message, if a source states it.
+        max_image_bytes: most bytes of one image file.
+        max_video_bytes: most bytes of one video file.
+        max_audio_bytes: most bytes of one audio file.
         template: how its family writes a conversation into a prompt. The client needs it for a
             prompt-only model, the gateway to serve the weights.
         strict_turns: user and assistant must alternate, one system message first.
@@ -49,6 +56,9 @@ class ModelInfo:
         context_window: tokens of input and output together.
         max_input: most input tokens.
         max_output: most output tokens.
+        max_tokens_counts_thoughts: ``max_tokens`` limits thoughts and answer together; elsewhere
+            it limits the answer alone.
+        max_completion_tokens: takes this parameter, which limits thoughts and answer together.
         incremental: what the events of a stream hold. ``yes``: new text, if asked for;
             ``forced``: always new text; ``no``: all the text so far; ``unknown``: new text is
             asked for, and the events show what comes.
@@ -56,12 +66,20 @@ class ModelInfo:
         thinking: ``none``, ``hybrid`` (can be switched), ``always``.
         thinks_by_default: whether a hybrid model thinks if the caller does not set it.
         thinking_streams: thinks only in streaming calls.
+        reasoning_efforts: levels that ``reasoning_effort`` takes, weakest first; empty: it does
+            not take the parameter.
+        reasoning_effort_default: the level if the caller sets none, where a source states it.
+        preserve_thinking: takes this parameter, which keeps earlier thoughts in the conversation.
         tools: takes tool definitions.
         structured: strongest ``response_format`` it takes.
+        context_cache: ``implicit``: the service finds repeated beginnings by itself;
+            ``explicit``: that, and content may be marked with ``cache_control``.
+        web_search: takes ``enable_search`` and ``search_options``.
         tokenizer: family of its tokenizer, for offline counts.
         weights: where the open weights are, as the vendor page names them.
         price_in: CNY per 1,000 input tokens, where a page states it; 0 is a free trial.
         price_out: CNY per 1,000 output tokens.
+        priced_on: the day of the page that states the price.
         free_quota: what the vendor page grants.
         requests_per_minute: most calls an account may make of the hosted model, where the
             vendor's rate-limit page of 2026-02-24 states it (Beijing); all keys and workspaces
@@ -74,6 +92,7 @@ class ModelInfo:
         notes: contradictions in the sources and what was decided.
         disputed: fields on which the sources differ; ``notes`` holds every figure. A figure that
             is disputed warns and refuses nothing.
+        guessed: fields that no source states for this model: they follow from its series.
     """
 
     id: str
@@ -84,6 +103,11 @@ class ModelInfo:
     successors: tuple[str, ...] = ()
     endpoint: ServiceEndpoint = "text-generation"
     inputs: tuple[Input, ...] = ("messages",)
+    modalities: tuple[Modality, ...] = ("text",)
+    max_images: int | None = None
+    max_image_bytes: int | None = None
+    max_video_bytes: int | None = None
+    max_audio_bytes: int | None = None
     template: PromptTemplate | None = None
     strict_turns: bool = False
     system_turns: SystemTurns = "any"
@@ -95,17 +119,25 @@ class ModelInfo:
     context_window: int | None = None
     max_input: int | None = None
     max_output: int | None = None
+    max_tokens_counts_thoughts: bool = False
+    max_completion_tokens: bool = False
     incremental: Incremental = "unknown"
     stream_only: bool = False
     thinking: Thinking = "none"
     thinks_by_default: bool = False
     thinking_streams: bool = True
+    reasoning_efforts: tuple[str, ...] = ()
+    reasoning_effort_default: str | None = None
+    preserve_thinking: bool = False
     tools: bool = False
     structured: Structured = "none"
+    context_cache: ContextCache = "unknown"
+    web_search: bool = False
     tokenizer: Tokenizer = "other"
     weights: str | None = None
     price_in: float | None = None
     price_out: float | None = None
+    priced_on: date | None = None
     free_quota: str | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -115,6 +147,7 @@ class ModelInfo:
     checked: date | None = None
     notes: tuple[str, ...] = ()
     disputed: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
 
     @property
     def takes_messages(self) -> bool:
