@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
 from dashscope_oss.registry.model_info import ModelInfo
 
 __all__ = ["ModelInfo", "all_models", "did_you_mean", "find_model", "known_model", "register_model"]
 
 _registry: dict[str, ModelInfo] = {}
+"""What the program registered."""
 _warned: set[str] = set()
 
 
 def find_model(id: str) -> ModelInfo:
     """Return the record of the model ``id``.
 
-    An unknown id gets a record of cautious defaults (messages, no tools, no thinking, no known
-    limits) and one :class:`UnknownModelWarning` in the life of the process.
+    An unknown id is taken for a chat model with tools and without known limits, and gets one
+    :class:`UnknownModelWarning` in the life of the process. If its name begins as those of a known
+    series do, endpoint, thinking and what messages may hold are guessed to be that series'; the
+    warning says so.
 
     Raises:
         ConfigurationError: if ``id`` is empty or not text.
@@ -24,12 +29,15 @@ def find_model(id: str) -> ModelInfo:
         raise ConfigurationError(
             f"model must be a model's id, not {id!r:.100}; `dashscope-oss models` lists the ids"
         )
-    return _records().get(id.strip()) or _unknown(id.strip())
+    return known_model(id.strip()) or _unknown(id.strip())
 
 
 def known_model(id: str) -> ModelInfo | None:
     """Return the record of the model ``id``, or ``None`` if there is none."""
-    return _records().get(id)
+    # The catalog is imported when somebody first asks: importing the package must stay cheap.
+    from dashscope_oss.registry import catalog  # noqa: PLC0415
+
+    return _registry.get(id) or catalog.find(id)
 
 
 def register_model(info: ModelInfo) -> ModelInfo:
@@ -39,7 +47,7 @@ def register_model(info: ModelInfo) -> ModelInfo:
 
         register_model(replace(find_model("llama3-8b-instruct"), id="my-llama", max_input=2000))
     """
-    _records()[info.id] = info
+    _registry[info.id] = info
     return info
 
 
@@ -47,7 +55,7 @@ def did_you_mean(id: str) -> str:
     """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
     from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelt ids only
 
-    ids = {known.lower(): known for known in _records()}
+    ids = {known.id.lower(): known.id for known in all_models()}
     containing = [known for lowered, known in ids.items() if id.lower() in lowered]
     similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
     return f" Did you mean {' or '.join(similar[:5])}?" if similar else ""
@@ -55,34 +63,43 @@ def did_you_mean(id: str) -> str:
 
 def all_models() -> list[ModelInfo]:
     """Return every record, in the order of the registry."""
-    return list(_records().values())
+    from dashscope_oss.registry import catalog  # noqa: PLC0415 - see known_model
+
+    known = {model_info.id: model_info for model_info in catalog.records()}
+    return list((known | _registry).values())
 
 
 def _unknown(id: str) -> ModelInfo:
+    from dashscope_oss.registry import catalog  # noqa: PLC0415 - see known_model
+
+    model_info, guessed = _NO_RECORD, ""
+    if guess := catalog.guess(id):
+        prefix, series = guess
+        fields = {name: getattr(series, name) for name in catalog.GUESSED_FIELDS}
+        model_info = replace(_NO_RECORD, guessed=catalog.GUESSED_FIELDS, **fields)
+        guessed = (
+            f" As its name begins with {prefix!r}, it is guessed to be of the series "
+            f"{series.family}: endpoint {series.endpoint}, thinking {series.thinking}, takes "
+            f"{', '.join(series.modalities)}."
+        )
     if id not in _warned:
         _warned.add(id)
         warn(
-            f"no record of the model {id!r}: it is taken for a chat model without tools."
-            f"{did_you_mean(id)} `dashscope-oss models` lists the known ids; register_model() "
-            "adds one.",
+            f"no record of the model {id!r}: it is taken for a chat model with tools and without "
+            f"known limits.{guessed}{did_you_mean(id)} `dashscope-oss models` lists the known ids; "
+            "register_model() adds one.",
             UnknownModelWarning,
         )
-    return ModelInfo(
-        id=id,
-        family="unknown",
-        maker="unknown",
-        status="unknown",
-        thinking="unknown",
-        structured="unknown",
-        source="no record",
-    )
+    return replace(model_info, id=id)
 
 
-def _records() -> dict[str, ModelInfo]:
-    # The catalog is built when somebody first asks: importing the package must stay cheap.
-    if not _registry:
-        from dashscope_oss.registry.catalog import MODELS  # noqa: PLC0415
-
-        # In one step, so that no other thread finds half a registry.
-        _registry.update({model_info.id: model_info for model_info in MODELS})
-    return _registry
+_NO_RECORD = ModelInfo(
+    id="",
+    family="unknown",
+    maker="unknown",
+    status="unknown",
+    thinking="unknown",
+    tools=True,
+    structured="unknown",
+    source="no record",
+)
