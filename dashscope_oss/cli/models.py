@@ -13,7 +13,18 @@ from dashscope_oss.registry import lookup
 from dashscope_oss.registry.catalog import SEED_IDS
 from dashscope_oss.registry.model_info import ModelInfo
 
-HEAD = ("model", "status", "input", "context", "max in", "max out", "usage", "tools", "thinking")
+HEAD = (
+    "model",
+    "status",
+    "input",
+    "holds",
+    "context",
+    "max in",
+    "max out",
+    "usage",
+    "tools",
+    "thinking",
+)
 NUMBERS = [HEAD.index(name) for name in ("context", "max in", "max out")]
 
 
@@ -65,17 +76,20 @@ def _cells(model_info: ModelInfo) -> tuple[str, ...]:
         model_info.id,
         f"retired {model_info.retired_on}" if model_info.retired_on else model_info.status,
         "+".join(model_info.inputs),
-        _count(model_info.context_window),
-        _count(model_info.max_input),
-        _count(model_info.max_output),
+        "+".join(model_info.modalities),
+        *(_count(model_info, name) for name in ("context_window", "max_input", "max_output")),
         "yes" if model_info.reports_usage else "no",
         "yes" if model_info.tools else "no",
         model_info.thinking,
     )
 
 
-def _count(tokens: int | None) -> str:
-    return f"{tokens:,}" if tokens is not None else "?"
+def _count(model_info: ModelInfo, name: str) -> str:
+    """Return a number of tokens; one that the sources dispute has a mark."""
+    tokens = getattr(model_info, name)
+    if tokens is None:
+        return "?"
+    return f"{'~' if name in model_info.disputed else ''}{tokens:,}"
 
 
 def _table(models: Sequence[ModelInfo]) -> str:

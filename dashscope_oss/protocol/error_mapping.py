@@ -126,15 +126,19 @@ INPUT_TOO_LONG = re.compile(
 _MAY_BE_TOO_LONG = (InvalidRequestError, ServerError, ProtocolError)
 _NAMES_MODEL = re.compile(r"model|模型", re.IGNORECASE)
 
+_WRONG_ENDPOINT = "url error"
 _TEXT_HINTS: tuple[tuple[str, str], ...] = (
     (
-        "url error",
+        _WRONG_ENDPOINT,
         "This model is served at the other endpoint: set model_info with endpoint="
         "'text-generation' or 'multimodal-generation'.",
     ),
 )
 
-
+NEITHER_ENDPOINT = (
+    "The service says so at both of its endpoints: check the model's id and base_url, and whether "
+    "the model takes messages."
+)
 _WRONG_PATH = (
     "Check base_url: the server is there and knows no such address. The native protocol is below "
     "/api/v1."
@@ -182,6 +186,11 @@ def error_in_body(
         or None,
         model=model,
     )
+
+
+def is_wrong_endpoint(error: DashScopeError) -> bool:
+    """Whether the service says that the model is served at its other endpoint."""
+    return isinstance(error, InvalidRequestError) and _WRONG_ENDPOINT in error.message.lower()
 
 
 def error_in_event(event: Event, model: str) -> DashScopeError:

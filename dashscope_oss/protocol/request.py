@@ -8,7 +8,7 @@ header, never in the body.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -25,7 +25,7 @@ from dashscope_oss.protocol.validation import (
     wants_json,
     warn_of_written_prompt,
 )
-from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 
 SERVICE_PATH = "services/aigc/{endpoint}/generation"
 
@@ -151,6 +151,42 @@ def completion_request(
     if not model_info.takes_messages and not _is_formatted(model_info, prompt, formatted):
         return _conversation(model_info, [turn], options, stream=stream)
     return _request(model_info, {"prompt": prompt}, options, stream=stream, prompt=prompt)
+
+
+def at_other_endpoint(request: Request) -> Request | None:
+    """Return the same call for the service's other endpoint; ``None`` if it cannot be made there.
+
+    A prompt has a place at one of them only, and so have images, video and audio.
+    """
+    body_input = request.body["input"]
+    turns = body_input.get("messages") if isinstance(body_input, Mapping) else None
+    if not turns:
+        return None
+    parts = request.model_info.endpoint == "text-generation"
+    contents = [_as_parts(turn) if parts else _as_text(turn) for turn in turns]
+    if None in contents:
+        return None
+    parameters = {name: v for name, v in request.parameters.items() if name != "result_format"}
+    if not parts:
+        parameters = {"result_format": "message", **parameters}
+    messages = [{**turn, "content": content} for turn, content in zip(turns, contents, strict=True)]
+    body = {**request.body, "input": {"messages": messages}, "parameters": parameters}
+    endpoint: ServiceEndpoint = "multimodal-generation" if parts else "text-generation"
+    model_info = replace(request.model_info, endpoint=endpoint)
+    return replace(request, model_info=model_info, body=body, content=to_json(body))
+
+
+def _as_parts(turn: Mapping[str, object]) -> object:
+    content = turn.get("content")
+    return content if isinstance(content, list) else [{"text": content}]
+
+
+def _as_text(turn: Mapping[str, object]) -> str | None:
+    content = turn.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    if not all(part.keys() == {"text"} for part in parts):
+        return None
+    return "".join(str(part["text"]) for part in parts)
 
 
 def headers(

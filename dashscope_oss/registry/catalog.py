@@ -46,24 +46,14 @@ GUESSED_FIELDS = (
 
 Row: TypeAlias = Mapping[str, Any]
 
-_DATA = Path(__file__).with_name("data")
-_FILES = (
-    "llama",
-    "early",
-    "qwen",
-    "qwen3",
-    "qwen3_5",
-    "deepseek",
-    "glm",
-    "kimi",
-    "minimax",
-)
+DATA = Path(__file__).with_name("data")
+FILES = ("llama", "early", "qwen", "qwen3", "qwen3_5", "deepseek", "glm", "kimi", "minimax")
 _ADDED = ("notes", "disputed", "guessed")
 
 
-def find(id: str) -> ModelInfo | None:
+def record(id: str) -> ModelInfo | None:
     """Return the record of the model ``id``, or ``None``; reads only files that name it."""
-    for name in _FILES:
+    for name in FILES:
         if f'"{id}"' in _text(name) and (model_info := _family(name).get(id)):
             return model_info
     return None
@@ -71,7 +61,7 @@ def find(id: str) -> ModelInfo | None:
 
 def records() -> Iterator[ModelInfo]:
     """Yield every record: family after family, in the order of the files."""
-    for name in _FILES:
+    for name in FILES:
         yield from _family(name).values()
 
 
@@ -86,7 +76,7 @@ def guess(id: str) -> tuple[str, ModelInfo] | None:
 
 @lru_cache
 def _text(name: str) -> str:
-    return (_DATA / f"{name}.toml").read_text("utf-8")
+    return (DATA / f"{name}.toml").read_text("utf-8")
 
 
 @lru_cache
@@ -105,7 +95,7 @@ def _series(name: str) -> tuple[Row, ...]:
 def _prefixes() -> tuple[tuple[str, ModelInfo], ...]:
     return tuple(
         (prefix, next(read_series(series, name)))
-        for name in _FILES
+        for name in FILES
         for series in _series(name)
         for prefix in series.get("prefixes", ())
     )
@@ -115,17 +105,19 @@ def read_series(series: Row, file: str) -> Iterator[ModelInfo]:
     """Yield the records of a series.
 
     Raises:
-        ConfigurationError: if a field does not exist or cannot hold its value; names file and model.
+        ConfigurationError: if a field does not exist or cannot hold its value; it names the file
+            and the model.
     """
     shared = {name: v for name, v in series.items() if name not in ("models", "prefixes")}
     for id, own in series["models"].items():
         row = {**shared, **own, "id": id}
         for name in _ADDED:
             row[name] = [*shared.get(name, ()), *own.get(name, ())]
-        yield ModelInfo(**{n: _field(n, value, f"{file}.toml, {id}") for n, value in row.items()})
+        held: dict[str, Any] = {n: _field(n, v, f"{file}.toml, {id}") for n, v in row.items()}
+        yield ModelInfo(**held)
 
 
-def _field(name: str, value: object, place: str) -> Any:
+def _field(name: str, value: object, place: str) -> object:
     hint = _hints().get(name)
     if hint is None:
         raise ConfigurationError(f"{place}: a record has no field {name!r}")
@@ -136,7 +128,7 @@ def _field(name: str, value: object, place: str) -> Any:
 
 
 def _held(name: str, value: object) -> object:
-    """Return what the record holds for a value of the file: templates by name, tuples for arrays."""
+    """Return what the record holds for a value of the file: a template for its name."""
     if name == "template" and isinstance(value, str):
         return TEMPLATES.get(value, value)
     return tuple(value) if isinstance(value, list) else value

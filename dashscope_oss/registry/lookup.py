@@ -37,7 +37,7 @@ def known_model(id: str) -> ModelInfo | None:
     # The catalog is imported when somebody first asks: importing the package must stay cheap.
     from dashscope_oss.registry import catalog  # noqa: PLC0415
 
-    return _registry.get(id) or catalog.find(id)
+    return _registry.get(id) or catalog.record(id)
 
 
 def register_model(info: ModelInfo) -> ModelInfo:

@@ -109,8 +109,8 @@ class AsyncClient(BaseClient):
         # abandoned closes every generator at once, and nested ones get in each other's way.
         deadline, number = self._deadline(whole=unseen is not None), 1
         while True:
-            assembler = Assembler(request)
             attempt = self._attempt(request, number, deadline, stream=True)
+            assembler = Assembler(attempt.request)
             try:
                 with attempt.errors(assembler):
                     async with aclosing(await self._open_in_time(attempt)) as response:

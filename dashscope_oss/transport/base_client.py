@@ -10,10 +10,17 @@ from typing import ClassVar
 
 import httpx2
 
-from dashscope_oss.errors import APIConnectionError, ConfigurationError, DashScopeError
+from dashscope_oss.errors import (
+    APIConnectionError,
+    ConfigurationError,
+    DashScopeError,
+    DashScopeWarning,
+    warn,
+)
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.assembler import Assembler
-from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.error_mapping import NEITHER_ENDPOINT, is_wrong_endpoint
+from dashscope_oss.protocol.request import Request, at_other_endpoint
 from dashscope_oss.transport import retry
 from dashscope_oss.transport.attempt import Attempt, request_headers
 from dashscope_oss.transport.endpoint import Endpoint
@@ -34,6 +41,7 @@ class BaseClient(ABC):
     def __init__(self, endpoint: Endpoint, options: ClientOptions | None = None) -> None:
         self.endpoint = endpoint
         self.options = options or ClientOptions()
+        self._at_other_endpoint: set[str] = set()
         self._limits = self.options.timeouts
         self._total_seconds = self.options.total_seconds
 
@@ -49,6 +57,8 @@ class BaseClient(ABC):
         self, request: Request, number: int, deadline: Deadline, *, stream: bool = False
     ) -> Attempt:
         warn_if_retired(request.model_info, self.endpoint)
+        if request.model_info.id in self._at_other_endpoint:
+            request = at_other_endpoint(request) or request
         return Attempt(
             request,
             number,
@@ -101,6 +111,8 @@ class BaseClient(ABC):
         """
         if assembler and assembler.handed_on and unseen is None:
             raise error
+        if not unseen and self._moves(attempt, error):
+            return 0.0
         wait = retry.delay(attempt.number, error, max_retries=self.options.max_retries)
         if wait is None or wait >= attempt.deadline.left():
             raise retry.given_up(error, attempt.number, wait)
@@ -114,6 +126,27 @@ class BaseClient(ABC):
         if unseen:
             unseen.clear()
         return wait
+
+    def _moves(self, attempt: Attempt, error: DashScopeError) -> bool:
+        """Whether to call again at the other endpoint, which is then kept to for this model."""
+        if not is_wrong_endpoint(error):
+            return False
+        if attempt.model in self._at_other_endpoint:
+            self._at_other_endpoint.discard(attempt.model)
+            error.hint = NEITHER_ENDPOINT
+            return False
+        other = at_other_endpoint(attempt.request)
+        if other is None:
+            return False
+        self._at_other_endpoint.add(attempt.model)
+        right = other.model_info.endpoint
+        warn(
+            f"{attempt.model}: the service says that {attempt.request.model_info.endpoint} is the "
+            f"wrong endpoint. The model is called at {right} from now on; a model_info with "
+            f"endpoint={right!r} saves the first call.",
+            DashScopeWarning,
+        )
+        return True
 
     def __getstate__(self) -> Mapping[str, object]:
         return {name: v for name, v in self.__dict__.items() if name not in self._unshared}

@@ -119,8 +119,8 @@ class Client(BaseClient):
         """
         deadline, number = self._deadline(whole=unseen is not None), 1
         while True:
-            assembler = Assembler(request)
             attempt = self._attempt(request, number, deadline, stream=True)
+            assembler = Assembler(attempt.request)
             try:
                 with attempt.errors(assembler):
                     yield from self._pieces_of(attempt, assembler)
