@@ -32,6 +32,7 @@ class ModelInfo:
         maker: who trained it.
         status: ``hosted``, ``retired`` (taken off the hosted service), ``self-hosted`` (yours),
             or ``unknown``.
+        released: the day on which its maker published it, where a source states it.
         retired_on: the day on which the hosted service took it off.
         successors: what the vendor names in its place.
         endpoint: which of the service's two endpoints takes it.
@@ -99,6 +100,7 @@ class ModelInfo:
     family: str
     maker: str
     status: Status = "self-hosted"
+    released: date | None = None
     retired_on: date | None = None
     successors: tuple[str, ...] = ()
     endpoint: ServiceEndpoint = "text-generation"

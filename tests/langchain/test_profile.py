@@ -5,21 +5,70 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from langchain_core.language_models import ModelProfile
 
 from dashscope_oss import find_model
+from langchain_dashscope_oss._convert.profile import model_profile
 
 from .calling import THINKER, offline
 
+PROMPT = "ziya-llama-13b-v1"
+
 
 def test_the_profile_has_the_records_limits_and_abilities():
-    profile = offline(model="kimi-k2.5").profile
-    assert profile["name"] == "kimi-k2.5"
-    assert profile["max_input_tokens"] == 258_048
-    assert profile["max_output_tokens"] == 32_768
-    assert profile["tool_calling"] is True
-    assert profile["reasoning_output"] is True
-    assert profile["image_inputs"] is False
-    assert profile["status"] == "active"
+    assert offline(model="kimi-k2.5").profile == {
+        "name": "kimi-k2.5",
+        "status": "active",
+        "release_date": "2026-01-27",
+        "open_weights": True,
+        "max_input_tokens": 229_376,
+        "max_output_tokens": 16_384,
+        "text_inputs": True,
+        "image_inputs": True,
+        "image_url_inputs": True,
+        "video_inputs": True,
+        "audio_inputs": False,
+        "pdf_inputs": False,
+        "image_tool_message": False,
+        "pdf_tool_message": False,
+        "attachment": True,
+        "text_outputs": True,
+        "image_outputs": False,
+        "audio_outputs": False,
+        "video_outputs": False,
+        "reasoning_output": True,
+        "tool_calling": True,
+        "tool_choice": True,
+        "tool_call_streaming": True,
+        "mid_conversation_system_messages": True,
+        "mid_conversation_tools": False,
+        "structured_output": False,
+        "temperature": True,
+    }
+
+
+def test_levels_of_effort_are_in_the_profile_of_models_that_have_them():
+    profile = offline(model="deepseek-v4-pro").profile
+    assert profile["reasoning_effort_levels"] == ["high", "max"]
+    assert profile["reasoning_effort_default"] == "high"
+    assert "reasoning_effort_levels" not in offline(model="glm-5").profile
+
+
+@pytest.mark.parametrize(
+    ("model", "late"),
+    [("glm-5", True), ("MiniMax-M2.5", False), ("llama3-8b-instruct", False), (PROMPT, False)],
+)
+def test_whether_a_late_system_message_stays_where_it_is(model, late):
+    assert offline(model=model).profile["mid_conversation_system_messages"] is late
+
+
+def test_a_model_of_fixed_sampling_takes_no_temperature():
+    assert offline(model="kimi/kimi-k2.6").profile["temperature"] is False
+
+
+def test_fields_that_the_installed_core_does_not_have_are_left_out(monkeypatch):
+    monkeypatch.setattr(ModelProfile, "__annotations__", {"name": str})
+    assert model_profile(find_model(THINKER)) == {"name": THINKER}
 
 
 def test_a_retired_model_is_deprecated():

@@ -83,7 +83,7 @@ def test_an_unknown_model_warns_once_and_has_small_limits():
     assert len(warned) == 1
     metadata = llm.metadata
     assert (metadata.context_window, metadata.num_output) == (3900, 975)
-    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, False)
+    assert (metadata.is_chat_model, metadata.is_function_calling_model) == (True, True)
     assert llm.complete("hi").text == "hello"
     assert llm.model_copy(update={"context_window": 8000}).metadata.context_window == 8000
 
