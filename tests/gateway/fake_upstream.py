@@ -38,7 +38,7 @@ class FakeUpstream:
     """Answers each POST with the next of its answers; the last repeats.
 
     Each answer is a status, a content type and a body, and may have an event that must be set
-    before the connection ends.
+    before the connection ends; or it is a function of the request's body that returns these.
 
     Attributes:
         answers: what is still to be sent, and was sent.
@@ -92,7 +92,8 @@ class FakeUpstream:
             body = json.loads(incoming.read(int(headers["content-length"])))
             number = min(len(self.calls), len(self.answers) - 1)
             self.calls.append((path, body, headers))
-            self._answer(connection, *self.answers[number])
+            answer = self.answers[number]
+            self._answer(connection, *(answer(body) if callable(answer) else answer))
 
     def _answer_health_check(self, connection, path):
         self.health_checks.append(path)
