@@ -141,13 +141,9 @@ def tables() -> dict[str, str]:
         ),
         "outcomes": _table(("", "what it means"), OUTCOMES.items()),
         "thoughts": _table(
-            ("`reasoning_in_history`", "thoughts of earlier answers", "families"),
+            ("`reasoning_in_history`", "thoughts of earlier answers", "families that think"),
             (
-                (
-                    f"`{name}`",
-                    rule.outcome,
-                    _families(lambda m, n=name: m.reasoning_in_history == n),
-                )
+                (f"`{name}`", rule.outcome, _families(lambda m, n=name: _thinks_by(m, n)))
                 for name, rule in REASONING_RULES.items()
             ),
         ),
@@ -167,6 +163,10 @@ def write() -> None:
 
 def _is_free(model_info: ModelInfo) -> bool:
     return model_info.takes_messages and not model_info.strict_turns
+
+
+def _thinks_by(model_info: ModelInfo, rule: str) -> bool:
+    return model_info.thinking != "none" and model_info.reasoning_in_history == rule
 
 
 def _kind_row(kind: ModelKind) -> tuple[str, ...]:

@@ -338,3 +338,23 @@ def test_a_model_has_the_notes_of_its_series_and_its_own():
     series = {"family": "f", "maker": "m", "notes": ["a"], "models": {"x": {"notes": ["b"]}}}
     (model,) = catalog.read_series(series, "file")
     assert (model.notes, model.disputed) == (("a", "b"), ())
+
+
+# Their makers answer 400 to a call of a tool that comes back without its thoughts, or ask for them.
+WANT_THOUGHTS = (
+    *("deepseek-v4", "kimi-k2", "minimax-m2", "qwen3.5", "qwen3.6"),
+    *("glm-4.5", "glm-4.6", "glm-4.7", "glm-5"),
+)
+
+
+def test_thinkers_that_want_their_thoughts_back_get_them_whoever_serves_them():
+    names = {model: model.id.rpartition("/")[2].lower() for model in all_models()}
+    thinkers = [m for m, name in names.items() if name.startswith(WANT_THOUGHTS)]
+    assert [m.id for m in thinkers if m.reasoning_in_history == "never"] == []
+
+
+def test_templates_that_want_the_system_turn_first_get_it_so_whoever_serves_them():
+    names = {model: model.id.rpartition("/")[2].lower() for model in all_models()}
+    families = ("qwen3.5", "qwen3.6", "minimax-m2")
+    models = [m for m, name in names.items() if name.startswith(families)]
+    assert {m.system_turns for m in models} == {"first"}
