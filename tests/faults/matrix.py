@@ -64,7 +64,7 @@ def table(
         core: modes in which the core gets every case.
         modes: modes in which the frameworks get the representatives.
         aiohttp: whether the representatives also run in the core over aiohttp.
-        differs_over_aiohttp: names of cases that docs/scale/reliability.md names as its differences.
+        differs_over_aiohttp: cases that docs/scale/reliability.md names as its differences.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
     runs = [(caller, name) for name in named for caller in in_core(core)]

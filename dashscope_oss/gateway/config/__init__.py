@@ -10,7 +10,8 @@ A TOML file, for example::
     name = "Ziya-LLaMA-13B-v1"
 
 Every table refuses keys that it does not know; docs/gateway/index.md shows all keys. A new key
-of the file is a field in ``tables`` or ``model_table``; those for callers are in ``security/config``.
+of the file is a field in ``tables`` or ``model_table``; those for callers are in
+``security/config``.
 """
 
 from dashscope_oss.gateway.config.load import load_config, parse_config
