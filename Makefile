@@ -17,7 +17,7 @@ SECONDS ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser lowest newest format lint types notebooks wheel \
+.PHONY: help demo test clients browser lowest newest format lint types notebooks docs wheel \
 	bench fuzz record constraints clean
 
 help: ## list these targets
@@ -47,7 +47,7 @@ clients: $(VENV)/.dev ## other clients of the service, unmodified, against the g
 	@$(PY) -m pytest -q -n $(JOBS) tests/clients/unmodified.py $(ARGS)
 
 # Debian's Chromium, where apt-get can fetch it; elsewhere CHROMIUM names a browser.
-browser: $(VENV)/.dev ## the gateway's status page in a real browser
+browser: $(VENV)/.dev docs ## the gateway's status page and the documentation in a real browser
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || \
 	  { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }
 	@$(PY) -m pytest -q tests/browser $(ARGS)
@@ -72,6 +72,9 @@ types: $(VENV)/.dev ## mypy --strict
 notebooks: $(VENV)/.dev ## run every notebook from its first cell; SAVE=1 keeps the outputs
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 	@$(PY) notebooks/execute.py $(if $(SAVE),--save)
+
+docs: $(VENV)/.dev ## build the documentation site into .cache/site/html, and check its links
+	@$(PY) -m website.build
 
 wheel: $(VENV)/.dev ## build the wheel, from the source archive, into dist/
 	@rm -rf dist

@@ -142,7 +142,7 @@ def test_every_folder_says_what_it_is_for():
 
 PYTHON = sorted(
     path
-    for folder in (*PACKAGES, "benchmarks", "examples", "notebooks", "tests")
+    for folder in (*PACKAGES, "benchmarks", "examples", "notebooks", "tests", "website")
     for path in (ROOT / folder).rglob("*.py")
 )
 

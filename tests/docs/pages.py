@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from website.families import families, page
+
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").rglob("*.md"))]
 """The pages for users."""
@@ -48,24 +50,31 @@ class Example:
     """A block of Python.
 
     Attributes:
-        page: where it stands.
+        page: the name of the page that it stands on.
         code: the code.
         answers: what the service answers, as Python; it stands in a comment before the block,
             ``<!-- answers: Answer("Hello.") -->``.
     """
 
-    page: Path
+    page: str
     code: str
     answers: str
 
     def __str__(self) -> str:
         last_line = self.code.rstrip().rpartition("\n")[2].strip()
-        return f"{name_of(self.page)}: {last_line[:40]}"
+        return f"{self.page}: {last_line[:40]}"
 
 
-EXAMPLES = [
-    Example(page, match["code"], match["answers"] or 'Answer("In Hangzhou.")')
-    for page in GUIDES
-    for match in _PYTHON.finditer(read(page))
-]
+def examples(page: str, text: str) -> list[Example]:
+    return [
+        Example(page, match["code"], match["answers"] or 'Answer("In Hangzhou.")')
+        for match in _PYTHON.finditer(text)
+    ]
+
+
+EXAMPLES = [example for path in GUIDES for example in examples(name_of(path), read(path))]
 """Every block of Python on the pages for users."""
+FAMILY_EXAMPLES = [
+    example for name, models in families().items() for example in examples(name, page(name, models))
+]
+"""Those of the pages that the site makes from the registry."""

@@ -7,7 +7,7 @@ import pytest
 
 from dashscope_oss import ToolCall
 from dashscope_oss.gateway import Answer
-from tests.docs.pages import EXAMPLES, GUIDES, Example, blocks
+from tests.docs.pages import EXAMPLES, FAMILY_EXAMPLES, GUIDES, Example, blocks
 
 LOCAL = "http://127.0.0.1:8000/api/v1"
 
@@ -30,7 +30,7 @@ def closed_loop():
 
 
 @pytest.mark.usefixtures("own_tokenizer", "closed_loop")
-@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+@pytest.mark.parametrize("example", [*EXAMPLES, *FAMILY_EXAMPLES], ids=str)
 def test_an_example_runs(example: Example, gateway, monkeypatch, capsys):
     """At the address of a gateway of this machine, and at that of the hosted service."""
     answers = eval(example.answers, {"Answer": Answer, "ToolCall": ToolCall})

@@ -1,0 +1,64 @@
+"""The documentation site: what is made from the registry, and the check of its links."""
+
+import pytest
+
+from dashscope_oss import all_models
+from tests.docs.pages import ROOT, read
+from website.docstrings import plain
+from website.families import families, page
+from website.links import broken_links
+from website.staging import linked
+
+FAMILIES = [pytest.param(name, models, id=name) for name, models in families().items()]
+
+
+def test_every_model_is_on_the_page_of_one_family():
+    pages = [model for models in families().values() for model in models]
+    assert sorted(model.id for model in pages) == sorted(model.id for model in all_models())
+
+
+def test_a_page_shows_the_template_as_it_is_sent():
+    text = page("ziya", families()["ziya"])
+    assert "<human>:And the Great Wall?\n<bot>:" in text
+    assert "`</s>` `<human>`" in text
+    assert "`Fengshenbang/Ziya-LLaMA-13B-v1 v1.0.3`" in text
+
+
+@pytest.mark.parametrize(
+    ("html", "broken"),
+    [
+        ('<a href="../b/#there">', []),
+        ('<a href="../b/#gone">', ["../b/#gone"]),
+        ('<a href="../c/">', ["../c/"]),
+        ('<a href="https://example.invalid/">', []),
+        ('<script src="https://example.invalid/x.js">', ["https://example.invalid/x.js"]),
+        ('<img src="data:,">', []),
+        ('<a href="#here"><p id="here">', []),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_found(tmp_path, html, broken):
+    """A reader may be led to another site; the page itself may load nothing from there."""
+    for name, text in (("a", html), ("b", '<p id="there">')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text(text)
+    assert broken_links(tmp_path) == [f"a/index.html: {address}" for address in broken]
+
+
+def test_links_out_of_the_docs_lead_to_the_sites_own_pages(tmp_path):
+    text = "[a](../CHANGELOG.md) [b](errors.md#in-langchain) [c](https://example.invalid/x.md)"
+    staged = linked(text, ROOT / "docs" / "index.md", tmp_path / "x" / "index.md", tmp_path)
+    assert staged == (
+        "[a](../project/changes.md) [b](../errors.md#in-langchain) [c](https://example.invalid/x.md)"
+    )
+
+
+def test_docstrings_lose_what_only_sphinx_reads():
+    assert plain("See :class:`~a.B`::\n\n    code") == "See `a.B`:\n\n    code"
+
+
+def test_every_page_is_in_the_navigation():
+    """And nothing in it is missing."""
+    navigation = read("website/zensical.toml")
+    pages = (path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
+    english = [path.as_posix() for path in pages if path.parts[0] != "zh"]
+    assert [name for name in english if f'"{name}"' not in navigation] == []

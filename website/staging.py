@@ -1,0 +1,81 @@
+"""The pages of docs/ and of the repository's root, as the site needs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from website.families import families, page, title
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PROJECT = {
+    "CHANGELOG.md": "project/changes.md",
+    "SECURITY.md": "project/security.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "benchmarks/README.md": "project/benchmarks.md",
+    "README.md": "index.md",
+}
+"""Pages outside docs/, and what links to them lead to on the site."""
+REFERENCE = {
+    "dashscope_oss": "dashscope_oss",
+    "langchain_dashscope_oss": "langchain_dashscope_oss",
+    "llama_index_dashscope_oss": "llama_index_dashscope_oss",
+    "gateway": "dashscope_oss.gateway",
+}
+"""The packages whose public names have a page, by the name of the page."""
+FAMILIES = """## The families
+
+Each has a page: abilities, limits, an example, the prompt template, the weights."""
+LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+
+
+def stage_english(target: Path) -> None:
+    """Write every page of the English site below ``target``."""
+    for path in sorted(DOCS.rglob("*.md")):
+        name = path.relative_to(DOCS)
+        if name.parts[0] != "zh":
+            write(target / name, linked(path.read_text("utf-8"), path, target / name, target))
+    for source, name in PROJECT.items():
+        if name != "index.md":
+            text = (ROOT / source).read_text("utf-8")
+            write(target / name, linked(text, ROOT / source, target / name, target))
+    for name, package in REFERENCE.items():
+        write(target / "reference" / f"{name}.md", f"# {package}\n\n::: {package}\n")
+    stage_families(target)
+    shutil.copytree(ROOT / "website" / "theme", target / "theme")
+
+
+def stage_families(target: Path) -> None:
+    """Write a page for each family, and the list of them below the table of models."""
+    lines = []
+    for family, models in families().items():
+        write(target / "models" / f"{family}.md", page(family, models))
+        lines.append(f"- [{title(family, models)}]({family}.md)")
+    index = target / "models" / "index.md"
+    index.write_text("\n".join([index.read_text("utf-8"), FAMILIES, "", *lines, ""]), "utf-8")
+
+
+def linked(text: str, source: Path, target: Path, site: Path) -> str:
+    """Return the page's text, with links that suit its place on the site."""
+
+    def on_site(match: re.Match[str]) -> str:
+        path = (source.parent / match[1]).resolve()
+        name = path.relative_to(ROOT).as_posix()
+        if path.is_relative_to(DOCS):
+            name = path.relative_to(DOCS).as_posix()
+        elif name in PROJECT:
+            name = PROJECT[name]
+        else:
+            return match[0]
+        return Path(os.path.relpath(site / name, target.parent)).as_posix()
+
+    return LINK.sub(on_site, text)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
