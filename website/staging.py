@@ -34,14 +34,11 @@ LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 
 def stage_english(target: Path) -> None:
     """Write every page of the English site below ``target``."""
-    for path in sorted(DOCS.rglob("*.md")):
-        name = path.relative_to(DOCS)
-        if name.parts[0] != "zh":
-            write(target / name, linked(path.read_text("utf-8"), path, target / name, target))
-    for source, name in PROJECT.items():
-        if name != "index.md":
-            text = (ROOT / source).read_text("utf-8")
-            write(target / name, linked(text, ROOT / source, target / name, target))
+    names = {path: path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))}
+    guides = {path: name for path, name in names.items() if not name.startswith("zh/")}
+    project = {ROOT / source: name for source, name in PROJECT.items() if name != "index.md"}
+    for source, name in (guides | project).items():
+        write(target / name, linked(source.read_text("utf-8"), source, target / name, target))
     for name, package in REFERENCE.items():
         write(target / "reference" / f"{name}.md", f"# {package}\n\n::: {package}\n")
     stage_families(target)

@@ -45,8 +45,8 @@ def test_a_page_fits_a_phone(page, site, path):
 def test_the_search_finds_an_error(page, site):
     page.goto(site)
     page.locator("button.md-search__button").click()
-    page.get_by_role("textbox").fill("ContextLengthError")
-    expect(page.locator("a[href*='/errors/']").first).to_be_visible()
+    page.locator("input:visible").fill("ContextLengthError")
+    expect(page.locator("a[href*='h=ContextLengthError']").first).to_be_visible()
 
 
 def test_code_can_be_copied(page, site):

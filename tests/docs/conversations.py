@@ -1,5 +1,6 @@
-"""The tables of `docs/conversations.md`, from the code's own; `python -m tests.docs.conversations`
-writes them into the page.
+"""The tables of `docs/frameworks/conversations.md`, from the code.
+
+`python -m tests.docs.conversations` writes them into the page.
 """
 
 import re
@@ -14,7 +15,7 @@ from dashscope_oss.protocol.validation import REFUSALS
 from dashscope_oss.registry.lookup import all_models, find_model
 from tests.docs.pages import ROOT
 
-PAGE = ROOT / "docs" / "conversations.md"
+PAGE = ROOT / "docs" / "frameworks" / "conversations.md"
 
 
 @dataclass(frozen=True)

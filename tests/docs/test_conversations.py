@@ -1,4 +1,4 @@
-"""The tables of `docs/conversations.md` are the code's, and say what is really sent."""
+"""The tables of `docs/frameworks/conversations.md` are the code's, and say what is really sent."""
 
 import re
 
