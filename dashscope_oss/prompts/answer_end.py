@@ -38,7 +38,7 @@ class AnswerEnd:
         places = [place for place in map(text.find, self._next_turns) if place >= 0]
         if places:
             self.is_reached, self._held = True, ""
-            return self._without_marks(text[: min(places)].rstrip())
+            return self._without_marks(text[: min(places)].rstrip("\n"))
         size = len(text) - self._doubtful_length(text)
         self._held = text[size:]
         return text[:size]
@@ -53,7 +53,7 @@ class AnswerEnd:
         certain = text[: len(text) - unfinished_mark_length(text, (*self._ends, *self._next_turns))]
         certain = self._without_marks(certain)
         if self._next_turns:
-            certain = certain.rstrip()
+            certain = certain.rstrip("\n")
         return len(text) - len(certain)
 
     def _without_marks(self, text: str) -> str:

@@ -8,7 +8,9 @@ from functools import reduce
 from operator import add
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.tools import tool
 
 from dashscope_oss import DashScopeWarning, ToolCall, find_model
@@ -178,7 +180,7 @@ async def test_a_call_that_was_cut_off_is_no_call(chat, arguments):
         assert answer.tool_calls == []
         (broken,) = answer.invalid_tool_calls
         assert (broken["name"], broken["id"]) == ("remove", "c1")
-        assert broken["args"].startswith(arguments)
+        assert broken["args"] == arguments
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
@@ -216,7 +218,25 @@ def test_pieces_of_calls_are_put_together_before_each_is_judged(arguments):
         Delta(finish_reason="length", last=True),
     )
     assert [call["id"] for call in answer.tool_calls] == ["c1"]
-    assert [call["id"] for call in answer.invalid_tool_calls] == ["c2"]
+    assert [(call["id"], call["args"]) for call in answer.invalid_tool_calls] == [("c2", arguments)]
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_broken_call_stays_broken_however_langchain_adds_up_and_copies_pieces(pieces):
+    cut = '{"path": "/data/me/o'
+    converter = ChunkConverter("m")
+    deltas = [Delta(text="a") for _ in range(pieces - 1)]
+    last = Delta(tool_calls=(ToolCall("c", "f", cut, 0),), finish_reason="length", last=True)
+    chunks = [converter.push(delta) for delta in (*deltas, last)]
+    whole = message_chunk_to_message((chunks[0] + chunks[1:]).message)
+    assert type(whole) is AIMessage
+    one_by_one = reduce(add, [chunk.message for chunk in chunks])
+    assert dumpd(chunks[-1].message)["id"][-1] == "AIMessageChunk"
+    for answer in (whole, one_by_one, message_chunk_to_message(one_by_one), chunks[-1].message):
+        assert [call["args"] for call in answer.invalid_tool_calls] == [cut]
+    for answer in (whole, one_by_one, AIMessageChunk(**dict(one_by_one))):
+        assert answer.tool_calls == []
+        assert len(answer.invalid_tool_calls) == 1
 
 
 def test_calls_in_the_last_piece_of_an_answer_are_judged_each_by_itself():

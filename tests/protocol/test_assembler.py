@@ -36,6 +36,7 @@ from tests.protocol.bodies import (
 )
 
 BAICHUAN = find_model("baichuan2-7b-chat-v1")
+BELLE = find_model("belle-llama-13b-2m-v1")
 LLAMA = find_model("llama2-7b-chat-v2")
 ZIYA = find_model("ziya-llama-13b-v1")
 
@@ -257,6 +258,68 @@ def test_events_that_all_have_one_id_are_all_counted():
     assert "".join(d.text for d in assembler.feed(event + event + last)) == "aa"
 
 
+def with_id(id, text, finish="null"):
+    body = json.dumps({"output": {"text": text, "finish_reason": finish}})
+    return f"id:{id}\nevent:result\n:HTTP_STATUS/200\ndata:{body}\n\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        ([(1, "Hel"), (1, "Hel"), (2, "lo"), (3, "", "stop")], "Hello"),
+        ([(1, "a"), (2, "b"), (3, "c"), (2, "b"), (3, "c"), (4, "d"), (5, "", "stop")], "abcd"),
+        ([(0, "ha"), (1, "ho"), (0, "ha"), (9, "", "stop")], "hahoha"),
+        ([(7, "ha"), (7, "ha"), (7, "!"), (7, "", "stop")], "haha!"),
+        ([(7, "ha"), (7, "!"), (8, "a"), (7, "ha"), (8, "", "stop")], "ha!aha"),
+    ],
+    ids=["the first", "several", "ids of something else", "one id", "ids that mean nothing"],
+)
+def test_events_count_once_where_ids_tell_them_apart(stream, text):
+    assembler = Assembler(request_to())
+    chunks = [with_id(*event) for event in stream]
+    deltas = [delta for chunk in chunks for delta in assembler.feed(chunk)]
+    assert "".join(delta.text for delta in [*deltas, *assembler.close()]) == text
+
+
+def test_events_of_one_id_that_are_all_the_same_are_all_counted():
+    assembler = Assembler(request_to(replace(LLAMA, incremental="unknown")))
+    stream = b"".join(b'id:1\ndata:{"output":{"text":"ha"}}\n\n' for _ in range(3))
+    assert "".join(d.text for d in [*assembler.feed(stream), *assembler.close()]) == "hahaha"
+
+
+@pytest.mark.parametrize("shape", [text_body, chat_body])
+def test_two_events_of_all_the_text_so_far_are_not_doubled_though_new_text_was_promised(shape):
+    assert streamed_reply(request_to(), shape("Hi", "null"), shape("Hi there", "stop")).text == (
+        "Hi there"
+    )
+
+
+def test_counts_of_tokens_tell_new_text_from_text_so_far():
+    def event(text, count):
+        return text_body(text, usage={"input_tokens": 3, "output_tokens": count})
+
+    request = request_to(replace(LLAMA, incremental="unknown"))
+    assert streamed_reply(request, event("1", 1), event("12", 3)).text == "112"
+    assert streamed_reply(request, event("1", 1), event("12", 2)).text == "12"
+
+
+def test_text_so_far_is_told_where_a_strict_caller_did_not_ask_for_new_text():
+    request = request_to(LLAMA, strict=True)
+    assert streamed_reply(request, text_body("ha"), text_body("ha")).text == "ha"
+    assert streamed_reply(request, text_body("a"), text_body("b")).text == "ab"
+
+
+@pytest.mark.parametrize("mode", ["unknown", "yes"])
+def test_arguments_so_far_are_not_doubled_whatever_was_promised(mode):
+    stream = [
+        chat_body("", "null", tool_calls=[{"id": "c", "function": {"name": "f", "arguments": a}}])
+        for a in ('{"a', '{"a": 1', '{"a": 1}')
+    ]
+    request = request_to(replace(HOSTED, incremental=mode))
+    (call,) = streamed_reply(request, *stream, chat_body("", "tool_calls")).tool_calls
+    assert call.arguments == '{"a": 1}'
+
+
 def test_arguments_of_tool_calls_may_come_as_all_so_far():
     stream = [
         chat_body("", "null", tool_calls=[{"function": {"name": "f", "arguments": arguments}}])
@@ -295,6 +358,24 @@ def test_a_stream_without_a_finish_reason_broke_off(model_info):
 def test_a_model_that_reports_no_finish_reason_may_just_end():
     reply = streamed_reply(request_to(LLAMA), text_body("some "), text_body("words"))
     assert (reply.text, reply.finish_reason) == ("some words", None)
+
+
+def test_a_text_answer_of_which_no_event_speaks_of_a_finish_reason_may_just_end():
+    """As in the text sample of the page Baichuan; a message has one."""
+    request = completion_request(BAICHUAN, "question", stream=True)
+    reply = streamed_reply(request, text_body("some "), text_body("words"))
+    assert (reply.text, reply.finish_reason) == ("some words", None)
+
+
+@pytest.mark.parametrize(
+    ("model_info", "pieces"),
+    [(ZIYA, ["好的。</s>", "\n<human> :", " 再来"]), (BELLE, ["好的。\n\nHu", "man:再来", "!"])],
+    ids=["ziya", "belle"],
+)
+def test_a_stream_ends_where_the_model_begins_the_users_next_turn(model_info, pieces):
+    assembler = Assembler(request_to(model_info))
+    reply = join_deltas(list(assembler.feed(events(map(text_body, pieces)))))
+    assert (reply.text, reply.finish_reason, assembler.cut) == ("好的。", "stop", True)
 
 
 @pytest.mark.parametrize("word", ["null", None, ""])

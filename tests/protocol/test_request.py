@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dashscope_oss import (
+    DashScopeWarning,
     Message,
     Options,
     ToolCall,
@@ -134,6 +135,29 @@ def test_new_text_is_asked_for_where_the_model_may_send_it(incremental, sent):
     assert parameters(request).get("incremental_output") is sent
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_new_text_is_not_spoken_of_where_nothing_streams(asked):
+    """The service refuses it there."""
+    for options in ({"extra": {"incremental_output": asked}}, {}):
+        assert "incremental_output" not in parameters(ask(LLAMA2, **options))
+    assert parameters(ask(extra={"incremental_output": asked}, stream=True)) == {
+        "result_format": "message",
+        "incremental_output": asked,
+    }
+
+
+def test_a_strict_caller_asks_for_new_text_only_where_the_page_documents_that():
+    assert parameters(ask(LLAMA2, strict=True, stream=True)) == {"result_format": "message"}
+    assert parameters(ask(strict=True, stream=True))["incremental_output"] is True
+
+
+def test_a_strict_caller_may_ask_for_text_where_the_page_documents_that():
+    request = ask(BAICHUAN, strict=True, extra={"result_format": "text"})
+    assert parameters(request) == {"result_format": "text"}
+    with pytest.raises(UnsupportedInputError, match="documents no result_format"):
+        ask(BELLE, strict=True, extra={"result_format": "text"})
+
+
 FORCED = {"type": "function", "function": {"name": "add"}}
 JSON_MODE = {"type": "json_object"}
 
@@ -256,6 +280,34 @@ def test_text_that_the_caller_calls_plain_cannot_forge_a_turn(model_info, form):
     sent = completion_request(model_info, form.format("q"), formatted=False).prompt
     assert len(model_info.template.parse(sent)) == 1
     assert sent != form.format("q")
+
+
+WRITTEN = [
+    *((model_info, form.format("q")) for model_info, form in PROMPTS),
+    (LLAMA2, "<s>[INST] q [/INST]"),
+    (LLAMA2, "[INST] q [/INST]"),
+    (LLAMA3, LLAMA3.template.render([user("q")])),
+    (find_model("baichuan2-7b-chat-v1"), "<reserved_106>q<reserved_107>"),
+]
+
+
+@pytest.mark.parametrize(("model_info", "text"), WRITTEN)
+def test_a_message_in_the_form_of_the_template_is_not_wrapped_again_without_a_word(
+    model_info, text
+):
+    with pytest.warns(DashScopeWarning, match=f"{model_info.id}.*own form.*once more"):
+        chat_request(model_info, [user(text)])
+
+
+def test_a_prompt_for_a_model_of_messages_is_not_wrapped_without_a_word_either():
+    with pytest.warns(DashScopeWarning, match="without the marks of turns"):
+        completion_request(LLAMA3, LLAMA3.template.render([Message("system", "s"), user("q")]))
+
+
+@pytest.mark.parametrize("text", ["<human>: is a mark", "Human: hi", "q [/INST]", "登鹳雀楼->"])
+def test_a_message_that_only_mentions_the_marks_of_a_template_is_no_prompt(text):
+    for model_info in (ZIYA, BELLE, LLAMA2, BAICHUAN):
+        chat_request(model_info, [user(text)])
 
 
 @pytest.mark.parametrize("formatted", [True, False, None])

@@ -38,6 +38,13 @@ def test_the_shape_of_a_text():
     )
 
 
+def test_a_text_beside_the_output_is_the_answer():
+    """As in the SDK sample of the page LLaMA."""
+    counts = {"output_tokens": 104, "input_tokens": 41}
+    reply = read({"text": "Hey", "usage": counts, "request_id": "r-1"})
+    assert (reply.text, reply.usage.total_tokens, reply.request_id) == ("Hey", 145, "r-1")
+
+
 def test_the_shape_of_a_message():
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     data = chat_body("hi", "tool_calls", reasoning_content="hm", tool_calls=[{"index": 0, **call}])
