@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import httpx2
@@ -9,7 +10,7 @@ import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import HumanMessage
 
-from dashscope_oss import Usage, find_model
+from dashscope_oss import DashScopeWarning, Usage, find_model
 from dashscope_oss.gateway import Answer
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
@@ -142,6 +143,41 @@ async def test_pieces_and_repeated_beginnings_are_read_alike(cls, texts, path):
     outputs = [as_choice(text, None) for text in texts[:-1]] + [as_choice(texts[-1], "stop")]
     llm = streaming(*outputs).model(cls, model_info=model_info)
     assert text_of(await call(llm, path)) == "hahalo ha"
+
+
+@STREAMS
+@CLASSES
+async def test_two_events_of_all_the_text_so_far_are_not_doubled_though_new_was_promised(cls, path):
+    llm = streaming(as_choice("Hi", None), as_choice("Hi there", "stop")).model(cls, model="glm-5")
+    assert text_of(await call(llm, path)) == "Hi there"
+
+
+@PATHS
+async def test_an_answer_ends_where_the_model_begins_the_users_next_turn(either, path):
+    answer = Answer(pieces=("Fine.\n\nHu", "man: And you?", " Fine."))
+    llm, _ = either(answer, model="belle-llama-13b-2m-v1")
+    assert text_of(await call(llm, path)) == "Fine."
+
+
+@PATHS
+async def test_a_text_answer_without_a_finish_reason_is_whole(path):
+    """As the pages Baichuan and LLaMA write it, the latter beside the output."""
+    sample = {"text": "Hey", "request_id": "r"}
+    bodies = {"invoke": sample, "stream": {"output": {"text": "Hey"}, "request_id": "r"}}
+    body = bodies[path.removeprefix("a")]
+    text = json.dumps(body)
+    text = f"data:{text}\n\n" if path.endswith("stream") else text
+    server = Server(lambda _: httpx2.Response(200, text=text))
+    llm = server.model(DashScopeOSSLLM, model="baichuan2-7b-chat-v1")
+    assert await call(llm, path) == "Hey"
+
+
+@PATHS
+async def test_a_message_in_the_models_own_prompt_form_is_not_wrapped_without_a_word(chat, path):
+    llm, engine = chat(model=PROMPT_ONLY)
+    with pytest.warns(DashScopeWarning, match="once more"):
+        await call(llm, path, "<human>:Hi\n<bot>:")
+    assert engine.requests[-1].body["input"]["prompt"].count("<human>") == 1
 
 
 @CLASSES

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from langchain_core.language_models import ModelProfile
+from langchain_core.runnables import ConfigurableField
 
 from dashscope_oss import find_model
 from langchain_dashscope_oss._convert.profile import model_profile
@@ -106,6 +107,18 @@ def test_the_profile_follows_the_model():
     assert llm.model_copy().profile["name"] == "llama3-8b-instruct"
     llm.model = THINKER
     assert llm.profile["name"] == THINKER
+
+
+@pytest.mark.parametrize("own", [None, replace(find_model("glm-5"), max_output=7)])
+def test_the_profile_follows_a_model_that_langchain_configures(own):
+    """It hands the old model's profile to the new object."""
+    llm = offline(model_info=own) if own else offline()
+    chain = llm.configurable_fields(model=ConfigurableField(id="m"))
+    configured, _ = chain.prepare({"configurable": {"m": THINKER}})
+    assert configured.profile["name"] == THINKER
+    assert configured.profile == offline(model=THINKER, model_info=own).profile
+    given = offline(profile={"name": "mine"}).configurable_fields(model=ConfigurableField(id="m"))
+    assert given.prepare({"configurable": {"m": THINKER}})[0].profile == {"name": "mine"}
 
 
 def test_a_profile_that_was_given_stays():

@@ -315,6 +315,29 @@ async def test_strict_params_refuse_what_the_models_page_does_not_document(eithe
 
 
 @PATHS
+async def test_strict_params_ask_for_new_text_only_where_the_page_documents_that(either, path):
+    llm, engine = either(HELLO, strict_params=True)
+    assert text_of(await call(llm, path)) == "Hello you"
+    assert engine.requests[-1].body["parameters"] == {"result_format": "message"}
+
+
+@PATHS
+async def test_new_text_is_spoken_of_in_streams_only(either, path):
+    """The service refuses it where nothing streams."""
+    llm, engine = either(HELLO, model_kwargs={"incremental_output": True})
+    await call(llm, path)
+    assert ("incremental_output" in engine.requests[-1].body["parameters"]) is ("stream" in path)
+
+
+def test_a_limit_on_which_sources_disagree_warns_and_the_call_is_made(chat):
+    register_model(replace(find_model("llama3-8b-instruct"), disputed=("max_output",)))
+    llm, engine = chat(HELLO, max_tokens=2000)
+    with pytest.warns(DashScopeWarning, match="sources disagree"):
+        assert llm.invoke("Hi").text == "Hello you"
+    assert engine.requests[-1].body["parameters"]["max_tokens"] == 2000
+
+
+@PATHS
 async def test_a_stop_that_the_service_does_not_know_is_enforced_here(either, path):
     """Also where it is split over pieces, and for one call alone."""
     llm, engine = either(Answer(pieces=("one two EN", "D three", " four")), stop=["END"])

@@ -1,8 +1,10 @@
 """Prompts of models that take no messages: their family's template, or a function of the user's."""
 
+import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 
+from dashscope_oss import DashScopeWarning
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index.examples import LOCAL, PROMPT_ONLY
 
@@ -17,6 +19,12 @@ def test_a_prompt_only_model_gets_its_familys_template(make):
         {"prompt": "<human>:a\n<bot>:b</s><human>:c\n<bot>:"},
         {"prompt": "<human>:be kind\n\n你好\n<bot>:"},
     ]
+
+
+def test_a_message_in_the_models_own_prompt_form_is_not_wrapped_without_a_word(make):
+    with pytest.warns(DashScopeWarning, match="once more"):
+        make(PROMPT_ONLY).chat([ChatMessage("<human>:hi\n<bot>:")])
+    assert make.body["input"]["prompt"].count("<human>") == 1
 
 
 def test_predict_on_a_prompt_only_model_renders_the_template_once(make):

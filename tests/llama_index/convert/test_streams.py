@@ -1,9 +1,11 @@
 """The pieces of a stream: each with its delta and all the text so far, as soon as it is there."""
 
 import asyncio
+import json
 import threading
 from itertools import accumulate, product
 
+import httpx2
 import pytest
 from llama_index.core.llms import ChatMessage, MessageRole
 
@@ -69,6 +71,26 @@ def test_both_ways_to_stream_give_the_same_text(ask):
         outputs = [*map(message, pieces[:-1]), message(pieces[-1], "stop")]
         called = ask(model_over(streamed(*outputs)), "hi")
         assert called.text == "".join(called.deltas) == "你好世界"
+
+
+@pytest.mark.parametrize("ask", STREAMS, indirect=True)
+def test_two_events_of_all_the_text_so_far_are_not_doubled_though_new_was_promised(ask):
+    called = ask(model_over(streamed(message("Hi"), message("Hi there", "stop")), "glm-5"), "hi")
+    assert called.text == "Hi there"
+
+
+def test_an_answer_ends_where_the_model_begins_the_users_next_turn(make, ask):
+    pieces = ("Fine.</s>\n", "<human> : And you?")
+    assert ask(make(PROMPT_ONLY, Answer(pieces=pieces)), "hi").text == "Fine."
+
+
+def test_a_text_answer_without_a_finish_reason_is_whole(ask):
+    """As the pages Baichuan and LLaMA write it, the latter beside the output."""
+    streams = "stream" in ask.name
+    body = {"output": {"text": "Hey"}} if streams else {"text": "Hey"}
+    text = f"data:{json.dumps(body)}\n\n" if streams else json.dumps(body)
+    model = "baichuan2-7b-chat-v1" if "complete" in ask.name else CHAT
+    assert ask(model_over(lambda _: httpx2.Response(200, text=text), model), "hi").text == "Hey"
 
 
 @pytest.mark.parametrize("ask", STREAMS, indirect=True)

@@ -1,5 +1,7 @@
 """Settings of the object: by all their names, checked when they are set, sent only if they were."""
 
+from dataclasses import replace
+
 import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -7,8 +9,13 @@ from pydantic import ValidationError
 
 from dashscope_oss import (
     ConfigurationError,
+    ContextLengthError,
+    DashScopeWarning,
     UnsupportedInputError,
+    find_model,
+    register_model,
 )
+from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index.examples import CHAT, KEY, LOCAL, PROMPT_ONLY, WITH_TOOLS
 
@@ -83,6 +90,28 @@ def test_strict_settings_refuse_what_no_page_documents(make):
     llm.complete("hi")
     with pytest.raises(UnsupportedInputError, match="documents no temperature"):
         llm.complete("hi", temperature=0.5)
+
+
+def test_strict_settings_ask_for_new_text_only_where_the_page_documents_that(make, ask):
+    ask(make("llama2-7b-chat-v2", strict_params=True), "hi")
+    assert set(make.body["parameters"]) <= {"result_format"}
+
+
+def test_new_text_is_spoken_of_in_streams_only(make, ask):
+    """The service refuses it where nothing streams."""
+    ask(make(CHAT, additional_kwargs={"incremental_output": True}), "hi")
+    assert ("incremental_output" in make.body["parameters"]) is ("stream" in ask.name)
+
+
+def test_a_limit_on_which_sources_disagree_warns_and_the_call_is_made(make):
+    register_model(replace(find_model(CHAT), disputed=("max_output", "max_input")))
+    with pytest.warns(DashScopeWarning, match="sources disagree"):
+        make(CHAT, max_tokens=2000).complete("hi")
+    assert make.body["parameters"]["max_tokens"] == 2000
+    with pytest.warns(DashScopeWarning, match="sources disagree"):
+        make(CHAT, Answer("ok")).complete("word " * 7000)
+    with pytest.raises(ContextLengthError):
+        make(CHAT, context_window=100).complete("word " * 700)
 
 
 OLDER_ARGUMENTS = {
