@@ -18,9 +18,10 @@ from dashscope_oss.gateway.observability.access_log import AccessLogEntry, write
 from dashscope_oss.gateway.observability.metrics import Metrics
 from dashscope_oss.gateway.observability.status import health_report, status_report
 from dashscope_oss.gateway.protocol.model_list import list_models
-from dashscope_oss.gateway.security.access import AccessControl
+from dashscope_oss.gateway.security.authentication import Authenticator
 from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.gateway.security.origin_check import HostCheck, check_fetch_site
+from dashscope_oss.gateway.security.usage_limits import UsageLimits
 from dashscope_oss.protocol.request import SERVICE_PATH
 from dashscope_oss.registry.model_info import ServiceEndpoint
 
@@ -48,7 +49,7 @@ class Gateway:
         on_request: is called with every generation request, before it is checked.
 
     Attributes:
-        access: who may call.
+        usage_limits: how much callers may use.
         metrics: what was done so far.
         start_error: why the engine did not start; "" if it did.
     """
@@ -63,13 +64,14 @@ class Gateway:
         on_request: Callable[[RecordedRequest], None] | None = None,
     ) -> None:
         keys = {f"key-{number}": key for number, key in enumerate(api_keys, 1)}
-        self.access = AccessControl(access, keys=keys)
+        self._authenticator = Authenticator(access, keys=keys)
+        self.usage_limits = UsageLimits(access, self._authenticator.key_names)
         self.metrics = Metrics(engine)
         self.start_error = ""
         self._engine = engine
         self._host_check = HostCheck(access.hosts if access else ())
         self._generation = GenerationHandler(
-            engine, self.access, self.metrics, modern=modern, on_request=on_request
+            engine, self.usage_limits, self.metrics, modern=modern, on_request=on_request
         )
         self._pages = {
             "/": self._send_root,
@@ -147,10 +149,10 @@ class Gateway:
     def _check_caller(self, entry: AccessLogEntry) -> None:
         request = entry.request
         check_fetch_site(request.method, request.headers)
-        if self.access.is_open:
+        if self._authenticator.is_open:
             self._host_check.check(request.headers, request.server_address)
         if request.path not in _PUBLIC_PATHS:
-            entry.key_name = self.access.authenticate(request.headers)
+            entry.key_name = self._authenticator.authenticate(request.headers)
 
     async def _send_models(self, request: HttpRequest, response: HttpResponse) -> None:
         models = list_models(self._engine, request.query)

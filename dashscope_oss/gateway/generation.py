@@ -17,7 +17,7 @@ from dashscope_oss.gateway.interface.served_models import modernize
 from dashscope_oss.gateway.observability.access_log import AccessLogEntry
 from dashscope_oss.gateway.observability.metrics import Metrics
 from dashscope_oss.gateway.protocol.parse_request import parse_request
-from dashscope_oss.gateway.security.access import AccessControl
+from dashscope_oss.gateway.security.usage_limits import UsageLimits
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
@@ -29,7 +29,7 @@ class GenerationHandler:
 
     Args:
         engine: what answers.
-        access: who may call, and how much.
+        usage_limits: how much callers may use.
         metrics: where calls are counted.
         modern: whether no model echoes its prompt, and every model reports usage.
         on_request: is called with every request, before it is checked.
@@ -38,7 +38,7 @@ class GenerationHandler:
     def __init__(
         self,
         engine: Engine,
-        access: AccessControl,
+        usage_limits: UsageLimits,
         metrics: Metrics,
         *,
         modern: bool = False,
@@ -47,7 +47,7 @@ class GenerationHandler:
         self._engine = engine
         # Decided once: to look for a protocol's methods costs as much as reading a call.
         self._has_upstreams = isinstance(engine, HasUpstreams)
-        self._access = access
+        self._usage_limits = usage_limits
         self._metrics = metrics
         self._modern = modern
         self._on_request = on_request
@@ -84,8 +84,8 @@ class GenerationHandler:
         await self._generate(entry, request)
 
     async def _read_body(self, request: HttpRequest) -> bytes:
-        limits = self._access.limits
-        self._access.check_body_size(request.announced_size)
+        limits = self._usage_limits.limits
+        self._usage_limits.check_body_size(request.announced_size)
         try:
             async with asyncio.timeout(limits.slow_client_seconds):
                 return await request.body(limits.max_body_bytes)
@@ -97,11 +97,13 @@ class GenerationHandler:
         model_info = self._engine.find_model(model)
         if model_info is None:
             return None
-        return self._access.with_input_limit(modernize(model_info) if self._modern else model_info)
+        return self._usage_limits.with_input_limit(
+            modernize(model_info) if self._modern else model_info
+        )
 
     def _admit(self, entry: AccessLogEntry) -> None:
         try:
-            self._access.admit(entry.key_name, entry.model)
+            self._usage_limits.admit(entry.key_name, entry.model)
         except APIError as error:
             self._metrics.rate_limited(entry, error.code)
             raise
@@ -112,11 +114,11 @@ class GenerationHandler:
             await run_until_disconnect(self._send(entry, request), entry.request, entry.response)
         finally:
             self._metrics.generation_ended(entry)
-            self._access.charge(entry.key_name, entry.model, entry.used_tokens)
+            self._usage_limits.charge(entry.key_name, entry.model, entry.used_tokens)
 
     async def _send(self, entry: AccessLogEntry, request: EngineRequest) -> None:
         pieces = self._engine.generate(request)
-        estimate_tokens = self._access.counts_tokens(entry.key_name, entry.model)
+        estimate_tokens = self._usage_limits.counts_tokens(entry.key_name, entry.model)
         if estimate_tokens or self._has_upstreams:
             pieces = _noted(pieces, entry, request, estimate_tokens=estimate_tokens)
         async with aclosing(pieces) as deltas:

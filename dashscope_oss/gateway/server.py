@@ -135,7 +135,7 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _config(app: Gateway, *, grace: int = 5, log_level: str | None = None) -> uvicorn.Config:
-    guard = SlowClientGuard(app, app.access.limits.slow_client_seconds)
+    guard = SlowClientGuard(app, app.usage_limits.limits.slow_client_seconds)
     config = uvicorn.Config(
         guard,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",

@@ -56,7 +56,7 @@ class PromptTemplate:
         """Return the prompt for ``messages``.
 
         Neighbouring turns of one role become one, joined by a blank line. The list must hold a
-        user turn first (after system turns) and last.
+        user turn first (after system turns), and last unless a partial answer is to go on.
 
         Raises:
             UnsupportedInputError: for a list of another shape, or with tool turns.
@@ -73,7 +73,7 @@ class PromptTemplate:
         """
         if not self.has_marks:
             return None
-        rest = prompt.removeprefix(self.begin)
+        rest = (self.bos + prompt.removeprefix(self.bos)).removeprefix(self.begin)
         system, rest = self._parse_system(rest)
         turns = self._parse_turns(rest)
         return system + turns if turns else None
@@ -104,7 +104,7 @@ class PromptTemplate:
     def _render_turns(self, turns: Sequence[Message]) -> Iterable[str]:
         inside_user = ""
         for turn in turns:
-            text = self.escape(turn.content.strip() if self.trims else turn.content)
+            text = self.escape(self._trimmed(turn))
             if turn.role == "system" and self.system:
                 text = self.system[0] + text + self.system[1]
                 inside_user = text if self.system_inside else ""
@@ -113,7 +113,12 @@ class PromptTemplate:
                 yield self.user[0] + inside_user + text + self.user[1]
                 inside_user = ""
             else:
-                yield self.answer[0] + text + self.answer[1]
+                yield self.answer[0] + text + ("" if turn.partial else self.answer[1])
+
+    def _trimmed(self, turn: Message) -> str:
+        if not self.trims:
+            return turn.content
+        return turn.content.lstrip() if turn.partial else turn.content.strip()
 
     def _parse_system(self, rest: str) -> tuple[list[Message], str]:
         if self.system is None:

@@ -109,7 +109,10 @@ def check_question(turns: Sequence[Message], *, by_user: bool) -> None:
 
 
 def check_turn_order(turns: Sequence[Message]) -> None:
-    """Raise :class:`UnsupportedInputError` unless turns go system? user (assistant user)*."""
+    """Raise :class:`UnsupportedInputError` unless turns go system? user (assistant user)*.
+
+    An answer that is to go on may stand last.
+    """
     roles = [turn.role for turn in turns]
     if "tool" in roles or any(turn.tool_calls for turn in turns):
         raise UnsupportedInputError(
@@ -126,7 +129,7 @@ def check_turn_order(turns: Sequence[Message]) -> None:
         raise UnsupportedInputError(
             "the conversation must begin with a user message; leave out the answer before it"
         )
-    if roles[-1] != "user":
+    if roles[-1] != "user" and not turns[-1].partial:
         raise UnsupportedInputError(
             "the last message must come from the user; add the question to answer"
         )

@@ -74,6 +74,7 @@ class Assembler:
         served_by: the weights that answer, if a gateway's header named them.
         finished: whether the answer is whole.
         handed_on: whether anything has been yielded yet.
+        grew: whether the bytes fed last held some of the answer, and not only signs of life.
     """
 
     def __init__(self, request: Request) -> None:
@@ -81,6 +82,7 @@ class Assembler:
         self.served_by: str | None = None
         self.finished = False
         self.handed_on = False
+        self.grew = False
         self._events = EventReader()
         self._repeated = RepeatedEvents()
         self._facts = _Facts(owes_finish_reason=_owes_finish_reason(request))
@@ -121,6 +123,7 @@ class Assembler:
             events = self._events.feed(chunk)
         except ProtocolError as error:
             raise self._broken(error.message) from None
+        self.grew = self._events.is_within_answer
         yield from self._deltas(self._repeated.without(events))
 
     def close(self) -> Iterator[Delta]:
@@ -183,13 +186,13 @@ class Assembler:
     def _push_plain(self, data: Mapping[str, object], output: Output) -> Delta | None:
         """The short way that most events take: their text is handed on as it is."""
         text = self._text.push_unfiltered(output.text)
-        self._facts.note(data, output)
+        self._note(data, output)
         return self._delta(text) if text else None
 
     def _push_output(self, data: Mapping[str, object], output: Output) -> Delta | None:
         text, reasoning = self._text.push(output.text, output.reasoning)
         tool_calls = tuple(map(self._tool_calls.push, output.tool_calls))
-        self._facts.note(data, output)
+        self._note(data, output)
         delta = self._delta(text, reasoning, tool_calls, output.logprobs)
         if self._text.is_stopped:
             return self._last(delta, "stop")
@@ -198,6 +201,11 @@ class Assembler:
                 raise ProtocolError("the stream finished without an answer")
             return self._last(delta, output.finish_reason)
         return delta if text or reasoning or tool_calls else None
+
+    def _note(self, data: Mapping[str, object], output: Output) -> None:
+        self._facts.note(data, output)
+        if output.text or output.reasoning or output.tool_calls:
+            self.grew = True
 
     def _checked(self, event: Event) -> dict[str, object]:
         """Return the data of an event; raise the error that it reports."""

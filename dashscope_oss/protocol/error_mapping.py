@@ -109,16 +109,25 @@ _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
 INPUT_TOO_LONG = re.compile(
     # the vendor, and its OpenAI-compatible door
     r"range of input length should be|input length should be|input is too long"
-    # vLLM and SGLang, old and new
-    r"|maximum (?:model|context) length|max(?:imum)?_model_len|longer than the (?:maximum )?model"
+    # vLLM and SGLang, old and new; TensorRT-LLM
+    r"|maximum (?:model|context|prompt|input) length|max(?:imum)?_model_len"
+    r"|longer than the (?:maximum )?model|model'?s context length is only"
     r"|maximum allowed (?:length|tokens)|exceeds? the (?:maximum|model'?s)[^.]*(?:length|context)"
-    r"|exceeds? (?:the )?context (?:length|window|size)"
-    r"|context (?:length|window) (?:is )?(?:exceeded|full)"
-    # llama.cpp, Ollama, TGI, OpenAI, Anthropic, DeepSeek, Moonshot
+    r"|exceeds? (?:the )?(?:context|model max) (?:length|window|size)"
+    r"|context (?:length|window|size) (?:is |has been )?(?:exceeded|full)"
+    # llama.cpp, Ollama, LM Studio, TGI, OpenAI, Anthropic, DeepSeek, Moonshot, Gemini, Cohere
     r"|available context size|exceed_context_size|context_length_exceeded|input length and"
-    r"|prompt is too long|inputs? tokens? exceeds?|tokens? exceeds? (?:the )?(?:max|limit|context)"
-    r"|must have less than \d+ tokens|exceeded model token limit|too many tokens in (?:the )?prompt"
-    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be",
+    r"|prompt (?:is )?too long|inputs? tokens? exceeds?"
+    r"|tokens? exceeds? (?:the )?(?:max|limit|context)|exceeds the maximum number of tokens"
+    r"|context length of only|greater than the context length|exceeded (?:max )?context length"
+    r"|must have less than \d+ tokens|exceeded model token limit"
+    r"|too many tokens in (?:the |your )?prompt|number of tokens in the prompt cannot exceed"
+    r"|`?inputs`? tokens \+ `?max_new_tokens`? must be|exceeds the context limit"
+    r"|reduce the length of the (?:messages|input|prompt)|configured context size is"
+    # Zhipu, MiniMax, Moonshot, and others in Chinese
+    r"|prompt exceeds max length|context window exceeds limit|total message size \d+ exceeds"
+    r"|context_window_exceeded|token limit exceeded, please shorten"
+    r"|(?:prompt|输入|上下文)[^，。]{0,8}(?:超长|过长|超限|超过|超出)",
     re.IGNORECASE,
 )
 """How servers say that an input is too long, whatever their status and code."""
@@ -252,7 +261,7 @@ def service_error(
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
     error_class = _class_of_code(code) or _class_of_status(status)
-    if issubclass(error_class, _MAY_BE_TOO_LONG) and INPUT_TOO_LONG.search(text):
+    if issubclass(error_class, _MAY_BE_TOO_LONG) and INPUT_TOO_LONG.search(f"{code} {text}"):
         return ContextLengthError
     if (
         error_class is ModelNotFoundError

@@ -54,6 +54,7 @@ class Attempt:
     request_id: str | None = None
     response_headers: Mapping[str, str] | None = None
     started_at: float = field(default_factory=time.monotonic)
+    grew_at: float = field(default_factory=time.monotonic)
 
     @property
     def model(self) -> str:
@@ -85,6 +86,7 @@ class Attempt:
         """Tell ``assembler`` what the head says; return whether an answer follows."""
         self.note_head(response)
         assembler.begin(*_stated(response))
+        self.grew_at = time.monotonic()
         return response.is_success
 
     def reply(self, response: httpx2.Response, body: bytes) -> Reply:
@@ -100,11 +102,20 @@ class Attempt:
         return reply
 
     def is_over(self, assembler: Assembler) -> bool:
-        """Whether a stop text made the rest of a stream useless; else check the deadline."""
+        """Whether a stop text made the rest of a stream useless; else check the limits."""
         if assembler.finished:
             self.deadline.shorten(END_OF_BODY_SECONDS)  # only the end of the body is to come
         self.deadline.check()
+        self._check_growth(assembler)
         return assembler.cut
+
+    def _check_growth(self, assembler: Assembler) -> None:
+        """Raise if only signs of life have come for longer than the next piece may take."""
+        now = time.monotonic()
+        if assembler.grew:
+            self.grew_at = now
+        elif self.limits.read is not None and now - self.grew_at > self.limits.read:
+            raise httpx2.ReadTimeout("", request=httpx2.Request("POST", self.url))
 
     @contextmanager
     def errors(self, assembler: Assembler | None = None) -> Iterator[None]:

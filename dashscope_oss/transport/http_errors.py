@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 import httpx2
 
@@ -121,6 +122,8 @@ def error_of_response(
         model: the model asked.
         now: seconds of the epoch, for a date to wait for; the clock's if ``None``.
     """
+    if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return _refused_for_password(response, body, model)
     data, stated = read_error_body(body)
     said = data
     if data is None or response.has_redirect_location:
@@ -133,11 +136,24 @@ def error_of_response(
         error.message += f": {quoted(body)}"
     error.request_id = error.request_id or response.headers.get("x-request-id")
     error.retry_after = retry_after(response.headers, time.time() if now is None else now)
-    # Without its request, whose headers hold the key.
-    error.response = httpx2.Response(
-        response.status_code, headers=plain_headers(response), content=body
-    )
+    error.response = _without_request(response, body)
     return error
+
+
+def _refused_for_password(response: httpx2.Response, body: bytes, model: str) -> DashScopeError:
+    """Return the error for a 407, which no service sends, only the proxy before it."""
+    reason = f"{response.status_code} {response.reason_phrase}"
+    if body.strip():
+        reason += f": {quoted(body.strip())}"
+    error = _refused_by_proxy(reason, model)
+    error.status_code = response.status_code
+    error.response = _without_request(response, body)
+    return error
+
+
+def _without_request(response: httpx2.Response, body: bytes) -> httpx2.Response:
+    # The headers of its request hold the key.
+    return httpx2.Response(response.status_code, headers=plain_headers(response), content=body)
 
 
 _NOT_OURS = (

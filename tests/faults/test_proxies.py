@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashscope_oss import APIConnectionError, APITimeoutError, ConfigurationError, DashScopeError
+from dashscope_oss import APIConnectionError, APITimeoutError, ConfigurationError
 
 from .callers import Caller
 from .matrix import EACH_ONCE, only_httpx2, table
@@ -52,11 +52,14 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_names_the_variables(
     caller.fails(NOWHERE, ConfigurationError, "HTTP_PROXY")
 
 
-def test_a_proxy_that_refuses_is_an_error(core: Caller, monkeypatch):
-    with RawServer(answer(b"<html>log in</html>", "407 No", "text/html")) as proxy:
+@pytest.mark.parametrize(
+    ("page", "words"), [(b"<html>log in</html>", "407 No: .*log in"), (b"", "407 No")]
+)
+def test_a_proxy_that_wants_a_password_is_named(core: Caller, page, words, monkeypatch):
+    with RawServer(answer(page, "407 No", "text/html")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.origin)
-        error = core.fails(NOWHERE, DashScopeError, "log in")
-    assert (error.status_code, len(proxy.requests)) == (407, 1)
+        error = core.fails(NOWHERE, APIConnectionError, f"the proxy .*{words}.*HTTP_PROXY")
+    assert (error.status_code, error.response.status_code, len(proxy.requests)) == (407, 407, 1)
 
 
 @only_httpx2

@@ -37,8 +37,9 @@ def failed(status, body):
 class FakeUpstream:
     """Answers each POST with the next of its answers; the last repeats.
 
-    Each answer is a status, a content type and a body, and may have an event that must be set
-    before the connection ends; or it is a function of the request's body that returns these.
+    Each answer is a status, a content type (or ``None``) and a body, and may have an event that
+    must be set before the connection ends, and bytes that are sent again and again until then; or
+    it is a function of the request's body that returns these.
 
     Attributes:
         answers: what is still to be sent, and was sent.
@@ -104,8 +105,9 @@ class FakeUpstream:
         )
         connection.sendall(head.encode() + body)
 
-    def _answer(self, connection, status, content_type, body, until=None):
-        head = f"HTTP/1.1 {status} x\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n"
+    def _answer(self, connection, status, content_type, body, until=None, drip=b""):
+        kind = f"content-type: {content_type}\r\n" if content_type else ""
+        head = f"HTTP/1.1 {status} x\r\n{kind}connection: close\r\n\r\n"
         connection.sendall(head.encode() + body)
         connection.settimeout(0.05)
         while until is not None and not until.is_set():
@@ -113,3 +115,4 @@ class FakeUpstream:
                 if not connection.recv(1):
                     self.left.set()
                     return
+            connection.sendall(drip)

@@ -225,6 +225,31 @@ def test_a_variant_of_the_form_is_recognised_by_its_beginning_and_end(text, expe
     assert ZIYA.is_in(text) is expected
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (LLAMA2, "<s>[INST] q [/INST]"),
+        (LLAMA2, "[INST] q [/INST]"),
+        (LLAMA2, "[INST] <<SYS>>\nS\n<</SYS>>\n\nq [/INST]"),
+        (LLAMA3, LLAMA3.render([user("q")])),
+        (LLAMA3, LLAMA3.render([user("q")]).removeprefix(LLAMA3.bos)),
+    ],
+)
+def test_a_form_without_its_opening_token_is_the_same_form(template, text):
+    """Tokenizers add the token, so makers' examples often leave it out."""
+    assert template.is_in(text)
+    assert template.parse(text)[-1] == user("q")
+
+
+@invertible
+def test_a_partial_answer_is_left_open(template: PromptTemplate):
+    """The model goes on where it ends."""
+    prompt = template.render([user("q"), Message("assistant", "an ans ", partial=True)])
+    whole = template.render([user("q"), answer("an ans "), user("x")])
+    assert prompt.endswith("an ans ")
+    assert whole.startswith(prompt.rstrip())
+
+
 def test_a_base_model_has_no_turns_to_parse():
     assert PLAIN.parse("q1a1\nq2") is None
 

@@ -29,6 +29,12 @@ def test_neighbours_of_one_role_are_joined_by_a_blank_line():
     assert merged[1].tool_calls == CALL.tool_calls
 
 
+def test_joined_answers_are_partial_if_the_last_is():
+    begun = Message("assistant", "b", partial=True)
+    assert merge_turns([*turns("assistant:a"), begun])[0].partial
+    check_turn_order([*turns("user:q"), begun])
+
+
 def test_system_turns_become_the_users_and_empty_ones_nothing():
     folded = fold_system_turns([*turns("system:S user:q"), Message("system", " ")])
     assert shown(folded) == [("user", "S"), ("user", "q")]

@@ -10,6 +10,7 @@ import pytest
 
 from dashscope_oss import (
     APIConnectionError,
+    APITimeoutError,
     AsyncClient,
     Client,
     ContentBlockedError,
@@ -28,6 +29,7 @@ from tests.faults.server import (
     WAIT,
     Close,
     Cut,
+    Endless,
     RawServer,
     UntilGone,
     answer,
@@ -247,3 +249,12 @@ def test_a_stop_text_of_ones_own_ends_a_stream_and_its_connection(streaming: Cal
     with RawServer(script) as server:
         assert streaming(server, request).text.strip() == "one"
         assert server.gone.wait(WAIT)
+
+
+def test_signs_of_life_alone_are_no_next_piece(streaming: Caller):
+    """A server that only says that it is there holds no call for ever, without a total limit."""
+    silent = Endless(chunk(b"event: ping\ndata: now\n\n: comment\n\ndata: null\n\n"), 0.02)
+    with RawServer([SSE_HEAD, chunk(frame("hel")), silent]) as server:
+        with pytest.raises(APITimeoutError, match=r"next piece .* longer than 0\.3 s") as caught:
+            streaming(server, timeout=0.3, max_retries=0)
+        assert caught.value.partial_text == "hel"

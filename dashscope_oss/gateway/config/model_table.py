@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from dashscope_oss.gateway.config.field_types import Line
 from dashscope_oss.gateway.engines.openai.upstream import Api
-from dashscope_oss.gateway.interface.served_models import modernize, unregistered_model
+from dashscope_oss.gateway.interface.served_models import modernize, unregistered_model, with_tools
 from dashscope_oss.gateway.security.config import ConfigTable
 from dashscope_oss.prompts.templates import TEMPLATES
 from dashscope_oss.registry import lookup
@@ -42,7 +42,7 @@ class ModelConfig(ConfigTable):
         max_input: most input tokens.
         max_output: most output tokens.
         tokenizer: family of its tokenizer, for estimates.
-        tools: whether it takes tool definitions.
+        tools: whether it takes tool definitions; by default the server decides.
         thinking: ``none``, ``hybrid``, ``always`` or ``unknown``.
         structured: strongest ``response_format`` it takes.
         echo: ``false`` switches off the echo that the hosted model had.
@@ -85,7 +85,7 @@ class ModelConfig(ConfigTable):
     def model_info(self, id: str) -> ModelInfo:
         """Return the record under which ``id`` is served."""
         known = lookup.known_model(self.like or id)
-        original = replace(known, id=id) if known is not None else unregistered_model(id)
+        original = with_tools(replace(known, id=id) if known else unregistered_model(id))
         model_info = modernize(original) if self.modern else original
         return replace(model_info, **self._overrides(original))
 

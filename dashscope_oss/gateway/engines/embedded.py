@@ -22,6 +22,7 @@ from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.interface.api_error import InvalidParameter
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
+from dashscope_oss.gateway.interface.served_models import with_tools
 from dashscope_oss.messages import Delta, Message, ToolCall
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.protocol.tools import function_name
@@ -99,7 +100,8 @@ class EmbeddedEngine(OpenAIEngine):
 
     def find_model(self, model: str) -> ModelInfo | None:
         """Return the record of ``model``: the stand-in answers for every one in the registry."""
-        return lookup.known_model(model)
+        model_info = lookup.known_model(model)
+        return model_info and with_tools(model_info)
 
     def models(self) -> list[ModelInfo]:
         """Return every model in the registry."""

@@ -9,10 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter
 from dashscope_oss.gateway.interface.engine import DropConnection
 from dashscope_oss.gateway.interface.engine_request import EngineRequest, RecordedRequest
-from dashscope_oss.messages import Delta, ToolCall, Usage
+from dashscope_oss.messages import Delta, Json, ToolCall, Usage
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
@@ -33,6 +33,8 @@ class Answer:
         finish_reason: why the answer ends.
         usage: token counts; if ``None``, estimated counts are reported.
         pause: seconds before each piece but the first.
+        logprobs: log probabilities of the tokens, for calls that ask for them; they come with the
+            last piece.
         hold: the last piece is not sent before this is set (or ten seconds have passed).
     """
 
@@ -43,6 +45,7 @@ class Answer:
     finish_reason: str = "stop"
     usage: Usage | None = None
     pause: float = 0.0
+    logprobs: Json | None = None
     hold: threading.Event | None = None
 
     @property
@@ -131,6 +134,9 @@ async def _fail(fault: Fault) -> AsyncGenerator[Delta, None]:
 
 
 async def _answer(request: EngineRequest, answer: Answer) -> AsyncGenerator[Delta, None]:
+    logprobs = answer.logprobs if request.parameters.get("logprobs") else None
+    if request.parameters.get("logprobs") and logprobs is None:
+        raise InvalidParameter("logprobs is not supported: the answer in the script has none.")
     usage = answer.usage or _estimate_usage(request, answer)
     if answer.reasoning:
         yield Delta(reasoning=answer.reasoning, usage=usage)
@@ -143,7 +149,7 @@ async def _answer(request: EngineRequest, answer: Answer) -> AsyncGenerator[Delt
     for call in answer.tool_calls:
         yield Delta(tool_calls=(call,), usage=usage)
     finish_reason = "tool_calls" if answer.tool_calls else answer.finish_reason
-    yield Delta(finish_reason=finish_reason, usage=usage, last=True)
+    yield Delta(finish_reason=finish_reason, usage=usage, logprobs=logprobs, last=True)
 
 
 def _repeat_question(request: EngineRequest) -> Answer:

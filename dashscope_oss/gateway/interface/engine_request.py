@@ -37,6 +37,11 @@ class EngineRequest:
         return [message.content for message in self.messages or ()]
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the answer is to go on where the last message ends."""
+        return self.messages is not None and self.messages[-1].partial
+
+    @property
     def incremental(self) -> bool:
         """Whether each event holds only new text, rather than all the text so far."""
         requested = self.parameters.get("incremental_output")
@@ -45,8 +50,8 @@ class EngineRequest:
     @property
     def as_message(self) -> bool:
         """Whether the reply has the form of messages rather than of text."""
-        if self.parameters.get("tools"):
-            return True  # a tool call has no place in the form of text
+        if self.parameters.get("tools") or self.parameters.get("logprobs"):
+            return True  # neither has a place in the form of text
         requested = self.parameters.get("result_format")
         return requested == "message" if requested is not None else not self.model_info.text_reply
 

@@ -12,6 +12,15 @@ def modernize(model_info: ModelInfo) -> ModelInfo:
     return replace(model_info, echo="none", reports_usage=True)
 
 
+def with_tools(model_info: ModelInfo) -> ModelInfo:
+    """Return the record as one of a model that takes tools: the server decides whether it does.
+
+    What the record says is true of the hosted service; the same weights behind a server of today
+    may call tools.
+    """
+    return replace(model_info, tools=True)
+
+
 def unregistered_model(id: str) -> ModelInfo:
     """Return a record for an id that the registry lacks; the server decides what it can do."""
     return ModelInfo(

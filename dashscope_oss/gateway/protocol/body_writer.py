@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic_core import to_json
 
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.messages import ToolCall, Usage
+from dashscope_oss.messages import Json, ToolCall, Usage
 
 GENERATING = b'"null"'
 """The finish reason while the model still writes: the service sends this word, not null."""
@@ -40,10 +40,15 @@ class BodyWriter:
             self._tail = b',"usage":%b%b' % (to_json(_usage(usage)), self._request_id)
 
     def body(
-        self, text: str, reasoning: str, tool_calls: Sequence[ToolCall], finish_reason: bytes
+        self,
+        text: str,
+        reasoning: str,
+        tool_calls: Sequence[ToolCall],
+        finish_reason: bytes,
+        logprobs: Json | None = None,
     ) -> bytes:
         """Return a body; ``finish_reason`` is JSON already."""
-        only_text = not (reasoning or tool_calls or self._as_parts)
+        only_text = not (reasoning or tool_calls or logprobs or self._as_parts)
         if only_text and finish_reason is GENERATING:  # nearly all events of a stream
             return self._before_text + to_json(text) + self._after_text + self._tail
         content = to_json(text)
@@ -51,6 +56,8 @@ class BodyWriter:
             content = (
                 _MESSAGE % content if only_text else self._message(text, reasoning, tool_calls)
             )
+            if logprobs:  # they stand behind the message
+                content += b',"logprobs":' + to_json(logprobs)
         return b'{"output":%b%b' % (self._output % (finish_reason, content), self._tail)
 
     def _message(self, text: str, reasoning: str, tool_calls: Sequence[ToolCall]) -> bytes:

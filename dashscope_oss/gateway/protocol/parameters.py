@@ -26,6 +26,8 @@ _POSITIVE_INTEGERS = {
     "max_completion_tokens": f"Range of max_completion_tokens should be [1, {_MAX_INTEGER}]",
     "thinking_budget": "thinking_budget should be greater than 0",
 }
+_TOP_LOGPROBS = "Input should be an integer of at least 0: parameters.top_logprobs"
+_NOT_STREAMED = "parameter incremental_output only support stream call"
 _RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 _BAD_TOOL_CHOICE = 'tool_choice is one of the strings that should be ["none", "auto"]'
 _JSON_NOT_MENTIONED = (
@@ -51,6 +53,8 @@ def check_parameters(request: EngineRequest) -> None:
     _check_output(request)
     if request.parameters.get("enable_thinking") is not None:
         _check_thinking(request)
+    if request.parameters.get("incremental_output") and not request.stream:
+        raise InvalidParameter(_NOT_STREAMED)
 
 
 def _check_ranges(parameters: Mapping[str, object]) -> None:
@@ -75,14 +79,15 @@ def _check_types(parameters: Mapping[str, object]) -> None:
         value = parameters.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_INTEGER:
             raise InvalidParameter(message)
+    top_logprobs = parameters.get("top_logprobs", 0)
+    if type(top_logprobs) is not int or top_logprobs < 0:
+        raise InvalidParameter(_TOP_LOGPROBS)
     if not isinstance(parameters.get("reasoning_effort", ""), str):
         raise InvalidParameter("Input should be a valid string: parameters.reasoning_effort")
 
 
 def _check_supported(parameters: Mapping[str, object]) -> None:
     """Refuse what the service can do and this gateway cannot."""
-    if parameters.get("logprobs"):
-        raise InvalidParameter("logprobs is not supported by this gateway.")
     if parameters.get("n", 1) != 1:
         raise InvalidParameter("This gateway gives one answer a call: Range of n should be [1, 1]")
 
@@ -144,6 +149,8 @@ def _check_thinking(request: EngineRequest) -> None:
             "InvalidParameter.NotSupportEnableThinking",
             "The model does not support enable_thinking.",
         )
+    if enabled and request.is_partial:
+        raise InvalidParameter("Partial mode is not supported when enable_thinking is true")
     if enabled is False and model_info.thinking == "always":
         raise InvalidParameter("The value of the enable_thinking parameter is restricted to True.")
     if enabled and model_info.thinking_streams:

@@ -17,6 +17,7 @@ _NO_INPUT = 'Either "prompt" or "messages" must exist and cannot both be none'
 _UNPAIRED_TOOL_MESSAGE = (
     'Messages with role "tool" must be a response to a preceding message with "tool_calls"'
 )
+_MISPLACED_PARTIAL = "partial is for the last message, which must be of the role assistant"
 _NO_LIMIT = 2**31 - 1
 
 
@@ -95,8 +96,6 @@ def _parse_message(model_info: ModelInfo, message: object) -> Message:
     content = _parse_content(model_info, message, optional=bool(tool_calls))
     if role == "user" and not content:
         raise InvalidParameter(_EMPTY_CONTENT)
-    if message.get("partial"):
-        raise InvalidParameter("Partial mode is not supported by this gateway.")
     tool_call_id = message.get("tool_call_id")
     reasoning = message.get("reasoning_content")
     return Message(
@@ -105,7 +104,15 @@ def _parse_message(model_info: ModelInfo, message: object) -> Message:
         tool_calls=tool_calls,
         tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
         reasoning=reasoning if isinstance(reasoning, str) and role == "assistant" else None,
+        partial=_parse_partial(message),
     )
+
+
+def _parse_partial(message: Mapping[str, object]) -> bool:
+    partial = message.get("partial") or False
+    if not isinstance(partial, bool):
+        raise InvalidParameter("Input should be a valid boolean: input.messages.partial")
+    return partial
 
 
 def _parse_content(model_info: ModelInfo, message: Mapping[str, object], *, optional: bool) -> str:
@@ -152,5 +159,9 @@ def _check_conversation(messages: tuple[Message, ...]) -> None:
         known_calls.update(call.id for call in message.tool_calls)
         if message.role == "tool" and message.tool_call_id not in known_calls:
             raise InvalidParameter(_UNPAIRED_TOOL_MESSAGE)
+    if any(message.partial for message in messages[:-1]) or (
+        messages[-1].partial and messages[-1].role != "assistant"
+    ):
+        raise InvalidParameter(_MISPLACED_PARTIAL)
     if all(message.role == "system" for message in messages):
         raise InvalidParameter(_EMPTY_CONTENT)

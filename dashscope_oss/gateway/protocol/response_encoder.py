@@ -15,8 +15,12 @@ from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.protocol.body_writer import GENERATING, BodyWriter
 from dashscope_oss.gateway.protocol.echo import echo_around
-from dashscope_oss.messages import Delta, ToolCall
-from dashscope_oss.protocol.streaming.deltas import join_deltas, join_tool_calls
+from dashscope_oss.messages import Delta, Json, ToolCall
+from dashscope_oss.protocol.streaming.deltas import (
+    join_deltas,
+    join_logprobs,
+    join_tool_calls,
+)
 
 _RESULT_EVENT = b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:"
 _ERROR_EVENT = b"id:%d\nevent:error\n:HTTP_STATUS/%d\ndata:%b\n\n"
@@ -30,7 +34,7 @@ def encode_reply(request: EngineRequest, deltas: Sequence[Delta]) -> bytes:
     writer = BodyWriter(request)
     writer.set_usage(answer.usage)
     finish_reason = to_json(answer.finish_reason or "stop")
-    return writer.body(text, answer.reasoning, answer.tool_calls, finish_reason)
+    return writer.body(text, answer.reasoning, answer.tool_calls, finish_reason, answer.logprobs)
 
 
 def encode_error_event(error: APIError, request_id: str, number: int) -> bytes:
@@ -56,6 +60,7 @@ class ResponseEncoder:
         self._text = ""
         self._reasoning = ""
         self._tool_calls: tuple[ToolCall, ...] = ()
+        self._logprobs: Json | None = None
         self._numbered_calls = 0
 
     def event(self, delta: Delta) -> bytes:
@@ -63,6 +68,7 @@ class ResponseEncoder:
         if delta.usage is not None:
             self._writer.set_usage(delta.usage)
         text, reasoning, tool_calls = delta.text, delta.reasoning, delta.tool_calls
+        logprobs = delta.logprobs
         if self._before or delta.last:
             text = self._with_echo(delta)
         if tool_calls:
@@ -71,9 +77,10 @@ class ResponseEncoder:
             text = self._text = self._text + text
             reasoning = self._reasoning = self._reasoning + reasoning
             tool_calls = self._tool_calls = join_tool_calls((*self._tool_calls, *tool_calls))
+            logprobs = self._logprobs = join_logprobs((self._logprobs, logprobs))
         finish_reason = to_json(delta.finish_reason or "stop") if delta.last else GENERATING
         self._events += 1
-        body = self._writer.body(text, reasoning, tool_calls, finish_reason)
+        body = self._writer.body(text, reasoning, tool_calls, finish_reason, logprobs)
         return _RESULT_EVENT % self._events + body + b"\n\n"
 
     def _with_echo(self, delta: Delta) -> str:

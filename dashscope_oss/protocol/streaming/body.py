@@ -46,20 +46,31 @@ def is_stream(start: bytes, content_type: str) -> bool | None:
 class EventReader:
     """Takes a body as it arrives and returns its events; a body without events is kept whole.
 
+    Args:
+        content_type: of the body.
+        max_bytes: of a whole body, and of an event or line of a stream; what is longer raises
+            :class:`ProtocolError`. ``MAX_REPLY_BYTES`` if ``None``.
+
     Attributes:
         content_type: may be set until the first bytes are fed.
     """
 
-    def __init__(self, content_type: str = EVENT_STREAM) -> None:
+    def __init__(self, content_type: str = EVENT_STREAM, max_bytes: int | None = None) -> None:
         self.content_type = content_type
+        self._max_bytes = sse.MAX_REPLY_BYTES if max_bytes is None else max_bytes
         self._held = bytearray()
         self._is_stream: bool | None = None
-        self._decoder = Decoder()
+        self._decoder = Decoder(max_bytes)
 
     @property
     def body(self) -> bytes:
         """What has come of a body that is no stream, or not known to be one."""
         return bytes(self._held)
+
+    @property
+    def is_within_answer(self) -> bool:
+        """Whether the newest bytes belong to a whole body, or to an event that goes on."""
+        return not (self._is_stream and self._decoder.is_between_events)
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
@@ -87,5 +98,5 @@ class EventReader:
 
     def _hold(self, chunk: bytes) -> None:
         self._held += chunk
-        if len(self._held) > sse.MAX_REPLY_BYTES:
-            raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
+        if len(self._held) > self._max_bytes:
+            raise ProtocolError(f"the answer is longer than {self._max_bytes} bytes")

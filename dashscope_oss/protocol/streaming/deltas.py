@@ -19,7 +19,7 @@ def join_deltas(deltas: Sequence[Delta]) -> Reply:
         usage=last.usage,
         request_id=last.request_id,
         served_by=last.served_by,
-        logprobs=_joined_logprobs(deltas),
+        logprobs=join_logprobs(delta.logprobs for delta in deltas),
         raw=last.raw,
     )
 
@@ -73,11 +73,11 @@ def join_tool_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     return tuple(calls[index] for index in sorted(calls))
 
 
-def _joined_logprobs(deltas: Sequence[Delta]) -> Json | None:
-    """The lists of all deltas, one behind the other."""
+def join_logprobs(pieces: Iterable[Json | None]) -> Json | None:
+    """Return the log probabilities that ``pieces`` make up: their lists, one behind the other."""
     joined: dict[str, object] = {}
-    for delta in deltas:
-        for name, value in (delta.logprobs or {}).items():
+    for piece in pieces:
+        for name, value in (piece or {}).items():
             earlier = joined.get(name)
             are_lists = isinstance(earlier, list) and isinstance(value, list)
             joined[name] = [*earlier, *value] if are_lists else value  # type: ignore[misc]

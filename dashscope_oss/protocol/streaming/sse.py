@@ -22,7 +22,10 @@ _USUAL_HEAD = b"\nevent:result\n:HTTP_STATUS/200"
 _MAX_WATCHED_LINES = 16
 _ANSWER_KINDS = ("", "result", "message", "data")
 _SILENT_KINDS = ("ping", "heartbeat", "keep-alive", "keepalive")
-_EMPTY_DATA = (b"", b"[DONE]", b"null", b"[]", b'""', b"ping", b'"ping"', b"heartbeat")
+_END_OF_STREAM = b"[DONE]"
+# As a JSON text or as bare words.
+_EMPTY_DATA = (b"", b"null", b"[]", b"ping", b"pong", b"heartbeat", b"keep-alive")
+_MAX_EMPTY_BYTES = 64
 
 MAX_REPLY_BYTES = 100_000_000
 """Most bytes of a reply, and of a line or an event of a stream."""
@@ -49,13 +52,24 @@ class Event(NamedTuple):
         return self.kind == "error" or (self.status or 0) >= 400
 
     @property
+    def is_end(self) -> bool:
+        """Whether it says that no more will come."""
+        return self._is_short and self.data.strip() == _END_OF_STREAM
+
+    @property
     def is_sign_of_life(self) -> bool:
         """Whether it only says that the server is there, or that no more will come."""
         if self.failed:
             return False
-        if self.kind in _SILENT_KINDS or self.data.strip() in _EMPTY_DATA:
+        if self.kind in _SILENT_KINDS:
+            return True
+        if self._is_short and (self.is_end or self.data.strip().strip(b'"').lower() in _EMPTY_DATA):
             return True
         return self.kind not in _ANSWER_KINDS and not self.data.lstrip().startswith(b"{")
+
+    @property
+    def _is_short(self) -> bool:
+        return len(self.data) <= _MAX_EMPTY_BYTES
 
 
 class Decoder:
@@ -86,16 +100,16 @@ class Decoder:
             self._after_cr = False
         events: list[Event] = []
         if self._began and b"\r" not in chunk:
-            if not self._is_between_events:
+            if not self.is_between_events:
                 head, end, chunk = chunk.partition(b"\n\n")
                 self._read_lines(head + end, events)
-            if self._is_between_events:
+            if self.is_between_events:
                 chunk = self._read_usual_events(chunk, events)
         self._read_lines(chunk, events)
         return events
 
     @property
-    def _is_between_events(self) -> bool:
+    def is_between_events(self) -> bool:
         """Whether what was read so far ends with the end of an event."""
         return not (self._tail or self._data or self._kind or self._status)
 
@@ -201,6 +215,10 @@ class Decoder:
     def _check_size(self, size: int) -> None:
         if size > self._limit:
             raise ProtocolError(f"an event of the stream is longer than {self._limit} bytes")
+
+
+END_OF_STREAM = Event("", None, _END_OF_STREAM)
+"""The event by which a server says that no more will come."""
 
 
 def _is_usual(head: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import httpx2
 
@@ -22,15 +23,16 @@ def secrets_in(headers: Mapping[str, str]) -> list[str]:
     return sorted(filter(None, values), key=len, reverse=True)
 
 
+def redacted(text: str, secrets: Sequence[str]) -> str:
+    """Return ``text`` with the secrets replaced."""
+    for secret in secrets:
+        text = _pattern(secret).sub(_REPLACEMENT, text)
+    return text
+
+
 def redact(error: DashScopeError, secrets: Sequence[str]) -> None:
     """Replace secrets in all texts of an error, where a server may have repeated them."""
-    patterns = [_pattern(secret) for secret in secrets]
-
-    def clean(text: str) -> str:
-        for pattern in patterns:
-            text = pattern.sub(_REPLACEMENT, text)
-        return text
-
+    clean = partial(redacted, secrets=secrets)
     for name in ("message", "code", "request_id", "partial_text"):
         if text := getattr(error, name):
             setattr(error, name, clean(text))

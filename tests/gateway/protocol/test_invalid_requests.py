@@ -101,7 +101,6 @@ INVALID_REQUESTS = {
         call({"role": "user", "content": [{"text": "x"}]}),
         "input content must be a string.",
     ),
-    "partial": (call({**USER, "partial": True}), "Partial mode"),
     "prompt no text": (with_input({"prompt": 1}), "Input should be a valid string: input.prompt"),
     "prompt empty": (with_input({"prompt": " "}), "Range of input length should be [1, 2048]"),
     "prompt to a model of messages": (
@@ -152,7 +151,7 @@ INVALID_REQUESTS = {
         call(incremental_output="no"),
         "valid boolean: parameters.incremental_output",
     ),
-    "logprobs beyond this gateway": (call(logprobs=True), "logprobs is not supported"),
+    "incremental_output": (call(incremental_output=True), "only support stream call"),
     "tools on a model without": (call(tools=[TOOL]), "The tool call is not supported."),
     "tools no list": (call(model="glm-5", tools=5), "valid list: parameters.tools"),
     "tool malformed": (call(model="glm-5", tools=[{}]), '"function": {"name": str}}'),

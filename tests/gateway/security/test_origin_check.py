@@ -114,3 +114,29 @@ def test_other_addresses_answer_to_any_name():
 def test_browsers_name_the_site_of_the_page_by_its_origin(headers, lets):
     """Over plain HTTP to other machines they send no ``Sec-Fetch-Site``."""
     assert lets_in(HostCheck(["tools.LAN"]), host=f"{LAN}:8000", **headers) is lets
+
+
+def test_a_page_of_another_site_may_not_call(gateway):
+    """Without keys it would spend tokens for whatever is open in a browser."""
+    engine = gateway(Answer("hi"))
+    responses = {
+        site: httpx.post(
+            engine.base_url.removesuffix("/api/v1") + PATH,
+            json=BODY,
+            headers={"Sec-Fetch-Site": site},
+        )
+        for site in ("cross-site", "same-origin", "none")
+    }
+    assert [response.status_code for response in responses.values()] == [403, 200, 200]
+    assert responses["cross-site"].json()["code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 403)])
+def test_a_link_elsewhere_may_lead_to_the_status_page(gateway, method, status):
+    """Whoever follows it sees the page; a form that is sent from elsewhere is refused."""
+    engine = gateway(Answer("ok"))
+    place = "/" if method == "GET" else PATH
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+    url = engine.base_url.removesuffix("/api/v1") + place
+
+    assert httpx.request(method, url, json=BODY, headers=sent).status_code == status

@@ -63,3 +63,27 @@ def test_a_body_without_end_is_an_error(monkeypatch):
     reader.feed(b"{" * 10)
     with pytest.raises(ProtocolError, match="longer than 10 bytes"):
         reader.feed(b"{")
+
+
+@pytest.mark.parametrize("body", [b"{" * 11, b"data:" + b"x" * 11])
+def test_a_reader_may_have_a_limit_of_its_own(body):
+    with pytest.raises(ProtocolError, match="longer than 10 bytes"):
+        EventReader(JSON, 10).feed(body)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_within"),
+    [
+        ([b'{"a": '], True),
+        ([b"data: x\n\n"], False),
+        ([b"data: x\n\n", b": comment\n\n"], False),
+        ([b"data: x\n\n", b"event: ping\ndata: 1\n\n"], False),
+        ([b"data: x\n\n", b"data: half"], True),
+        ([b"data: x\n\n", b"data: line\n"], True),
+    ],
+)
+def test_a_piece_of_an_event_or_of_a_whole_body_is_told_from_signs_of_life(chunks, is_within):
+    reader = EventReader()
+    for piece in chunks:
+        reader.feed(piece)
+    assert reader.is_within_answer is is_within

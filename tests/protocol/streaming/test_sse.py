@@ -311,6 +311,10 @@ def test_an_event_of_another_form_is_read_alike_however_it_is_cut(odd):
         (Event("", None, b'""'), False, True),
         (Event("", None, b"ping"), False, True),
         (Event("", None, b" [DONE] "), False, True),
+        (Event("", None, b'"PING"'), False, True),
+        (Event("", None, b"pong"), False, True),
+        (Event("", None, b"keep-alive"), False, True),
+        (Event("", None, b" " * 99), False, False),
         (Event("ping", None, b"now"), False, True),
         (Event("", None, b"[DONE]"), False, True),
         (Event("result", None, b""), False, True),
@@ -322,3 +326,10 @@ def test_an_event_of_another_form_is_read_alike_however_it_is_cut(odd):
 def test_what_an_event_is(event, failed, sign_of_life):
     """An answer, an error, or only a sign that the server is there."""
     assert (event.failed, event.is_sign_of_life) == (failed, sign_of_life)
+
+
+@pytest.mark.parametrize(
+    ("data", "is_end"), [(b"[DONE]", True), (b"  [DONE] ", True), (b"DONE", False), (b"", False)]
+)
+def test_the_end_of_a_stream_may_have_blanks_around_it(data, is_end):
+    assert Event("", None, data).is_end is is_end

@@ -11,7 +11,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from dashscope_oss.gateway.engines.openai.health_check import HealthChecker
-from dashscope_oss.gateway.engines.openai.response_body import read_body, read_objects
+from dashscope_oss.gateway.engines.openai.response_body import (
+    SilenceLimit,
+    read_body,
+    read_events,
+)
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_client import UpstreamClient
 from dashscope_oss.gateway.engines.openai.upstream_error import error_for_status
@@ -23,8 +27,9 @@ from dashscope_oss.gateway.engines.openai.upstream_response import UpstreamRespo
 from dashscope_oss.gateway.engines.openai.upstream_status import UpstreamState, UpstreamStatus
 from dashscope_oss.gateway.interface.api_error import UnreadableBody
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.interface.served_models import unregistered_model
+from dashscope_oss.gateway.interface.served_models import unregistered_model, with_tools
 from dashscope_oss.messages import Delta, Message
+from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 
@@ -67,7 +72,7 @@ class OpenAIEngine:
         """Return the record of ``model`` if it is served; a conservative one for a new id."""
         if self._upstream.default is None and model not in self._upstream.names:
             return None
-        return lookup.known_model(model) or unregistered_model(model)
+        return with_tools(lookup.known_model(model) or unregistered_model(model))
 
     def models(self) -> list[ModelInfo]:
         """Return the models served by name; with a default, also all that the registry knows."""
@@ -103,21 +108,26 @@ class OpenAIEngine:
             weights=self.weights_name(request.model_info),
             messages=self._messages(request),
         )
-        content = _to_json(self._with_defaults(body))
-        reader = UpstreamResponseReader(self.context)
+        self._warn_of_tools(request)
+        body = self._with_defaults(body)
+        reader = UpstreamResponseReader(self.context, max_tokens=body.get("max_tokens"))
+        silence_limit = SilenceLimit(self._upstream.timeout)
         with self._status.track_call():
-            async with self._post(path, content) as objects:
-                async for data in objects:
-                    if delta := reader.push(data):
+            async with self._post(path, _to_json(body), silence_limit) as events:
+                async for event in events:
+                    if delta := reader.push(event):
                         yield delta
+                        silence_limit.restart()
             last = reader.finish()
+        for oddity in reader.oddities:
+            self._status.log_once(oddity)
         yield last
 
     @asynccontextmanager
     async def _post(
-        self, path: str, content: bytes
-    ) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
-        """Send a request; the value is the JSON texts of the server's answer."""
+        self, path: str, content: bytes, silence_limit: SilenceLimit
+    ) -> AsyncGenerator[AsyncGenerator[Event, None], None]:
+        """Send a request; the value is the events of the server's answer."""
         if self._client is None:
             raise RuntimeError("start() was not called")
         async with self._client.post(path, content) as response:
@@ -125,9 +135,14 @@ class OpenAIEngine:
                 body = await read_body(response)
                 raise error_for_status(response.status_code, body, self.context)
             read_end = self._upstream.dialect.keep_alive
-            objects = read_objects(response, self._upstream.timeout, read_end=read_end)
-            async with aclosing(objects):
-                yield objects
+            events = read_events(response, silence_limit, read_end=read_end)
+            async with aclosing(events):
+                yield events
+
+    def _warn_of_tools(self, request: EngineRequest) -> None:
+        known = lookup.known_model(request.model_info.id)
+        if request.parameters.get("tools") and known is not None and not known.tools:
+            self._status.log_once(f"gets tools for {known.id}, which had none at the service")
 
     def _messages(self, request: EngineRequest) -> Sequence[Message]:
         return conversation(request)

@@ -1,4 +1,4 @@
-"""The body of an upstream's answer: its first bytes, or the JSON objects of its events."""
+"""The body of an upstream's answer: its first bytes, or its events."""
 
 from __future__ import annotations
 
@@ -9,13 +9,33 @@ from contextlib import aclosing, suppress
 
 import httpx2
 
-from dashscope_oss.protocol.streaming.sse import Decoder
+from dashscope_oss.protocol.streaming.body import EventReader
+from dashscope_oss.protocol.streaming.sse import END_OF_STREAM, Event
 
 MAX_BODY_BYTES = 10_000_000
 """Most bytes of a body that is no stream, and of one event of a stream."""
-_EVENT_STREAM = "text/event-stream"
-_END_OF_STREAM = b"[DONE]"
 _END_OF_BODY_TIMEOUT = 0.2
+
+
+class SilenceLimit:
+    """Ends an answer that does not go on, though bytes may still come.
+
+    Args:
+        seconds: that may pass between two pieces of the answer.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._newest_piece = time.monotonic()
+
+    def restart(self) -> None:
+        """Say that a piece of the answer has come."""
+        self._newest_piece = time.monotonic()
+
+    def check(self) -> None:
+        """Raise ``TimeoutError`` if the newest piece came too long ago."""
+        if time.monotonic() - self._newest_piece > self._seconds:
+            raise TimeoutError(f"no piece of an answer in {self._seconds:g} s")
 
 
 async def read_body(response: httpx2.Response) -> bytes:
@@ -29,42 +49,40 @@ async def read_body(response: httpx2.Response) -> bytes:
     return bytes(body)
 
 
-async def read_objects(
-    response: httpx2.Response, idle_timeout: float, *, read_end: bool
-) -> AsyncGenerator[bytes, None]:
-    """Yield the JSON texts of an answer: one for each event, or one if the server did not stream.
+async def read_events(
+    response: httpx2.Response, silence_limit: SilenceLimit, *, read_end: bool
+) -> AsyncGenerator[Event, None]:
+    """Yield the events of an answer; a whole body in place of a stream is two: itself and the end.
 
     Args:
         response: the answer, not read yet.
-        idle_timeout: seconds that may pass between two events. Comments, which only keep a
-            connection open, are not events.
+        silence_limit: is checked as bytes arrive; restarted by what belongs to a larger piece.
         read_end: whether to read on after the last event, to the end of the body: only then can
             the connection be kept.
 
     Raises:
-        TimeoutError: if no event came in time.
-        ProtocolError: if an event is too long.
+        TimeoutError: if the answer did not go on in time.
+        ProtocolError: if an event, or the whole body, is too long.
     """
-    content_type = response.headers.get("content-type", _EVENT_STREAM)
-    if not content_type.lower().startswith(_EVENT_STREAM):
-        yield await read_body(response)
-        return
-    decoder, last_event = Decoder(MAX_BODY_BYTES), time.monotonic()
+    silence_limit.restart()
+    reader = EventReader(response.headers.get("content-type", ""), MAX_BODY_BYTES)
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
-            if time.monotonic() - last_event > idle_timeout:
-                raise TimeoutError(f"no event in {idle_timeout:g} s")
-            for event in decoder.feed(chunk):
-                if event.data == _END_OF_STREAM:
+            silence_limit.check()
+            for event in reader.feed(chunk):
+                yield event
+                if event.is_end:
                     if read_end:
                         await _read_to_end(chunks)
                     return
-                if event.data:
-                    yield event.data
-                last_event = time.monotonic()
-    for event in decoder.flush():
-        if event.data not in (b"", _END_OF_STREAM):
-            yield event.data
+            if reader.is_within_answer:
+                silence_limit.restart()
+    if reader.ends_as_stream():
+        for event in reader.flush():
+            yield event
+    else:
+        yield Event("", None, reader.body)
+        yield END_OF_STREAM
 
 
 async def _read_to_end(chunks: AsyncIterator[bytes]) -> None:

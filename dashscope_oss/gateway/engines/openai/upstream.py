@@ -85,6 +85,9 @@ class Dialect:
             tenth of a second after a streamed answer, though it announces five seconds.
         forced_tool: how one function is forced: "named" takes the caller's ``tool_choice``;
             "only" offers that function alone and requires a call.
+        continuation: fields that make it go on with a last answer that is marked as partial.
+            llama.cpp and Ollama do so whenever an answer stands last.
+        reasoning: the field of a message that holds the thoughts of an earlier answer.
     """
 
     top_k: str | None = "top_k"
@@ -96,6 +99,8 @@ class Dialect:
     raw_schema: str | None = "response_format"
     keep_alive: bool = True
     forced_tool: Literal["named", "only"] | None = "named"
+    continuation: Mapping[str, object] | None = None
+    reasoning: str = "reasoning_content"
 
 
 _CONTINUOUS_USAGE: Mapping[str, object] = {
@@ -107,8 +112,13 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         stop_tokens="stop_token_ids",
         thinking_budget="thinking_token_budget",
         running_usage=_CONTINUOUS_USAGE,
+        continuation={"continue_final_message": True, "add_generation_prompt": False},
     ),
-    "sglang": Dialect(stop_tokens="stop_token_ids", running_usage=_CONTINUOUS_USAGE),
+    "sglang": Dialect(
+        stop_tokens="stop_token_ids",
+        running_usage=_CONTINUOUS_USAGE,
+        continuation={"continue_final_message": True},
+    ),
     "llama.cpp": Dialect(
         repetition_penalty="repeat_penalty",
         thinking_budget="thinking_budget_tokens",
@@ -116,6 +126,7 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         raw_schema="json_schema",
         keep_alive=False,
         forced_tool="only",
+        continuation={},
     ),
     "ollama": Dialect(
         top_k=None,
@@ -124,5 +135,7 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         effort=True,
         raw_schema=None,
         forced_tool=None,
+        continuation={},
+        reasoning="reasoning",
     ),
 }

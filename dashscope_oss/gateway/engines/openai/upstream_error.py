@@ -3,30 +3,73 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
+from typing import NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json
 
+from dashscope_oss.errors import (
+    AuthenticationError,
+    ContentBlockedError,
+    ContextLengthError,
+    DashScopeError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    QuotaExhaustedError,
+    RateLimitError,
+)
 from dashscope_oss.gateway.interface.api_error import APIError, ModelUnavailable
-from dashscope_oss.protocol.error_mapping import INPUT_TOO_LONG
+from dashscope_oss.protocol.error_mapping import read_error_body, service_error
 
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
+BLOCKED_OUTPUT = (
+    400,
+    "DataInspectionFailed",
+    "Output data may contain inappropriate content.",
+)
+_BLOCKED_INPUT = (400, "DataInspectionFailed", "Input data may contain inappropriate content.")
+_MODEL_NOT_FOUND = (404, "ModelNotFound", "Model can not be found.")
 _TOO_MANY_REQUESTS = (
     429,
     "Throttling.RateQuota",
     "Requests rate limit exceeded, try again later.",
 )
-_FAILED = (500, "InternalError", "The engine behind this gateway failed.")
+_FAILED = "The engine behind this gateway failed"
+_FAILED_IN_ANSWER = "The engine failed while it answered"
 _REJECTED = (400, 413, 422)
-_LIMIT = re.compile(
-    r"(?:maximum context length(?: is| of)?|model's context length|available context size)"
-    r"\D{0,20}(\d+)",
+_UNAVAILABLE = (502, 503, 504)
+# About the account that whoever runs the gateway has at the upstream: callers are not told.
+_OF_THE_ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExhaustedError)
+# llama.cpp, LM Studio, and vLLM's older versions refuse these with the status 500.
+_CALLERS_FAULT = re.compile(
+    r"jinja exception|raise_exception|rendering prompt with jinja|templateerror"
+    r"|conversation roles must|roles must alternate|system message must|system role not supported"
+    r"|only user(?:,| and) assistant|no user query|prefill is incompatible"
+    r"|assistant messages at the end of the list|input is not supported|input validation error"
+    r"|failed to parse (?:grammar|messages|tools|tool call arguments)|schema conversion failed",
     re.IGNORECASE,
+)
+_TEMPLATES_WORDS = re.compile(r"jinja exception:\s*(.+)", re.IGNORECASE)
+_LIMITS = (
+    re.compile(r"maximum input length of (\d+)", re.IGNORECASE),
+    re.compile(
+        r"(?:(?:maximum|model'?s|available|allowed) (?:context |model |prompt |input )?"
+        r"(?:length|size)|limit(?: of)?|less than|must be <=)\D{0,20}(\d+)",
+        re.IGNORECASE,
+    ),
 )
 # Where servers put the text of an error, in the order in which the names are looked for.
 _TEXT_FIELDS = ("error", "message", "detail", "msg", "errors")
-_MAX_LOGGED_CHARACTERS = 500
+_MAX_CHARACTERS = 100_000
+_NO_TEXT = "the answer holds no text"
+
+
+class _Reason(NamedTuple):
+    """What the body of an error says; the code may be the error's type."""
+
+    text: str
+    code: str | None
+    status: int | None
 
 
 def error_for_status(status: int, body: bytes, context: int | None = None) -> APIError:
@@ -37,42 +80,36 @@ def error_for_status(status: int, body: bytes, context: int | None = None) -> AP
         body: the upstream's body; its text becomes the error's ``cause``.
         context: tokens that the weights take, if the gateway knows.
     """
-    text = error_text(body)
-    error = _vendor_error(status, text, context)
-    error.cause = f"HTTP {status}: {text}"
+    reason = _read_reason(body)
+    failed = ("InternalError", _FAILED)
+    error = _vendor_error(reason._replace(status=status), failed, context)
+    error.cause = f"HTTP {status}: {reason.text}"
+    if status == HTTPStatus.NOT_FOUND and error.code != _MODEL_NOT_FOUND[1]:
+        error.cause += "; check the base URL, which ends in /v1"
     return error
 
 
-def error_in_answer(data: Mapping[str, object], context: int | None = None) -> APIError:
+def error_in_answer(body: bytes, context: int | None = None) -> APIError:
     """Return the vendor's error for one that arrived inside an answer with a good status.
 
     Args:
-        data: the event that holds the error; its own code counts if it is an HTTP status.
+        body: the event that holds the error; its own code counts if it is an HTTP status.
         context: tokens that the weights take, if the gateway knows.
     """
-    error = data.get("error")
-    code = (error if isinstance(error, Mapping) else data).get("code")
-    if isinstance(code, int) and code in (*_REJECTED, 429, 503):
-        return error_for_status(code, to_json(data), context)
-    message = "The engine failed while it answered."
-    return APIError(500, "InternalError.Algo", message, cause=error_text(to_json(data)))
+    reason = _read_reason(body)
+    error = _vendor_error(reason, ("InternalError.Algo", _FAILED_IN_ANSWER), context)
+    error.cause = f"in its answer: {reason.text}"
+    return error
 
 
 def error_text(body: bytes) -> str:
     """Return the text of an error's body in one line; HTML pages count as no text.
 
     Known forms: ``{"error": {"message"}}`` (vLLM, llama.cpp, Ollama, OpenAI), ``{"error": "text"}``
-    (Ollama's own API), ``{"message"}`` (SGLang, older vLLM), ``{"detail"}`` (FastAPI); each of
-    them also inside a list.
+    (Ollama's own API, TGI), ``{"message"}`` (SGLang, older vLLM), ``{"detail"}`` (FastAPI); each of
+    them also inside a list, or in an event.
     """
-    from json import loads  # noqa: PLC0415 - only an error needs it
-
-    try:
-        text = _find_text(loads(body))
-    except (ValueError, RecursionError):
-        plain = body.decode("utf-8", "replace").strip()
-        text = "" if plain.startswith("<") else plain
-    return one_line(text) or "the answer holds no text"
+    return _read_reason(body).text
 
 
 def describe(error: Exception) -> str:
@@ -85,7 +122,7 @@ def one_line(text: str) -> str:
 
     No line break, no control character and no lone surrogate is left.
     """
-    printable = (sign if sign.isprintable() else " " for sign in text[:_MAX_LOGGED_CHARACTERS])
+    printable = (sign if sign.isprintable() else " " for sign in text[:_MAX_CHARACTERS])
     return " ".join("".join(printable).split())
 
 
@@ -104,33 +141,87 @@ def is_servers_fault(error: APIError) -> bool:
     return error.status != 400
 
 
-def _vendor_error(status: int, text: str, context: int | None) -> APIError:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return APIError(*_TOO_MANY_REQUESTS)
-    if status in (502, 503, 504):
+def _vendor_error(reason: _Reason, failed: tuple[str, str], context: int | None) -> APIError:
+    """Return the vendor's error for what an upstream said.
+
+    Args:
+        reason: what it said.
+        failed: code and text for a failure of the upstream itself.
+        context: tokens that the weights take, if the gateway knows.
+    """
+    text, code, status = reason
+    error = service_error(status_code=status, code=code, message=text)
+    if isinstance(error, ContextLengthError):
+        return APIError(400, "InvalidParameter", _too_long(text, context))
+    for kind, known in _KNOWN.items():
+        if isinstance(error, kind):
+            return APIError(*known)
+    if status in _UNAVAILABLE:
         return ModelUnavailable()
-    if status == HTTPStatus.NOT_FOUND:
-        return APIError(404, "ModelNotFound", "Model can not be found.")
-    if status in _REJECTED:
-        return APIError(400, "InvalidParameter", _rejection(text, context))
-    return APIError(*_FAILED)
+    if status in _REJECTED or _CALLERS_FAULT.search(text):
+        return APIError(400, "InvalidParameter", _rejection(text))
+    return APIError(500, failed[0], _failure(failed[1], error, reason))
 
 
-def _rejection(text: str, context: int | None) -> str:
-    """Return the vendor's words for a request that the upstream rejected."""
-    if not INPUT_TOO_LONG.search(text):
-        return f"<400> InternalError.Algo.InvalidParameter: {text}"
+_KNOWN: dict[type[DashScopeError], tuple[int, str, str]] = {
+    ContentBlockedError: _BLOCKED_INPUT,
+    ModelNotFoundError: _MODEL_NOT_FOUND,
+    RateLimitError: _TOO_MANY_REQUESTS,
+}
+
+
+def _failure(failed: str, error: DashScopeError, reason: _Reason) -> str:
+    """Return the text for a failure of the upstream, with its reason if callers may know it."""
+    if reason.status == HTTPStatus.NOT_FOUND:
+        return f"{failed}: it does not know the address that the gateway calls."
+    if isinstance(error, _OF_THE_ACCOUNT) or reason.text == _NO_TEXT:
+        return f"{failed}."
+    return f"{failed}: {reason.text}"
+
+
+def _rejection(text: str) -> str:
+    words = _TEMPLATES_WORDS.search(text)
+    return f"<400> InternalError.Algo.InvalidParameter: {words[1] if words else text}"
+
+
+def _too_long(text: str, context: int | None) -> str:
+    """Return the vendor's words for an input that is too long."""
     if context is not None:
         return f"Range of input length should be [1, {context}], the stand-in's limit"
     of = "max_tokens" if "max_tokens" in text and "too large" in text else "input length"
-    limit = _LIMIT.search(text)
+    limit = next(filter(None, (pattern.search(text) for pattern in _LIMITS)), None)
     upper = f"{limit[1]}]" if limit else f"N]. {text}"
     return f"Range of {of} should be [1, {upper}"
+
+
+def _read_reason(body: bytes) -> _Reason:
+    data = _read_json(body)
+    plain = "" if data is not None else body.decode("utf-8", "replace").strip()
+    text = plain if plain and not plain.startswith("<") else _find_text(data)
+    error = data.get("error") if isinstance(data, dict) else None
+    holder = error if isinstance(error, dict) else data if isinstance(data, dict) else {}
+    codes = [holder.get(name) for name in ("code", "type", "error_type", "http_status_code")]
+    code = next((code for code in codes if isinstance(code, str) and code), None)
+    statuses = [code for code in map(str, codes) if re.fullmatch(r"[45]\d\d", code)]
+    status = int(statuses[0]) if statuses else None
+    return _Reason(one_line(text) or _NO_TEXT, code, status)
+
+
+def _read_json(body: bytes) -> object:
+    """Return the JSON of an error, bare or in an event; ``None`` if it is none."""
+    data = read_error_body(body)[0]
+    if data is not None:
+        return data
+    try:
+        found: object = from_json(body)
+    except ValueError:
+        return None
+    return found
 
 
 def _find_text(data: object) -> str:
     if isinstance(data, list):
         return "; ".join(filter(None, map(_find_text, data)))
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return data if isinstance(data, str) else ""
     return next(filter(None, (_find_text(data.get(name)) for name in _TEXT_FIELDS)), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from dashscope_oss.errors import UnsupportedInputError
@@ -14,7 +15,7 @@ from dashscope_oss.gateway.interface.api_error import (
 )
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Message
-from dashscope_oss.protocol.conversation import with_sendable_arguments
+from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
@@ -27,6 +28,7 @@ _SAME_NAMES = (
     "reasoning_effort",
     "parallel_tool_calls",
 )
+_SAME_NAMES_IN_CHAT = ("response_format", "logprobs", "top_logprobs")
 # The service draws from all tokens if top_k is 0 or above this.
 _MAX_TOP_K = 100
 _ALL_TOKENS = -1
@@ -64,12 +66,17 @@ def choose_api(model_info: ModelInfo, upstream: Upstream) -> Api:
 
 
 def conversation(request: EngineRequest) -> list[Message]:
-    """Return the request's messages; a prompt in its family's form is read back into messages."""
-    if request.messages is not None or request.prompt is None:
-        return list(request.messages or ())
-    template = request.model_info.template
-    messages = template.parse(request.prompt) if template is not None else None
-    return messages or [Message("user", request.prompt)]
+    """Return the request's messages as the model takes them.
+
+    A prompt in its family's form is read back into messages. The thoughts of earlier answers all
+    go along: the server's template decides which of them the model sees.
+    """
+    template, prompt = request.model_info.template, request.prompt
+    messages: Sequence[Message] | None = request.messages
+    if messages is None and template is not None and prompt is not None:
+        messages = template.parse(prompt)
+    messages = messages or [Message("user", prompt or "")]
+    return adapt_conversation(request.model_info, messages, send_reasoning=True)
 
 
 def _common_fields(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
@@ -89,18 +96,31 @@ def _common_fields(request: EngineRequest, upstream: Upstream) -> dict[str, obje
 def _chat_fields(
     request: EngineRequest, upstream: Upstream, messages: Sequence[Message]
 ) -> dict[str, object]:
-    response_format = request.parameters.get("response_format")
+    same = {name: request.parameters.get(name) for name in _SAME_NAMES_IN_CHAT}
     return {
-        **({} if response_format is None else {"response_format": response_format}),
+        **{name: value for name, value in same.items() if value is not None},
         **_stop(request, upstream),
-        "messages": [_wire_message(message) for message in messages],
+        **_continuation(messages, upstream),
+        "messages": [_wire_message(message, upstream) for message in messages],
     }
+
+
+def _continuation(messages: Sequence[Message], upstream: Upstream) -> Mapping[str, object]:
+    """The fields that make the server go on with the last answer instead of beginning one."""
+    if not (messages and messages[-1].partial):
+        return {}
+    fields = upstream.dialect.continuation
+    return _unsupported("partial (of a message)", upstream) if fields is None else fields
 
 
 def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
     if request.parameters.get("tools"):
         raise InvalidParameter(
             "The tool call is not supported: this model is served by raw completions."
+        )
+    if request.parameters.get("logprobs"):
+        raise InvalidParameter(
+            "logprobs is not supported: this model is served by raw completions."
         )
     template = request.model_info.template
     prompt = _prompt(request)
@@ -163,6 +183,8 @@ def _tools(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
 def _thinking(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
     """The switch for thinking and its budget, each where this kind of server reads it."""
     switch = request.parameters.get("enable_thinking")
+    if switch is None and request.is_partial and request.model_info.thinking == "hybrid":
+        switch = False  # an answer that has begun is behind its thoughts
     budget = request.parameters.get("thinking_budget")
     fields: dict[str, object] = {}
     template_arguments: dict[str, object] = {}
@@ -200,19 +222,21 @@ def _stop(
 def _prompt(request: EngineRequest) -> str:
     """The text for raw completions.
 
-    The prompt of a prompt-only model goes as it was sent; all else is written by the template.
+    The prompt of a prompt-only model goes as it was sent; all else is written by the template. The
+    mark of the beginning is left out, because the server's tokenizer adds it.
     """
     model_info, template = request.model_info, request.model_info.template
+    bos = template.bos if template is not None else ""
     if request.prompt is not None and (
         not model_info.takes_messages or template is None or template.is_in(request.prompt)
     ):
-        # The engine's tokenizer adds the mark of the beginning itself.
-        return request.prompt.removeprefix(template.bos) if template else request.prompt
+        return request.prompt.removeprefix(bos)
     if template is None:
         raise InvalidParameter("No template is known to write messages for this model.")
-    messages = request.messages or [Message("user", request.prompt or "")]
+    # No prompt has a place for tools: earlier calls are told in words.
+    request = replace(request, model_info=replace(model_info, tools=False))
     try:
-        return template.render(messages).removeprefix(template.bos)
+        return template.render(conversation(request)).removeprefix(bos)
     except UnsupportedInputError as error:
         raise APIError(400, "InvalidParameter", error.message) from error
 
@@ -230,15 +254,14 @@ def _raw_response_format(request: EngineRequest, upstream: Upstream) -> dict[str
     return {name: schema or {"type": "object"}}
 
 
-def _wire_message(message: Message) -> dict[str, object]:
+def _wire_message(message: Message, upstream: Upstream) -> dict[str, object]:
     wire: dict[str, object] = {"role": message.role, "content": message.content}
     if message.tool_calls:
-        wire["tool_calls"] = write_tool_calls(map(with_sendable_arguments, message.tool_calls))
+        wire["tool_calls"] = write_tool_calls(message.tool_calls)
     if message.tool_call_id:
         wire["tool_call_id"] = message.tool_call_id
     if message.reasoning:
-        # vLLM, SGLang and llama.cpp read it by this name; their templates decide what they show.
-        wire["reasoning_content"] = message.reasoning
+        wire[upstream.dialect.reasoning] = message.reasoning
     return wire
 
 

@@ -8,25 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic_core import from_json
+
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, error_in_answer
+from dashscope_oss.gateway.engines.openai.upstream_error import (
+    BLOCKED_OUTPUT,
+    UNREADABLE,
+    error_in_answer,
+)
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError
-from dashscope_oss.messages import Delta, ToolCall, Usage
+from dashscope_oss.messages import Delta, Json, ToolCall, Usage
+from dashscope_oss.protocol.error_mapping import reports_error
 from dashscope_oss.protocol.json_body import read_json_object
+from dashscope_oss.protocol.streaming.deltas import join_tool_calls
+from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.protocol.streaming.tool_calls import ToolCallAssembler
 from dashscope_oss.protocol.tools import read_tool_call
 
-# The servers' finish reasons -> the service's. Any other is no regular end.
+# The servers' finish reasons, in small letters -> the service's. Any other is no regular end.
 _FINISH_REASONS = {
     "stop": "stop",
     "eos": "stop",
     "eos_token": "stop",
     "stop_sequence": "stop",
+    "end_turn": "stop",
+    "complete": "stop",
     "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
 }
-_BLOCKED = (400, "DataInspectionFailed", "Output data may contain inappropriate content.")
+_FILTERED = ("content_filter", "sensitive", "safety")
+_NO_FINISH_REASON = (
+    "ends its answers without a finish reason: an answer with text counts as whole if the server "
+    "says [DONE], and as cut off by its limit if it is as long as that"
+)
+_NO_CALLS = "announced calls of tools and sent none: the answer ends with stop"
 # No real answer is so long, and one without end would fill the memory. A piece counts as ten
 # characters at least.
 _MAX_ANSWER_CHARACTERS = 20_000_000
@@ -35,51 +55,97 @@ _MAX_COUNT = 2**53  # what a double holds exactly: metrics count in doubles
 
 
 class UpstreamResponseReader:
-    """Turns the objects of one answer into deltas; a stream has many objects, a reply has one.
+    """Turns the events of one answer into deltas; a stream has many, a whole reply has one.
 
     Args:
         context: tokens that the weights take, if the gateway knows.
+        max_tokens: the limit of the answer's length that was asked for.
+
+    Attributes:
+        oddities: in which ways the server did not keep to the protocol, though the answer is
+            whole.
     """
 
-    def __init__(self, context: int | None = None) -> None:
+    def __init__(self, context: int | None = None, *, max_tokens: object = None) -> None:
+        self.oddities: list[str] = []
         self._context = context
+        self._max_tokens = max_tokens
+        self._ended = False
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._tool_calls = ToolCallAssembler()
+        self._call_pieces: list[ToolCall] = []
+        self._has_text = False
         self._characters = 0
 
-    def push(self, data: bytes) -> Delta | None:
-        """Return what the next object adds; ``None`` if that is nothing.
+    def push(self, event: Event) -> Delta | None:
+        """Return what the next event adds; ``None`` if that is nothing.
 
         Raises:
-            APIError: if the object reports an error, or cannot be read.
+            APIError: if it reports an error, or cannot be read.
         """
+        self._ended = self._ended or event.is_end
+        if event.is_sign_of_life or not event.data:
+            return None
+        if event.failed:
+            raise error_in_answer(event.data, self._context)
         try:
-            event = read_json_object(data)
+            data = read_json_object(event.data)
         except ProtocolError as error:
             raise APIError(*UNREADABLE) from error
-        if event.get("error") or event.get("object") == "error":
-            raise error_in_answer(event, self._context)
-        self._usage = read_usage(event) or self._usage
-        return self._read_choices(event.get("choices"))
+        if _is_error(data):
+            raise error_in_answer(event.data, self._context)
+        self._usage = read_usage(data) or self._usage
+        return self._read_choices(data.get("choices"))
 
     def finish(self) -> Delta:
         """Return the last delta.
 
         Raises:
-            APIError: if the answer had no finish reason, or an irregular one.
+            APIError: if the answer is not whole, or ended irregularly.
         """
-        if self._finish_reason is None:
-            raise AnswerBrokenOff
-        if self._finish_reason == "content_filter":
-            raise APIError(*_BLOCKED)
-        finish_reason = _FINISH_REASONS.get(self._finish_reason)
+        reason = self._finish_reason or self._proven_end()
+        if reason in _FILTERED:
+            raise APIError(*BLOCKED_OUTPUT)
+        finish_reason = _FINISH_REASONS.get(reason)
         if finish_reason is None:
-            message = f"The engine ended with {self._finish_reason:.50}."
+            message = f"The engine ended with {reason:.50}."
             raise APIError(500, "InternalError", message)
-        if finish_reason == "stop" and self._tool_calls.count:
-            finish_reason = "tool_calls"  # vLLM ends a forced call with "stop"
-        return Delta(finish_reason=finish_reason, usage=self._usage, last=True)
+        if not self._tool_calls.are_named:
+            raise APIError(*UNREADABLE)
+        return Delta(
+            tool_calls=self._tool_calls.missing_ids(),
+            finish_reason=self._checked_by_calls(finish_reason),
+            usage=self._usage,
+            last=True,
+        )
+
+    def _proven_end(self) -> str:
+        """Return the finish reason of an answer that has none.
+
+        Raises:
+            AnswerBrokenOff: if nothing proves that it is whole.
+        """
+        calls = join_tool_calls(self._call_pieces)
+        is_whole = self._has_text or calls
+        if not (self._ended and is_whole and all(_is_json(call.arguments) for call in calls)):
+            raise AnswerBrokenOff(cause="the answer ended without a finish reason")
+        self.oddities.append(_NO_FINISH_REASON)
+        written = self._usage.output_tokens if self._usage else None
+        is_cut = isinstance(self._max_tokens, int) and (written or 0) >= self._max_tokens
+        return "length" if is_cut else "stop"
+
+    def _checked_by_calls(self, finish_reason: str) -> str:
+        """Return the finish reason that the calls of tools prove."""
+        if self._tool_calls.count:
+            # vLLM ends a forced call with "stop".
+            return "tool_calls" if finish_reason == "stop" else finish_reason
+        if finish_reason != "tool_calls":
+            return finish_reason
+        if not self._has_text:
+            raise AnswerBrokenOff(cause="it announced calls of tools and sent none")
+        self.oddities.append(_NO_CALLS)
+        return "stop"
 
     def _read_choices(self, choices: object) -> Delta | None:
         if not choices:
@@ -88,37 +154,59 @@ class UpstreamResponseReader:
             raise APIError(*UNREADABLE)
         choice = choices[0]
         finish_reason = choice.get("finish_reason")
-        if isinstance(finish_reason, str) and finish_reason:
-            self._finish_reason = finish_reason
+        if isinstance(finish_reason, str) and finish_reason.lower() not in ("", "null", "none"):
+            self._finish_reason = finish_reason.lower()
         message = choice.get("delta") or choice.get("message") or choice
         if not isinstance(message, Mapping):
             raise APIError(*UNREADABLE)
-        return self._read_message(message)
+        logprobs = choice.get("logprobs")
+        return self._read_message(message, logprobs if isinstance(logprobs, dict) else None)
 
-    def _read_message(self, message: Mapping[str, object]) -> Delta | None:
+    def _read_message(self, message: Mapping[str, object], logprobs: Json | None) -> Delta | None:
         delta = Delta(
             text=_read_text(message.get("content") or message.get("text")),
             reasoning=_read_text(message.get("reasoning_content") or message.get("reasoning")),
-            tool_calls=self._read_tool_calls(message.get("tool_calls")),
+            tool_calls=self._read_tool_calls(message),
             usage=self._usage,
+            logprobs=logprobs,
         )
-        if not (delta.text or delta.reasoning or delta.tool_calls):
+        if not (delta.text or delta.reasoning or delta.tool_calls or delta.logprobs):
             return None
+        self._has_text = self._has_text or bool(delta.text)
         self._check_length(delta)
         return delta
 
-    def _read_tool_calls(self, tool_calls: object) -> tuple[ToolCall, ...]:
+    def _read_tool_calls(self, message: Mapping[str, object]) -> tuple[ToolCall, ...]:
+        tool_calls = message.get("tool_calls")
+        if not tool_calls and message.get("function_call"):  # OpenAI's older form of one call
+            tool_calls = [{"function": message["function_call"], "index": 0}]
         if not tool_calls:
             return ()
         if not isinstance(tool_calls, list):
             raise APIError(*UNREADABLE)
-        return tuple(self._tool_calls.push(_read_call(call)) for call in tool_calls)
+        pieces = tuple(self._tool_calls.push(_read_call(call)) for call in tool_calls)
+        self._call_pieces += pieces
+        return pieces
 
     def _check_length(self, delta: Delta) -> None:
         self._characters += _MIN_PIECE_CHARACTERS + len(delta.text) + len(delta.reasoning)
         self._characters += sum(len(call.name) + len(call.arguments) for call in delta.tool_calls)
         if self._characters > _MAX_ANSWER_CHARACTERS:
             raise APIError(500, "InternalError", "The engine's answer does not end.")
+
+
+def _is_error(data: Mapping[str, object]) -> bool:
+    if "error" in (data.get("object"), data.get("type")) or data.get("error"):
+        return True
+    return "choices" not in data and reports_error(data)
+
+
+def _is_json(arguments: str) -> bool:
+    try:
+        from_json(arguments or "{}")
+    except ValueError:
+        return False
+    return True
 
 
 def _read_call(call: object) -> ToolCall:

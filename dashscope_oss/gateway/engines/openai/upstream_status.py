@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from dashscope_oss.errors import shortened
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
 from dashscope_oss.gateway.engines.openai.upstream_error import (
     base_url_hint,
@@ -14,7 +16,11 @@ from dashscope_oss.gateway.engines.openai.upstream_error import (
     one_line,
 )
 from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.transport.http.redaction import redacted
 
+# What looks like a key: a server may quote one that is not ours, of a server behind it.
+_KEY = re.compile(r"\b(?:sk|hf|gsk)[-_][\w*-]{6,}|\bBearer\s+\S+")
+_MAX_SHOWN_CHARACTERS = 500
 _log = logging.getLogger("dashscope_oss.gateway")
 
 
@@ -59,6 +65,7 @@ class UpstreamStatus:
         self._failures = 0
         self._check_error = ""
         self._call_error = ""
+        self._logged: set[str] = set()
 
     def state(self) -> UpstreamState:
         """Return what is known now."""
@@ -75,15 +82,22 @@ class UpstreamStatus:
 
     def record_check(self, error: str) -> None:
         """Keep the result of a health check ("" if it passed); log it if that is a change."""
+        error = self._shown(error)
         was_healthy = self.healthy is not False  # what was never checked is taken to be healthy
         self.healthy, self._check_error = not error, error
         if self.healthy is not was_healthy:
             result = f"down: {error}" if error else "up"
             _log.warning("%s at %s is %s", self._upstream.name, self._upstream.url, result)
 
+    def log_once(self, text: str) -> None:
+        """Log, the first time only, what is odd about the server or its requests."""
+        if text not in self._logged:
+            self._logged.add(text)
+            _log.warning("%s at %s %s", self._upstream.name, self._upstream.url, text)
+
     @contextmanager
     def track_call(self) -> Iterator[None]:
-        """Count one call; keep and log its error.
+        """Count one call; keep and log its error, and take secrets out of it.
 
         An upstream that could not be reached is down until its next health check.
         """
@@ -100,7 +114,9 @@ class UpstreamStatus:
 
     def _record_failure(self, error: APIError) -> None:
         upstream = self._upstream
-        text = one_line(error.cause) or one_line(error.message) + base_url_hint(upstream.url)
+        error.message = self._shown(error.message)
+        error.cause = self._shown(one_line(error.cause))
+        text = (error.cause or one_line(error.message)) + base_url_hint(upstream.url)
         level = logging.INFO  # the caller's own fault, and the caller is told
         if is_servers_fault(error):
             level = logging.ERROR
@@ -109,3 +125,8 @@ class UpstreamStatus:
         _log.log(level, "a call failed at %s, %s: %s", upstream.name, upstream.url, text)
         if upstream.health_check is not None and error.status == 503:
             self.healthy = False
+
+    def _shown(self, text: str) -> str:
+        """Return a text without secrets, and not too long to be read."""
+        keys = [self._upstream.api_key] if self._upstream.api_key else []
+        return shortened(_KEY.sub("[key]", redacted(text, keys)), _MAX_SHOWN_CHARACTERS)

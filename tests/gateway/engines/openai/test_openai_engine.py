@@ -164,19 +164,20 @@ def test_thinking_and_tools_pass_both_ways():
 
 
 @pytest.mark.parametrize(
-    ("status", "error"),
+    ("status", "text", "error"),
     [
-        (429, RateLimitError),
-        (404, ModelNotFoundError),
-        (400, InvalidRequestError),
-        (503, ServerError),
-        (500, ServerError),
-        (401, ServerError),
+        (429, "no", RateLimitError),
+        (404, "The model `w` does not exist.", ModelNotFoundError),
+        (404, "Not Found", ServerError),
+        (400, "no", InvalidRequestError),
+        (503, "no", ServerError),
+        (500, "no", ServerError),
+        (401, "no", ServerError),
     ],
 )
-def test_the_servers_errors_become_the_vendors(status, error):
+def test_the_servers_errors_become_the_vendors(status, text, error):
     """Whatever the server sends, the caller gets DashScope's codes."""
-    server = FakeUpstream(failed(status, {"error": {"message": "no", "type": "x"}}))
+    server = FakeUpstream(failed(status, {"error": {"message": text, "type": "x"}}))
 
     with pytest.raises(error) as caught:
         send(server, question(CHAT_MODEL))
@@ -193,10 +194,11 @@ def test_the_servers_errors_become_the_vendors(status, error):
 )
 def test_a_server_that_breaks_off_is_an_error_never_a_short_answer(objects):
     """An answer without an end is no answer, streamed or not."""
+    answer = streamed(*objects, done=False)
     with pytest.raises(ServerError):
-        send(FakeUpstream(streamed(*objects)), question(CHAT_MODEL))
+        send(FakeUpstream(answer), question(CHAT_MODEL))
     with pytest.raises(ServerError) as caught:
-        send(FakeUpstream(streamed(*objects)), question(CHAT_MODEL, stream=True))
+        send(FakeUpstream(answer), question(CHAT_MODEL, stream=True))
 
     assert caught.value.partial_text == "half "
 
@@ -244,10 +246,10 @@ def test_an_input_too_long_for_the_server_is_a_context_length_error():
 
 def test_messages_that_a_template_cannot_write_are_a_bad_request():
     """Not a fault of the server, and not tried again."""
-    messages = [Message("user", "a"), Message("system", "late"), Message("user", "b")]
+    messages = [Message("user", "a"), Message("assistant", "b")]
     model_info = replace(find_model("llama2-7b-chat-v2"), strict_turns=False)
 
-    with pytest.raises(InvalidRequestError, match="system message must come first"):
+    with pytest.raises(InvalidRequestError, match="last message must come from the user"):
         send(FakeUpstream(streamed(*ANSWER)), chat_request(model_info, messages), api="completions")
 
 

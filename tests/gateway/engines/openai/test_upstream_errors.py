@@ -98,7 +98,7 @@ async def test_a_failed_call_is_logged_in_one_line_with_the_upstream(caplog):
     error = await generate_error(FakeUpstream(failed(500, {"error": text})), name="gpu")
     (record,) = caplog.records
 
-    assert error.cause == "HTTP 500: bad [31m ERROR root: all is lost"
+    assert error.cause == "HTTP 500: bad \ufffd [31m ERROR root: all is lost"
     assert record.getMessage().startswith("a call failed at gpu, http://127.0.0.1:")
     assert record.getMessage().endswith(f"/v1: {error.cause}")
 

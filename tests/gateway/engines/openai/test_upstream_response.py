@@ -17,6 +17,7 @@ from dashscope_oss.gateway.engines.openai.upstream_response import (
 )
 from dashscope_oss.messages import ToolCall, Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
+from dashscope_oss.protocol.streaming.sse import Event
 from tests.gateway.engines.openai.calls import engine_request, generate, generate_error
 from tests.gateway.fake_upstream import (
     HTML,
@@ -232,7 +233,7 @@ LIES = {
     "a call that is no object": (200, SSE, events(chunk(tool_calls=["x"]))),
     "an empty answer": (200, SSE, b""),
     "only the end": (200, SSE, b"data: [DONE]\n\n"),
-    "no finish reason": (200, SSE, events(chunk(content="half"))),
+    "neither a finish reason nor an end": (200, SSE, events(chunk(content="half"), done=False)),
     "an unknown reason": (200, SSE, events(chunk("magic"))),
     "an error inside": (200, SSE, events({"error": {"message": "out of memory"}})),
     "an error in SGLang's form": (200, SSE, events({"object": "error", "message": "no"})),
@@ -264,7 +265,7 @@ def test_an_answer_without_end_is_given_up(piece):
     reader, data = UpstreamResponseReader(), json.dumps(chunk(**piece)).encode()
 
     with pytest.raises(APIError, match="does not end"):
-        [reader.push(data) for _ in range(100)]
+        [reader.push(Event("", None, data)) for _ in range(100)]
 
 
 async def test_an_event_without_end_is_an_error():

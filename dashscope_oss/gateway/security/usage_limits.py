@@ -1,13 +1,12 @@
-"""Decides who may call the gateway, and how much. No I/O."""
+"""Decides how often a caller may call, and how large a call may be. No I/O."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
-from dashscope_oss.gateway.interface.api_error import APIError, BodyTooLarge
-from dashscope_oss.gateway.security.api_keys import hash_key
+from dashscope_oss.gateway.interface.api_error import BodyTooLarge
 from dashscope_oss.gateway.security.config import (
     AccessConfig,
     KeyConfig,
@@ -18,12 +17,12 @@ from dashscope_oss.gateway.security.rate_limiter import Clock, RateLimiter
 from dashscope_oss.registry.model_info import ModelInfo
 
 
-class AccessControl:
-    """Knows the keys, and counts what each of them has used.
+class UsageLimits:
+    """Knows the limits, and counts what each key and each model has used.
 
     Args:
-        config: keys by hash, and limits.
-        keys: more keys, in plain text, by name.
+        config: the limits.
+        key_names: the names of the keys that callers may have.
         clock: returns seconds.
 
     Attributes:
@@ -33,43 +32,19 @@ class AccessControl:
     def __init__(
         self,
         config: AccessConfig | None = None,
+        key_names: Iterable[str] = (),
         *,
-        keys: Mapping[str, str] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         config = config or AccessConfig()
         self.limits = config.limits
-        names = {key.hash: name for name, key in config.keys.items()}
-        # A key is looked up by its hash, so the time that takes tells nothing of the key.
-        self._names_by_hash = names | {hash_key(key): name for name, key in (keys or {}).items()}
         self._model_limiters = {
             id: RateLimiter(limits, clock) for id, limits in config.limits.models.items()
         }
         self._key_limiters = {
             name: RateLimiter(_limits_of(config.keys.get(name), config.limits), clock)
-            for name in ("", *self._names_by_hash.values())
+            for name in ("", *key_names)
         }
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may call, without a key."""
-        return not self._names_by_hash
-
-    def authenticate(self, headers: Mapping[str, str]) -> str:
-        """Return the name of the caller's key; "" if the gateway asks for none.
-
-        Raises:
-            APIError: 401, if the gateway asks for a key and this is not one of its keys.
-        """
-        if self.is_open:
-            return ""
-        authorization = headers.get("authorization", "")
-        scheme, _, credentials = authorization.partition(" ")
-        key = credentials if scheme.lower() == "bearer" else authorization
-        name = self._names_by_hash.get(hash_key(key.strip()))
-        if name is None:
-            raise APIError(401, "InvalidApiKey", "Invalid API-key provided.")
-        return name
 
     def check_body_size(self, size: int) -> None:
         """Check the size of a request's body, in bytes.
