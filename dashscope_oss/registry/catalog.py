@@ -51,6 +51,7 @@ FILES = ("llama", "early", "qwen", "qwen3", "qwen3_5", "deepseek", "glm", "kimi"
 _ADDED = ("notes", "disputed", "guessed")
 
 
+@lru_cache(maxsize=512)  # asked for with each call
 def record(id: str) -> ModelInfo | None:
     """Return the record of the model ``id``, or ``None``; reads only files that name it."""
     for name in FILES:
