@@ -13,7 +13,7 @@ from dashscope_oss._version import __version__
 from dashscope_oss.errors import DashScopeError
 
 COMMANDS = {
-    "models": "list the known models, or show all that is known about one",
+    "models": "list the known models, show all about one, or compare them with other lists",
     "ask": "ask a model one question; the answer streams",
     "serve": "run the gateway",
     "key": "make a key for callers of the gateway",
@@ -25,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     0: success. 1: the service or the network failed. 2: wrong use, or a package is missing.
-    130: interrupted.
+    130: interrupted. ``models --compare`` and ``doctor`` have statuses of their own.
     """
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only
     try:
-        arguments.run(arguments)
+        status: int | None = arguments.run(arguments)
         sys.stdout.flush()  # so that a closed pipe shows here, not when the interpreter ends
     except BrokenPipeError:
         # Whoever reads the output (`head`, say) has seen enough.
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DashScopeError, ImportError) as error:
         print(f"dashscope-oss: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError | ImportError) else 1
-    return 0
+    return status or 0
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

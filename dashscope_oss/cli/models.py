@@ -1,17 +1,27 @@
-"""``dashscope-oss models``: what the registry knows, for people, programs and the documentation."""
+"""``dashscope-oss models``: what the registry knows, for people, programs and the documentation.
+
+With ``--compare`` it says in what others differ.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import re
+import sys
 from dataclasses import fields
+from pathlib import Path
 
-from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.cli.reports import model_list
+from dashscope_oss.cli.reports.comparison import compare, read_file
+from dashscope_oss.cli.reports.table import table
+from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.registry import lookup
-from dashscope_oss.registry.catalog import SEED_IDS
+from dashscope_oss.registry.catalog import SEED_IDS, sources
 from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.registry.public_lists import PublicList, service_list
+from dashscope_oss.transport.endpoint import REGIONS, Endpoint
 
 HEAD = (
     "model",
@@ -25,7 +35,8 @@ HEAD = (
     "tools",
     "thinking",
 )
-NUMBERS = [HEAD.index(name) for name in ("context", "max in", "max out")]
+SERVICE = "service"
+NUMBERS = ("context", "max in", "max out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,19 +49,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--markdown", action="store_true", help="print the table of the documentation"
     )
+    parser.add_argument(
+        "--compare",
+        metavar="LIST",
+        help=f"say what differs from a list: a file of models.dev or litellm, or {SERVICE!r}, to "
+        "ask the service with your key; exit status 0: nothing, 1: something, 2: unknown",
+    )
+    parser.add_argument("--base-url", help="of the service that is compared with")
+    parser.add_argument("--region", choices=REGIONS, help="of the service that is compared with")
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Print all models, or all that is known about one."""
+def run(arguments: argparse.Namespace) -> int:
+    """Print all models, all that is known about one, or what others say otherwise."""
+    if arguments.compare:
+        return _compare(arguments)
     if arguments.id:
         model_info = _known(arguments.id)
         print(_as_json(_plain(model_info)) if arguments.json else _details(model_info))
-        return
+        return 0
     models = [m for m in lookup.all_models() if arguments.status in (None, m.status)]
     if arguments.json:
         print(_as_json([_plain(model_info) for model_info in models]))
     else:
-        print(markdown() if arguments.markdown else _table(models))
+        rows = list(map(_cells, models))
+        print(markdown() if arguments.markdown else table(HEAD, rows, NUMBERS))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    try:
+        public = _read_public(arguments)
+    except DashScopeError as error:
+        print(f"dashscope-oss: {error}", file=sys.stderr)
+        return 2
+    report, differs = compare(lookup.all_models(), public)
+    print(report)
+    return int(differs)
+
+
+def _read_public(arguments: argparse.Namespace) -> PublicList:
+    if arguments.compare != SERVICE:
+        return read_file(Path(arguments.compare))
+    endpoint = Endpoint.resolve(base_url=arguments.base_url, region=arguments.region)
+    return service_list(model_list.pages(endpoint))
 
 
 def markdown() -> str:
@@ -92,26 +133,18 @@ def _count(model_info: ModelInfo, name: str) -> str:
     return f"{'~' if name in model_info.disputed else ''}{tokens:,}"
 
 
-def _table(models: Sequence[ModelInfo]) -> str:
-    rows = [tuple(name.upper() for name in HEAD), *map(_cells, models)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_padded(row, widths) for row in rows)
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Return one line of the table: numbers to the right, text to the left."""
-    cells = (
-        cell.rjust(width) if column in NUMBERS else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return "  ".join(cells).rstrip()
-
-
 def _details(model_info: ModelInfo) -> str:
     facts = {name: value for name, value in _plain(model_info).items() if name != "notes"}
     width = max(map(len, facts))
     lines = [f"{name.ljust(width)}  {_in_words(value)}" for name, value in facts.items()]
-    return "\n".join([*lines, *(f"- {note}" for note in model_info.notes)])
+    notes = [f"- {note}" for note in model_info.notes]
+    return "\n".join([*lines, *notes, *_named_sources(model_info.source)])
+
+
+def _named_sources(source: str) -> list[str]:
+    """Return what the words of a record's source stand for; a record of one's own has others."""
+    words = [re.split(r" \(", word)[0] for word in source.split("; ")]
+    return [f"{word}: {known}" for word, known in sources().items() if word in words]
 
 
 def _in_words(value: object) -> str:

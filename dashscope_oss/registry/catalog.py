@@ -75,6 +75,19 @@ def guess(id: str) -> tuple[str, ModelInfo] | None:
     return max(fitting, key=lambda pair: len(pair[0]), default=None)
 
 
+def not_rows() -> list[str]:
+    """Return patterns of ids in public lists that are no rows of the registry on purpose."""
+    return [pattern for group in _parsed("not_rows")["ids"] for pattern in group["like"]]
+
+
+def sources() -> dict[str, str]:
+    """Return what each word in a record's ``source`` stands for."""
+    return {
+        word: f"{source['what']}, read on {source['read']}"
+        for word, source in _parsed("sources").items()
+    }
+
+
 @lru_cache
 def _text(name: str) -> str:
     return (DATA / f"{name}.toml").read_text("utf-8")
@@ -87,9 +100,13 @@ def _family(name: str) -> dict[str, ModelInfo]:
 
 @lru_cache
 def _series(name: str) -> tuple[Row, ...]:
+    return tuple(_parsed(name)["series"])
+
+
+def _parsed(name: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - only whoever looks a model up needs it
 
-    return tuple(tomllib.loads(_text(name))["series"])
+    return tomllib.loads(_text(name))
 
 
 @lru_cache

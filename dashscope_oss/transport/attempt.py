@@ -36,7 +36,7 @@ Almost always both arrive at once, and the connection serves the next call."""
 
 _log = logging.getLogger("dashscope_oss")
 _MAX_ID_LENGTH = 200
-_USER_AGENT = f"dashscope-oss/{__version__}"
+USER_AGENT = f"dashscope-oss/{__version__}"
 
 
 @dataclass(repr=False, eq=False)
@@ -217,7 +217,7 @@ def request_headers(
         key=key,
         workspace=endpoint.workspace,
         extra=options.default_headers or {},
-        agent=_USER_AGENT,
+        agent=USER_AGENT,
     )
 
 

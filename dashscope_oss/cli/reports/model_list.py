@@ -1,0 +1,95 @@
+"""Asks the service which models it has: ``GET /api/v1/models``, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import httpx2
+
+from dashscope_oss.errors import DashScopeError, ProtocolError
+from dashscope_oss.protocol.json_body import read_json_object
+from dashscope_oss.protocol.request import headers
+from dashscope_oss.transport.attempt import USER_AGENT
+from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.redaction import redact, secrets_in
+from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
+
+PAGE_SIZE = 100
+MAX_PAGES = 100
+SECONDS = 30.0
+
+
+def pages(endpoint: Endpoint) -> Iterator[Mapping[str, object]]:
+    """Yield the answers, one a page, until all models have come.
+
+    Raises:
+        DashScopeError: if a page cannot be had.
+    """
+    with httpx2.Client(timeout=SECONDS, follow_redirects=False) as http:
+        seen = 0
+        for number in range(1, MAX_PAGES + 1):
+            page = read_page(get_page(http, endpoint, number))
+            models, total = _counts(page)
+            yield page
+            seen += models
+            if not models or seen >= total:
+                return
+
+
+def get_page(http: httpx2.Client, endpoint: Endpoint, number: int = 1) -> httpx2.Response:
+    """Return one answer of the service, whatever its status.
+
+    Raises:
+        DashScopeError: if there is no answer.
+    """
+    query: dict[str, str | int] = {"page_no": number, "page_size": PAGE_SIZE}
+    query["supports"] = "inference"
+    sent = headers(
+        stream=False,
+        key=endpoint.key(),
+        workspace=endpoint.workspace,
+        extra={},
+        agent=USER_AGENT,
+    )
+    try:
+        return http.get(endpoint.url("models"), params=query, headers=sent)
+    except httpx2.HTTPError as failure:
+        raise error_of_exception(failure, "", SECONDS, "") from failure
+
+
+def read_page(response: httpx2.Response) -> Mapping[str, object]:
+    """Return the JSON of a page.
+
+    Raises:
+        DashScopeError: if the service refuses, or answers otherwise; without the key.
+    """
+    try:
+        return _page_in(response)
+    except DashScopeError as error:
+        redact(error, secrets_in(response.request.headers))
+        raise
+
+
+def _page_in(response: httpx2.Response) -> Mapping[str, object]:
+    if not response.is_success:
+        raise error_of_response(response, response.content, "")
+    page = read_json_object(response.content)
+    if not isinstance(_output(page).get("models"), list):
+        raise ProtocolError(
+            "the answer holds no list of models", hint="Check that base_url ends in /api/v1."
+        )
+    return page
+
+
+def _counts(page: Mapping[str, object]) -> tuple[int, float]:
+    """Return how many models a page holds, and how many there are in all."""
+    output = _output(page)
+    models = output.get("models")
+    count = len(models) if isinstance(models, list) else 0
+    totals = (output.get("total"), output.get("total_count"))
+    return count, next((float(t) for t in totals if isinstance(t, int)), float("inf"))
+
+
+def _output(page: Mapping[str, object]) -> Mapping[str, object]:
+    output = page.get("output") or page.get("data")
+    return output if isinstance(output, Mapping) else {}
