@@ -304,7 +304,7 @@ def test_the_files_of_rows_are_short():
 
 
 def test_a_look_up_parses_only_the_file_that_has_the_model():
-    for cached in (catalog._series, catalog._family):
+    for cached in (catalog.record, catalog._series, catalog._family):
         cached.cache_clear()
     assert find_model("glm-5").family == "glm"
     assert catalog._series.cache_info().currsize == 1
