@@ -24,6 +24,7 @@ from dashscope_oss.protocol.conversation.content_blocks import (
     block_text,
     block_thoughts,
     block_use,
+    unlisted_calls,
     warn_of_left_out,
 )
 from dashscope_oss.protocol.conversation.roles import ROLES_BY_NAME
@@ -134,24 +135,16 @@ def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
     blocks = _blocks(message, "call")
     if isinstance(older := message.additional_kwargs.get("function_call"), dict):
         blocks.append(older)
-    unlisted = (_unlisted_call(block, listed) for block in blocks)
-    return (*listed, *filter(None, unlisted))
+    calls = [call for block in blocks if (call := _call_in(block, listed))]
+    return (*listed, *unlisted_calls(calls, listed))
 
 
-def _unlisted_call(block: dict[str, Any], listed: Sequence[ToolCall]) -> ToolCall | None:
-    """Return the call in a block; ``None`` if the message lists it, or it is a piece of one."""
+def _call_in(block: dict[str, Any], listed: Sequence[ToolCall]) -> ToolCall | None:
+    """Return the call in a block; ``None`` for a piece of one that the message lists."""
     call = block_call(block)
     if call is None and not listed:
         _refuse_block(block)
-    if call is None or any(_is_same(call, other) for other in listed):
-        return None
     return call
-
-
-def _is_same(call: ToolCall, other: ToolCall) -> bool:
-    """Whether two calls are one; some makers give it another id in each place."""
-    same_words = (call.name, call.arguments) == (other.name, other.arguments)
-    return same_words or bool(call.id and call.id == other.id)
 
 
 def _blocks(message: AIMessage, use: BlockUse) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import dirtyjson  # type: ignore[import-untyped]
@@ -13,22 +14,21 @@ from pydantic_core import from_json
 from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
 from dashscope_oss.errors import shortened
 from dashscope_oss.protocol.conversation import write_arguments
-from dashscope_oss.protocol.conversation.content_blocks import block_call
-from dashscope_oss.protocol.tools import has_function, read_tool_call
+from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
+from dashscope_oss.protocol.tools import read_tool_call
 
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
-    """Return the calls in a message: its blocks, else the older forms of OpenAI."""
+    """Return the calls in a message: its blocks, and those that only older forms list."""
     blocks = [block for block in message.blocks if block.block_type == "tool_call"]
-    if blocks:
-        return tuple(
-            ToolCall(block.tool_call_id or "", block.tool_name, write_arguments(block.tool_kwargs))
-            for block in blocks
-        )
-    older = message.additional_kwargs.get("function_call")
-    call = block_call(older) if isinstance(older, dict) else None
-    listed = message.additional_kwargs.get("tool_calls") or ()
-    return tuple(map(_listed_call, listed)) or ((call,) if call else ())
+    calls = tuple(
+        ToolCall(block.tool_call_id or "", block.tool_name, write_arguments(block.tool_kwargs))
+        for block in blocks
+    )
+    listed = list(map(_listed_call, message.additional_kwargs.get("tool_calls") or ()))
+    if older := message.additional_kwargs.get("function_call"):
+        listed.append(_listed_call(older))
+    return calls + unlisted_calls(listed, calls)
 
 
 def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSelection]:
@@ -100,13 +100,23 @@ def _untidy_object(text: str) -> dict[str, Any] | None:
     return plain if isinstance(plain, dict) else None
 
 
-def _listed_call(call: Any) -> ToolCall:  # noqa: ANN401 (a dict, or an object of OpenAI's package)
-    data = call if isinstance(call, dict) else call.model_dump()
-    if not has_function(data):
-        raise UnsupportedInputError(
-            "a call in additional_kwargs['tool_calls'] is not in OpenAI's form; give it a "
-            "'function' with 'name' and 'arguments'"
-        )
-    function = data["function"]
-    arguments = write_arguments(function.get("arguments"))
-    return read_tool_call({**data, "function": {**function, "arguments": arguments}})
+def _listed_call(call: object) -> ToolCall:
+    """Return a call in OpenAI's form, or in the flat one of other makers."""
+    data = _fields(call)
+    if function := _fields(data.get("function")):
+        arguments = write_arguments(function.get("arguments"))
+        return read_tool_call({**data, "function": {**function, "arguments": arguments}})
+    if (flat := block_call(data)) is not None:
+        return flat
+    raise UnsupportedInputError(
+        "a call in additional_kwargs names no tool; give it a 'function' with 'name' and "
+        "'arguments', as additional_kwargs['tool_calls'] has it"
+    )
+
+
+def _fields(call: object) -> Mapping[str, Any]:
+    """Return the fields of a dict, or of an object of a maker's package."""
+    if isinstance(call, Mapping):
+        return call
+    dump = getattr(call, "model_dump", None)
+    return dump() if callable(dump) else vars(call) if hasattr(call, "__dict__") else {}

@@ -6,7 +6,7 @@ text, whatever the block is called. What only the maker can read is left out, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import DashScopeWarning, warn
@@ -43,6 +43,8 @@ BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
 """What blocks are by their ``type``; ``None`` stands for a block without one."""
 _USES = {block_type: use for use, types in BLOCK_TYPES.items() for block_type in types}
 
+_CALL_IDS = ("call_id", "id", "toolUseId", "tool_use_id", "tool_call_id")
+_CALL_ARGUMENTS = ("args", "input", "arguments", "parameters", "tool_kwargs")
 _warned_types: set[object] = set()
 
 
@@ -67,11 +69,17 @@ def block_thoughts(block: Json) -> str:
 
 def block_call(block: Json) -> ToolCall | None:
     """Return the call of a tool in a block, ``None`` if it names no tool."""
-    name, id = block.get("name"), block.get("call_id") or block.get("id")
+    name = block.get("name")
     if not isinstance(name, str) or not name:
         return None
-    arguments = next((block[key] for key in ("args", "input", "arguments") if key in block), None)
-    return ToolCall(id if isinstance(id, str) else "", name, write_arguments(arguments))
+    id = next((block[key] for key in _CALL_IDS if isinstance(block.get(key), str)), "")
+    arguments = next((block[key] for key in _CALL_ARGUMENTS if key in block), None)
+    return ToolCall(str(id), name, write_arguments(arguments))
+
+
+def unlisted_calls(calls: Iterable[ToolCall], listed: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Return those of ``calls`` that are not among ``listed``, for messages that hold both."""
+    return tuple(call for place, call in enumerate(calls) if not _is_listed(call, place, listed))
 
 
 def warn_of_left_out(block_type: object, model: str) -> None:
@@ -84,6 +92,22 @@ def warn_of_left_out(block_type: object, model: str) -> None:
         "provider that made them can read them",
         DashScopeWarning,
     )
+
+
+def _is_listed(call: ToolCall, place: int, listed: Sequence[ToolCall]) -> bool:
+    """Whether a call is one of ``listed``; some makers give it another id in each place.
+
+    A call that is still streaming may have neither its id nor all of its arguments.
+    """
+    if any(_is_same(call, other) for other in listed):
+        return True
+    there = listed[place] if place < len(listed) else None
+    return there is not None and there.name == call.name and not (call.id and there.id)
+
+
+def _is_same(call: ToolCall, other: ToolCall) -> bool:
+    same_words = (call.name, call.arguments) == (other.name, other.arguments)
+    return same_words or bool(call.id and call.id == other.id)
 
 
 def _all_text(value: object) -> str:

@@ -77,6 +77,52 @@ def test_tool_calls_in_the_older_list_are_carried_over(make):
     assert sent["function"] == {"name": "now", "arguments": "{}"}
 
 
+class _OfAnotherMaker:
+    def __init__(self, **fields):
+        self.__dict__.update(fields)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"id": "1", "type": "tool_use", "name": "add", "input": {"a": 3}},
+        {"toolUseId": "1", "name": "add", "input": {"a": 3}},
+        {"id": "1", "name": "add", "args": {"a": 3}},
+        {"id": "1", "function": {"name": "add", "arguments": {"a": 3}}},
+        _OfAnotherMaker(id="1", name="add", parameters={"a": 3}),
+        _OfAnotherMaker(id="1", function=_OfAnotherMaker(name="add", arguments='{"a": 3}')),
+    ],
+    ids=["Anthropic", "Bedrock", "flat", "Ollama", "Cohere", "objects"],
+)
+def test_calls_in_the_lists_of_other_makers_are_carried_over(make, listed):
+    history = [
+        ChatMessage("hi"),
+        ChatMessage(role="assistant", additional_kwargs={"tool_calls": [listed]}),
+        ChatMessage("noon", role="tool", additional_kwargs={"tool_call_id": "1"}),
+    ]
+    make(WITH_TOOLS).chat(history)
+    (sent,) = make.body["input"]["messages"][1]["tool_calls"]
+    assert (sent["id"], sent["function"]) == ("1", {"name": "add", "arguments": '{"a": 3}'})
+
+
+@WITH_BLOCKS
+def test_a_call_that_block_and_list_both_hold_is_sent_once_and_no_other_is_lost(make):
+    def listed(id, a):
+        return {"id": id, "function": {"name": "add", "arguments": json.dumps({"a": a})}}
+
+    answer = ChatMessage(
+        role="assistant",
+        blocks=[
+            types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1}),
+            types.ToolCallBlock(tool_call_id="fc_9", tool_name="add", tool_kwargs={"a": 2}),
+        ],
+        additional_kwargs={"tool_calls": [listed("1", 1), listed("2", 2), listed("3", 3)]},
+    )
+    make(WITH_TOOLS).chat([ChatMessage("hi"), answer])
+    sent = make.body["input"]["messages"][1]["tool_calls"]
+    assert [call["id"] for call in sent] == ["1", "fc_9", "3"]
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
@@ -86,7 +132,7 @@ def test_tool_calls_in_the_older_list_are_carried_over(make):
         ),
         (ChatMessage(""), r"messages\[0\] \(user\): .*empty"),
         (
-            ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"name": "x"}]}),
+            ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"type": "x"}]}),
             "tool_calls",
         ),
     ],

@@ -11,6 +11,7 @@ from dashscope_oss.protocol.conversation.content_blocks import (
     block_text,
     block_thoughts,
     block_use,
+    unlisted_calls,
     warn_of_left_out,
 )
 
@@ -74,11 +75,38 @@ def test_thoughts_in_the_forms_of_several_makers(block, thoughts):
         ),
         ({"name": "f", "arguments": "{}"}, ToolCall("", "f", "{}")),
         ({"name": "f", "id": 7}, ToolCall("", "f", "{}")),
+        ({"toolUseId": "c", "name": "f", "input": {"a": 1}}, ToolCall("c", "f", '{"a": 1}')),
+        ({"name": "f", "parameters": {"a": 1}}, ToolCall("", "f", '{"a": 1}')),
         ({"type": "tool_use", "id": "c"}, None),
     ],
 )
 def test_a_call_in_the_forms_of_several_makers(block, call):
     assert block_call(block) == call
+
+
+CALL = ToolCall("c", "f", '{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("call", "is_listed"),
+    [
+        (CALL, True),
+        (ToolCall("c", "f", "{"), True),
+        (ToolCall("other", "f", '{"a": 1}'), True),
+        (ToolCall("", "f", '{"a": '), True),
+        (ToolCall("other", "f", "{}"), False),
+        (ToolCall("", "g", "{}"), False),
+    ],
+)
+def test_a_call_that_a_message_holds_twice_is_known_by_its_id_its_words_or_its_place(
+    call, is_listed
+):
+    assert unlisted_calls([call], [CALL]) == (() if is_listed else (call,))
+
+
+def test_a_further_call_without_an_id_is_no_repeated_one():
+    further = ToolCall("", "f", '{"a": 2}')
+    assert unlisted_calls([CALL, further], [CALL]) == (further,)
 
 
 def test_blocks_that_only_their_maker_can_read_are_named_once(monkeypatch):
