@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 
 from dashscope_oss import ModelInfo
-from dashscope_oss.protocol.request import Request
 
 
-def check_input(request: Request) -> None:
-    """Fail if the strictest service for this model would refuse the request's input."""
-    body_input, model_info = request.body["input"], request.model_info
+def check_input(model_info: ModelInfo, body_input: dict) -> None:
+    """Fail if the strictest service for this model would refuse the input of a request."""
     if not model_info.takes_messages:
         assert list(body_input) == ["prompt"]
         check_prompt(model_info, body_input["prompt"])
@@ -90,9 +88,8 @@ def text_of(turn: dict) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def words_in(request: Request) -> str:
+def words_in(body_input: dict) -> str:
     """All that the model reads of the input: texts, thoughts, calls and their arguments."""
-    body_input = request.body["input"]
     if "prompt" in body_input:
         return body_input["prompt"]
     return "\n".join(words for turn in body_input["messages"] for words in _words_of(turn))

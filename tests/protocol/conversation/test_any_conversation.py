@@ -86,8 +86,8 @@ def test_any_conversation_is_accepted_by_the_strictest_service_or_refused(
         assert "user message" in str(outcome) or "last message" in str(outcome)
         assert may_be_refused(messages, model_info)
         return
-    check_input(outcome)
-    words = words_in(outcome)
+    check_input(model_info, outcome.body["input"])
+    words = words_in(outcome.body["input"])
     for message in messages:
         assert lost_words(message, words) == []
 
