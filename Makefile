@@ -11,13 +11,14 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
+BUILD := $(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
 JOBS ?= 4
 SECONDS ?= 600
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser lowest newest format lint types notebooks docs wheel \
+.PHONY: help demo test clients browser lowest newest format lint types notebooks docs workflows wheel \
 	bench fuzz record constraints clean
 
 help: ## list these targets
@@ -76,9 +77,17 @@ notebooks: $(VENV)/.dev ## run every notebook from its first cell; SAVE=1 keeps 
 docs: $(VENV)/.dev ## build the documentation site into .cache/site/html, and check its links
 	@$(PY) -m website.build
 
-wheel: $(VENV)/.dev ## build the wheel, from the source archive, into dist/
+workflows: $(VENV)/.dev ## actionlint and zizmor on the workflow files
+	@$(PIP) --group workflows
+	@$(VENV)/bin/actionlint .github/workflows/*.yml
+	@$(VENV)/bin/zizmor --quiet --offline .github
+
+# The two thin distributions find the version in this one's folder, so they have no source archive.
+wheel: $(VENV)/.dev ## build the wheel from the source archive, and the two thin ones, into dist/
 	@rm -rf dist
-	@$(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
+	@$(BUILD) .
+	@$(BUILD) --wheel distributions/langchain
+	@$(BUILD) --wheel distributions/llama-index
 
 bench: $(VENV)/bench/.made ## compare with the peers on this machine; ARGS="--quick --rounds 1"
 	@$(VENV)/bench/bin/python benchmarks/compare.py $(ARGS)
@@ -110,7 +119,7 @@ record: $(VENV)/.dev ## record the cassettes anew, with DASHSCOPE_API_KEY from t
 constraints: $(VENV)/.dev ## write the newest versions that fit together into constraints.txt
 	@{ echo '# Versions for demo and development; `make constraints` writes this file.'; \
 	   printf '%s\n' hatchling editables | $(PY) -m uv pip compile --quiet --universal \
-	     --python-version 3.11 --all-extras --group dev --no-header --no-annotate \
+	     --python-version 3.11 --all-extras --group dev --group workflows --no-header --no-annotate \
 	     --no-emit-index-url pyproject.toml -; } > $(VENV)/constraints.txt
 	@mv $(VENV)/constraints.txt constraints.txt
 

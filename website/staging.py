@@ -29,7 +29,7 @@ REFERENCE = {
 FAMILIES = """## The families
 
 Each has a page: abilities, limits, an example, the prompt template, the weights."""
-LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 
 def stage_english(target: Path) -> None:
@@ -56,18 +56,20 @@ def stage_families(target: Path) -> None:
 
 
 def linked(text: str, source: Path, target: Path, site: Path) -> str:
-    """Return the page's text, with links that suit its place on the site."""
+    """Return the page's text, with links that suit its place on the site.
+
+    What the site does not have, such as code, is named without a link.
+    """
 
     def on_site(match: re.Match[str]) -> str:
-        path = (source.parent / match[1]).resolve()
-        name = path.relative_to(ROOT).as_posix()
+        words, address, place = match[1], match[2], match[3] or ""
+        path = (source.parent / address).resolve()
         if path.is_relative_to(DOCS):
             name = path.relative_to(DOCS).as_posix()
-        elif name in PROJECT:
-            name = PROJECT[name]
         else:
-            return match[0]
-        return Path(os.path.relpath(site / name, target.parent)).as_posix()
+            name = PROJECT.get(path.relative_to(ROOT).as_posix(), "")
+        address = Path(os.path.relpath(site / name, target.parent)).as_posix()
+        return f"[{words}]({address}{place})" if name else words
 
     return LINK.sub(on_site, text)
 

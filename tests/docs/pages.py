@@ -11,6 +11,7 @@ GUIDES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted((ROOT / "docs").rgl
 """The pages for users."""
 PAGES = [
     *GUIDES,
+    *sorted((ROOT / "distributions").rglob("*.md")),
     *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")),
     ROOT / "benchmarks" / "README.md",
 ]

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import llama_index.core
 import pytest
 
 from dashscope_oss import ToolCall
@@ -10,23 +9,6 @@ from dashscope_oss.gateway import Answer
 from tests.docs.pages import EXAMPLES, FAMILY_EXAMPLES, GUIDES, Example, blocks
 
 LOCAL = "http://127.0.0.1:8000/api/v1"
-
-
-@pytest.fixture
-def own_tokenizer(monkeypatch):
-    """Examples set LlamaIndex's tokenizer for the whole process."""
-    monkeypatch.setattr(llama_index.core.Settings, "_tokenizer", None)
-    monkeypatch.setattr(llama_index.core, "global_tokenizer", None)
-
-
-@pytest.fixture
-def closed_loop():
-    """LlamaIndex's blocking methods make an event loop if there is none, and never close it."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
 
 
 @pytest.mark.usefixtures("own_tokenizer", "closed_loop")

@@ -45,10 +45,10 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path, html, broken):
 
 
 def test_links_out_of_the_docs_lead_to_the_sites_own_pages(tmp_path):
-    text = "[a](../CHANGELOG.md) [b](errors.md#in-langchain) [c](https://example.invalid/x.md)"
+    text = "[a](../CHANGELOG.md) [b](errors.md#in-langchain) [c](https://example.invalid/x.md) [d](../Makefile)"
     staged = linked(text, ROOT / "docs" / "index.md", tmp_path / "x" / "index.md", tmp_path)
     assert staged == (
-        "[a](../project/changes.md) [b](../errors.md#in-langchain) [c](https://example.invalid/x.md)"
+        "[a](../project/changes.md) [b](../errors.md#in-langchain) [c](https://example.invalid/x.md) d"
     )
 
 
