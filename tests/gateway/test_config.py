@@ -128,6 +128,12 @@ def test_a_model_of_ones_own_is_like_a_known_one_but_for_what_the_file_says():
     assert model_info.max_input == find_model("llama3-8b-instruct").max_input
 
 
+@pytest.mark.parametrize(("text", "tools"), [("", True), ("tools = false", False)])
+def test_the_server_decides_about_tools_unless_the_file_does(text, tools):
+    """The hosted model of this id had none."""
+    assert served_model(text).tools is tools
+
+
 def test_an_id_that_no_registry_has_is_served():
     """The server decides what such a model can."""
     model_info = served_model("", id="brand-new")

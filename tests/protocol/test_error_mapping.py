@@ -301,11 +301,55 @@ def test_the_error_of_an_event_has_its_status_and_its_data(event, status, messag
         "Decoder prompt (length 5000) is longer than the maximum model length of 4096",
         "Requested token count exceeds the model's maximum context length of 4096 tokens",
         "input is too long for requested model",
+        "You passed 1193 input tokens and requested 7000 output tokens. However, the model's "
+        "context length is only 8192 tokens, resulting in a maximum input length of 1192 tokens.",
+        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens).",
+        "Prompt length (5000) exceeds maximum input length (4096).",
+        "Context size has been exceeded.",
+        "prompt too long; exceeded max context length by 4021 tokens",
+        "the input length exceeds the context length",
+        "The number of tokens to keep from the initial prompt is greater than the context length.",
+        "the model is loaded with context length of only 4096 tokens, which is not enough",
+        "Number of prompt tokens: 5000 exceeds model max length: 4096",
+        "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+        "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+        "The input token count (40000) exceeds the maximum number of tokens allowed (32768).",
+        "too many tokens: total number of tokens in the prompt cannot exceed 4081",
+        "Please reduce the length of the messages or completion.",
+        "Prompt has 2000 tokens, but the configured context size is 1000 tokens",
+        "invalid params, context window exceeds limit",
+        "Prompt exceeds max length",
+        "total message size 2306631 exceeds limit 2097152",
+        "token limit exceeded, please shorten your input",
+        "Input exceeds the context limit",
+        "输入内容超过模型最大上下文长度",
+        "Prompt 超长",
     ],
 )
 def test_every_known_wording_of_too_long_is_a_context_length_error(status, text):
-    """The vendor, vLLM, SGLang, TGI, llama.cpp, Moonshot, OpenAI and Anthropic."""
+    """The vendor, and every engine and service whose words are known."""
     assert type(service_error(status_code=status, message=text)) is ContextLengthError
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"],
+)
+def test_a_code_may_say_too_long_where_the_words_do_not(code):
+    assert type(service_error(status_code=400, code=code, message="no")) is ContextLengthError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens must be at least 1",
+        "Requests rate limit exceeded, try again later.",
+        "The length of stop must be at most 4",
+        "Conversation roles must alternate user/assistant",
+    ],
+)
+def test_other_words_about_lengths_and_limits_are_not_too_long(text):
+    assert type(service_error(status_code=400, message=text)) is InvalidRequestError
 
 
 @pytest.mark.parametrize(

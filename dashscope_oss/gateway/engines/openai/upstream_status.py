@@ -115,6 +115,7 @@ class UpstreamStatus:
     def _record_failure(self, error: APIError) -> None:
         upstream = self._upstream
         error.message = self._shown(error.message)
+        error.args = (error.message,)
         error.cause = self._shown(one_line(error.cause))
         text = (error.cause or one_line(error.message)) + base_url_hint(upstream.url)
         level = logging.INFO  # the caller's own fault, and the caller is told

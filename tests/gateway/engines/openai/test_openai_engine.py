@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from dashscope_oss import (
@@ -251,6 +252,55 @@ def test_messages_that_a_template_cannot_write_are_a_bad_request():
 
     with pytest.raises(InvalidRequestError, match="last message must come from the user"):
         send(FakeUpstream(streamed(*ANSWER)), chat_request(model_info, messages), api="completions")
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+LOGPROBS = {"content": [{"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []}]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        ({"tools": TOOLS}, {"tools": TOOLS}),
+        ({"logprobs": True, "top_logprobs": 1}, {"logprobs": True, "top_logprobs": 1}),
+    ],
+)
+def test_what_the_hosted_model_could_not_do_is_asked_of_the_server(parameters, sent):
+    """Tools and log probabilities for a model whose record has none, over HTTP and back."""
+    pieces = ({"choices": [{"delta": {"content": "Hi"}, "logprobs": LOGPROBS}]}, chunk("stop"))
+    server = FakeUpstream(streamed(*pieces))
+    engine = OpenAIEngine(Upstream(url=server.url, default="w"))
+    messages = [{"role": "user", "content": "hi"}]
+    body = {"model": CHAT_MODEL, "input": {"messages": messages}, "parameters": parameters}
+    with serve_in_thread(Gateway(engine)) as url:
+        reply = httpx.post(f"{url}/services/aigc/text-generation/generation", json=body)
+
+    assert reply.status_code == 200
+    assert {name: server.calls[0][1][name] for name in sent} == sent
+    assert reply.json()["output"]["choices"][0]["logprobs"] == LOGPROBS
+
+
+def test_a_partial_answer_is_continued_through_the_gateway():
+    """From our client to the server: the answer holds the new words only."""
+    server = FakeUpstream(streamed(chunk(content=" a time"), chunk("stop")))
+    messages = [Message("user", "Tell."), Message("assistant", "Once upon", partial=True)]
+
+    reply = send(server, chat_request(find_model("glm-5"), messages), kind="vllm")
+
+    body = server.calls[0][1]
+    assert (body["messages"][-1]["content"], body["continue_final_message"]) == ("Once upon", True)
+    assert reply.text == " a time"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_words_of_a_template_that_refuses_the_turns_reach_our_client(stream):
+    """llama.cpp's 500 is the caller's mistake, and is not tried again."""
+    text = "While executing CallExpression\nError: Jinja Exception: roles must alternate"
+    server = FakeUpstream(failed(500, {"error": {"code": 500, "message": text}}))
+
+    with pytest.raises(InvalidRequestError, match="InvalidParameter: roles must alternate"):
+        send(server, question(CHAT_MODEL, stream=stream))
+    assert len(server.calls) == 1
 
 
 def test_a_default_serves_ids_that_no_registry_has():

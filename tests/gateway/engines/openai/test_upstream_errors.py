@@ -1,11 +1,16 @@
 """What callers and the log get of a server's errors."""
 
+import json
 import logging
 
 import pytest
 
 from dashscope_oss.gateway import APIError
-from dashscope_oss.gateway.engines.openai.upstream_error import error_text
+from dashscope_oss.gateway.engines.openai.upstream_error import (
+    error_for_status,
+    error_in_answer,
+    error_text,
+)
 from tests.gateway.engines.openai.calls import (
     PROMPT_MODEL,
     deltas_of,
@@ -13,7 +18,15 @@ from tests.gateway.engines.openai.calls import (
     generate_error,
     started_engine,
 )
-from tests.gateway.fake_upstream import HTML, SSE, FakeUpstream, failed, streamed
+from tests.gateway.fake_upstream import (
+    HTML,
+    SSE,
+    FakeUpstream,
+    events,
+    failed,
+    short_answer,
+    streamed,
+)
 
 FORMS = {
     "openai": {"error": {"message": "no", "type": "x", "code": None}},
@@ -23,6 +36,8 @@ FORMS = {
     "fastapi": {"detail": "no"},
     "fastapi's list": {"detail": [{"loc": ["body", "x"], "msg": "no", "type": "missing"}]},
     "a list": [{"error": {"message": "no"}}],
+    "tgi": {"error": "no", "error_type": "validation"},
+    "litellm": {"error": {"message": "no", "type": None, "param": None, "code": "400"}},
     "a word": "no",
 }
 
@@ -41,6 +56,8 @@ def test_a_page_of_html_is_no_text():
     assert error_text(b"<html><body>nginx") == "the answer holds no text"
     assert error_text(b"") == "the answer holds no text"
     assert error_text(b"plain words") == "plain words"
+    assert error_text(b'event: error\ndata: {"error": {"message": "no"}}\n\n') == "no"
+    assert error_text(b'{"error": {"message": "cut of') == "cut of"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +81,25 @@ def test_a_page_of_html_is_no_text():
         (
             "The input (3000 tokens) is longer than the model's context length (2048 tokens).",
             "Range of input length should be [1, 2048]",
+        ),
+        (
+            "You passed 1193 input tokens and requested 7000 output tokens. However, the model's "
+            "context length is only 8192 tokens, resulting in a maximum input length of 1192 "
+            "tokens.",
+            "Range of input length should be [1, 1192]",
+        ),
+        (
+            "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens).",
+            "Range of input length should be [1, 4096]",
+        ),
+        (
+            "`inputs` must have less than 1024 tokens. Given: 1234",
+            "Range of input length should be [1, 1024]",
+        ),
+        (
+            "prompt too long; exceeded max context length by 4021 tokens",
+            "Range of input length should be [1, N]. prompt too long; exceeded max context length "
+            "by 4021 tokens",
         ),
         (
             "the context window is full",
@@ -133,3 +169,130 @@ async def test_the_last_error_of_an_upstream_is_that_of_its_last_call():
             last_errors.append(engine.upstreams()[0].last_error)
 
     assert last_errors == ["The engine's answer cannot be read.", "HTTP 500: no memory"]
+
+
+def body(text, **more):
+    return json.dumps({"error": {"message": text, **more}}).encode()
+
+
+TOO_LONG = "This model's maximum context length is 2048 tokens."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(error_for_status(status, body(TOO_LONG)) for status in (400, 413, 422, 500)),
+        error_for_status(400, body("no", code="context_length_exceeded")),
+        error_for_status(400, body("no", type="exceed_context_size_error")),
+        error_in_answer(body(TOO_LONG)),
+        error_in_answer(body(TOO_LONG, code=500)),
+        error_in_answer(
+            b'{"error":"Input validation error: `inputs` must have less than 9 tokens"}'
+        ),
+        error_in_answer(b"the prompt is too long"),
+    ],
+)
+def test_too_long_is_the_callers_fault_under_any_status(error):
+    """llama.cpp sends it with 500, LM Studio and TGI inside an answer with 200."""
+    assert (error.status, error.code) == (400, "InvalidParameter")
+    assert error.message.startswith("Range of input length should be [1, ")
+
+
+# As llama.cpp's server writes it (tools/server/server-common.cpp, common/jinja).
+LLAMA_TEMPLATE = (
+    "\n------------\nWhile executing CallExpression at line 47, column 32 in source:\n...== 0) %}"
+    "{{- raise_exception('After the op...\n   ^\nError: Jinja Exception: System message must be "
+    "at the beginning."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LLAMA_TEMPLATE, "System message must be at the beginning."),
+        ("Conversation roles must alternate user/assistant/user/assistant/...", "must alternate"),
+        ("After the optional system message, conversation roles must alternate", "must alternate"),
+        ("System role not supported", "System role not supported"),
+        ("Only user and assistant roles are supported!", "Only user and assistant"),
+        ("No user query found in messages.", "No user query"),
+        ("Assistant response prefill is incompatible with enable_thinking.", "prefill"),
+        ("Error rendering prompt with jinja template: unknown role", "unknown role"),
+        ("Failed to parse tool call arguments as JSON: [json.exception 101]", "tool call arg"),
+        ("image input is not supported - hint: you may need the mmproj", "image input"),
+    ],
+)
+@pytest.mark.parametrize("read", [lambda body: error_for_status(500, body), error_in_answer])
+def test_what_a_template_refuses_is_the_callers_fault(read, text, words):
+    """llama.cpp and LM Studio call it a failure of the server, but other turns would pass."""
+    error = read(body(text))
+
+    assert (error.status, error.code) == (400, "InvalidParameter")
+    assert words in error.message
+    assert "While executing" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        (404, "The model `w` does not exist.", (404, "ModelNotFound")),
+        (404, 'model "w" not found, try pulling it first', (404, "ModelNotFound")),
+        (404, "Not Found", (500, "InternalError")),
+        (404, "404 page not found", (500, "InternalError")),
+        (404, "File Not Found", (500, "InternalError")),
+        (405, "Method Not Allowed", (500, "InternalError")),
+        (401, "Unauthorized", (500, "InternalError")),
+        (402, "Insufficient balance", (500, "InternalError")),
+        (403, "Forbidden", (500, "InternalError")),
+        (424, "Request failed during generation: out of memory", (500, "InternalError")),
+        (429, "Model is overloaded", (429, "Throttling.RateQuota")),
+        (500, "CUDA out of memory", (500, "InternalError")),
+        (502, "Bad Gateway", (503, "ModelUnavailable")),
+        (503, "Loading model", (503, "ModelUnavailable")),
+    ],
+)
+def test_each_status_is_the_vendors_of_the_same_meaning(status, text, expected):
+    """A wrong address or key is a mistake of whoever runs the gateway, not of its callers."""
+    error = error_for_status(status, body(text))
+
+    assert (error.status, error.code) == expected
+    assert error.cause.startswith(f"HTTP {status}: {text}")
+
+
+def test_what_an_upstreams_filter_blocks_is_told_by_the_vendors_code():
+    """Whichever status it has."""
+    error = error_for_status(400, body("no", code="data_inspection_failed"))
+
+    assert (error.status, error.code) == (400, "DataInspectionFailed")
+
+
+def test_the_reason_of_a_failure_reaches_the_caller():
+    """Else nobody but the log knows why; a wrong key stays between the gateway and its server."""
+    assert error_for_status(500, body("CUDA out of memory")).message == (
+        "The engine behind this gateway failed: CUDA out of memory"
+    )
+    assert error_for_status(500, b"<html>").message == "The engine behind this gateway failed."
+    assert "sk-" not in error_for_status(401, body("Incorrect API key: sk-1234")).message
+    assert error_in_answer(b'{"error": "out of memory"}').message.endswith(": out of memory")
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_no_key_reaches_callers_or_the_log(caplog, status):
+    """Neither the gateway's own, which a server may quote, nor one that looks like a key."""
+    caplog.set_level(logging.INFO)
+    text = "x" * 470 + " bad key up-secret-key-1 or sk-abcdef123456 in Bearer abc.def"
+    server = FakeUpstream(failed(status, {"error": {"message": text}}))
+
+    error = await generate_error(server, api_key="up-secret-key-1")
+
+    seen = f"{error} {error.message} {error.cause} {caplog.text}"
+    assert not [secret for secret in ("up-sec", "sk-abc", "abc.def") if secret in seen]
+
+
+async def test_an_event_of_an_error_ends_the_answer_with_its_reason():
+    """LM Studio names the event so, whatever its data is."""
+    data = events(*short_answer("half", None)[:1], done=False)
+    server = FakeUpstream((200, SSE, data + b"event: error\ndata: out of memory\n\n"))
+
+    error = await generate_error(server)
+
+    assert error.message == "The engine failed while it answered: out of memory"

@@ -4,18 +4,22 @@ The names of the parameters are those of the servers' sources of 2026 (vLLM's an
 protocol.py, Ollama's openai.go).
 """
 
+from dataclasses import replace
+
 import pytest
 
-from dashscope_oss import find_model
+from dashscope_oss import Message, find_model
 from dashscope_oss.gateway import EngineRequest
 from tests.gateway.engines.openai.calls import (
     CHAT_MODEL,
     PROMPT_MODEL,
+    deltas_of,
     engine_request,
     generate_error,
     sent_body,
+    started_engine,
 )
-from tests.gateway.fake_upstream import FakeUpstream, streamed
+from tests.gateway.fake_upstream import FakeUpstream, short_answer, streamed
 
 SAMPLING_NAMES = ("top_k", "repetition_penalty", "repeat_penalty")
 SCHEMA = {"type": "object", "properties": {}}
@@ -187,3 +191,139 @@ async def test_messages_without_a_template_are_refused_for_raw_completions():
     )
 
     assert error.message == "No template is known to write messages for this model."
+
+
+def talk(*messages, model=CHAT_MODEL, **parameters):
+    return EngineRequest(
+        model_info=find_model(model), messages=tuple(messages), parameters=parameters
+    )
+
+
+BEGUN = (Message("user", "q"), Message("assistant", "Once upon", partial=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}),
+        ("sglang", {"continue_final_message": True}),
+        ("llama.cpp", {}),
+        ("ollama", {}),
+    ],
+)
+async def test_a_partial_answer_is_continued_in_each_servers_own_way(kind, fields):
+    """llama.cpp and Ollama continue whatever answer stands last; vLLM must be told twice."""
+    body = await sent_body(talk(*BEGUN), kind=kind)
+
+    assert body["messages"][-1] == {"role": "assistant", "content": "Once upon"}
+    names = ("continue_final_message", "add_generation_prompt")
+    assert {name: body[name] for name in names if name in body} == fields
+
+
+async def test_a_partial_answer_is_refused_where_the_kind_of_server_is_not_known():
+    """It might begin a new answer without a word."""
+    error = await generate_error(FakeUpstream(), talk(*BEGUN))
+
+    assert (error.status, "partial" in error.message) == (400, True)
+
+
+@pytest.mark.parametrize(("switch", "sent"), [(None, False), (False, False)])
+async def test_a_model_does_not_think_before_it_continues_an_answer(switch, sent):
+    """llama.cpp refuses both at once; the thoughts would stand behind the words."""
+    parameters = {} if switch is None else {"enable_thinking": switch}
+
+    body = await sent_body(talk(*BEGUN, model="glm-5", **parameters), kind="llama.cpp")
+
+    assert body["chat_template_kwargs"] == {"enable_thinking": sent}
+
+
+async def test_a_partial_answer_stays_open_in_a_written_prompt():
+    """Raw completions go on with any text."""
+    body = await sent_body(talk(*BEGUN, model="llama2-7b-chat-v2"), api="completions")
+
+    assert body["prompt"] == "[INST] q [/INST] Once upon"
+
+
+@pytest.mark.parametrize("kind", [None, "vllm", "sglang", "llama.cpp", "ollama"])
+async def test_log_probabilities_are_asked_for_in_chat(kind):
+    """All kinds know them by the same names."""
+    body = await sent_body(engine_request(logprobs=True, top_logprobs=3), kind=kind)
+
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 3)
+
+
+async def test_log_probabilities_of_raw_completions_are_refused():
+    """They have another form there, and the reply of a prompt no place for them."""
+    error = await generate_error(FakeUpstream(), engine_request(PROMPT_MODEL, logprobs=True))
+
+    assert (error.status, "logprobs" in error.message) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "sent"),
+    [
+        ("llama2-7b-chat-v2", "<s>[INST] q [/INST]", "[INST] q [/INST]"),
+        ("llama2-7b-chat-v2", "[INST] q [/INST]", "[INST] q [/INST]"),
+        (
+            "llama2-7b-chat-v2",
+            "<s>[INST] a [/INST] b </s><s>[INST] c [/INST]",
+            "[INST] a [/INST] b </s><s>[INST] c [/INST]",
+        ),
+        (PROMPT_MODEL, "<human>:q\n<bot>:", "<human>:q\n<bot>:"),
+    ],
+)
+async def test_the_opening_token_of_a_written_prompt_is_left_to_the_server(model, prompt, sent):
+    """Its tokenizer adds one: two would spoil the answer."""
+    model_info = replace(find_model(model), inputs=("prompt", "messages"))
+    request = EngineRequest(model_info=model_info, prompt=prompt)
+
+    assert (await sent_body(request, api="completions"))["prompt"] == sent
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(None, "reasoning_content"), ("vllm", "reasoning_content"), ("ollama", "reasoning")],
+)
+async def test_earlier_thoughts_go_by_the_name_that_the_server_reads(kind, name):
+    """Ollama knows only its own (openai.go); the others read both."""
+    messages = (
+        Message("user", "q"),
+        Message("assistant", "a", reasoning="Hm."),
+        Message("user", "q2"),
+    )
+
+    body = await sent_body(talk(*messages, model="glm-5"), kind=kind)
+
+    assert body["messages"][1][name] == "Hm."
+
+
+async def test_system_turns_are_sent_as_the_models_template_takes_them():
+    """By the same rule as the client's: templates refuse others for good."""
+    messages = (
+        Message("system", "A"),
+        Message("system", "B"),
+        Message("user", "q"),
+        Message("assistant", "a"),
+        Message("system", "late"),
+        Message("user", "q2"),
+    )
+
+    turns = (await sent_body(talk(*messages, model="qwen3.5-27b"), kind="vllm"))["messages"]
+
+    assert [turn["role"] for turn in turns] == ["system", "user", "assistant", "user"]
+    assert (turns[0]["content"], turns[3]["content"]) == ("A\n\nB", "late\n\nq2")
+
+
+async def test_tools_reach_a_model_whose_record_has_none(caplog):
+    """The server knows whether its weights call tools; the log says it once."""
+    server = FakeUpstream(streamed(*short_answer("x")))
+    async with started_engine(server.url, name="gpu") as engine:
+        model_info = engine.find_model(CHAT_MODEL)
+        request = replace(engine_request(tools=TOOLS), model_info=model_info)
+        for _ in range(2):
+            await deltas_of(engine, request)
+
+    assert model_info.tools
+    assert [call[1]["tools"] for call in server.calls] == [TOOLS, TOOLS]
+    (line,) = caplog.messages
+    assert line == f"gpu at {server.url} gets tools for {CHAT_MODEL}, which had none at the service"
