@@ -243,6 +243,14 @@ def warn(text: str, category: type[DashScopeWarning]) -> None:
     warnings.warn(text, category, stacklevel=level)
 
 
+def warn_once(text: str, category: type[DashScopeWarning]) -> None:
+    """Warn as :func:`warn` does, but of the same text once in the life of the process."""
+    if text not in _warned_texts:
+        _warned_texts.add(text)
+        warn(text, category)
+
+
+_warned_texts: set[str] = set()
 _OWN_AND_FRAMEWORKS = (
     "dashscope_oss",
     "langchain_dashscope_oss",

@@ -82,7 +82,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         send_reasoning: send the reasoning of all earlier answers along with them, as
             ``reasoning_content``, or of none. ``None``, the default, leaves it to the model's
             record: today's thinking models want it with the calls of tools. Some models read more
-            only with ``model_kwargs={"preserve_thinking": True}``.
+            only with ``preserve_thinking=True``.
 
     Raises:
         DashScopeError: one of ``langchain_dashscope_oss.errors``, which is a ``langchain_core``

@@ -76,7 +76,8 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
         fills with input what ``num_output`` leaves of it.
         """
         model_info = self._resolve_model()
-        output = context_window.num_output(model_info, self.max_tokens)
+        most = self.max_tokens or self.max_completion_tokens
+        output = context_window.num_output(model_info, most)
         chat = model_info.takes_messages if self.is_chat_model is None else self.is_chat_model
         return LLMMetadata(
             model_name=model_info.id,

@@ -7,7 +7,9 @@ from dataclasses import replace
 from itertools import chain, groupby, takewhile
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import Message
+from dashscope_oss.messages import Message, Part, TextPart
+
+_BLANK_LINE = "\n\n"
 
 
 def leave_out_empty_turns(messages: Sequence[Message]) -> list[Message]:
@@ -20,7 +22,7 @@ def leave_out_empty_turns(messages: Sequence[Message]) -> list[Message]:
 
 def _is_empty(turn: Message) -> bool:
     may_be_left_out = turn.role == "system" or (turn.role == "assistant" and not turn.tool_calls)
-    return may_be_left_out and not turn.content.strip()
+    return may_be_left_out and not holds_anything(turn)
 
 
 def merge_turns(messages: Sequence[Message]) -> list[Message]:
@@ -40,17 +42,49 @@ def _joined(first: Message, second: Message) -> Message:
         content=_paragraphs(first.content, second.content),
         tool_calls=first.tool_calls + second.tool_calls,
         reasoning=_paragraphs(first.reasoning or "", second.reasoning or "") or None,
+        parts=_joined_parts(first, second),
     )
 
 
 def _paragraphs(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text.strip())
+    return _BLANK_LINE.join(text for text in texts if text.strip())
+
+
+def _joined_parts(first: Message, second: Message) -> tuple[Part, ...]:
+    """Return the parts of both, none if both are mere text."""
+    if not first.parts and not second.parts:
+        return ()
+    is_text_behind_text = first.content.strip() and second.content.strip()
+    later = with_words_before(second, _BLANK_LINE) if is_text_behind_text else second
+    return (*first.all_parts, *later.all_parts)
+
+
+def with_words_before(message: Message, words: str) -> Message:
+    """Return ``message`` with ``words`` in front of its text, or of all it holds."""
+    parts = message.parts
+    if parts and isinstance(parts[0], TextPart):
+        parts = (replace(parts[0], text=words + parts[0].text), *parts[1:])
+    elif parts and words.strip():
+        parts = (TextPart(words), *parts)
+    return replace(message, content=words + message.content, parts=parts)
+
+
+def with_words_behind(message: Message, words: str) -> Message:
+    """Return ``message`` with ``words`` as its last line."""
+    text = f"\n{words}" if message.content else words
+    parts = (*message.parts, TextPart(text)) if message.parts else ()
+    return replace(message, content=message.content + text, parts=parts)
 
 
 def fold_system_turns(messages: Sequence[Message]) -> list[Message]:
     """Turn system messages into user turns; merging then joins them with the turn that follows."""
-    turns = [turn for turn in messages if turn.role != "system" or turn.content.strip()]
+    turns = [turn for turn in messages if turn.role != "system" or holds_anything(turn)]
     return [replace(turn, role="user") if turn.role == "system" else turn for turn in turns]
+
+
+def holds_anything(message: Message) -> bool:
+    """Whether a message has words, or parts of another kind."""
+    return bool(message.parts or message.content.strip())
 
 
 def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
@@ -64,7 +98,7 @@ def fold_stray_turns(messages: Sequence[Message]) -> list[Message]:
     answers = list(takewhile(lambda turn: turn.role == "assistant", rest))
     if len(answers) == len(rest):
         return [*system, *answers]
-    quoted = [_quoted_answer(answer) for answer in answers if answer.content.strip()]
+    quoted = [_quoted_answer(answer) for answer in answers if holds_anything(answer)]
     return [*system, *quoted, *rest[len(answers) :]]
 
 
@@ -92,8 +126,8 @@ def _without_system(run: Iterable[Message]) -> list[Message]:
 
 
 def _quoted_answer(answer: Message) -> Message:
-    text = f"Your earlier answer: {answer.content}"
-    return replace(answer, role="user", content=text, reasoning=None, partial=False)
+    quoted = with_words_before(answer, "Your earlier answer: ")
+    return replace(quoted, role="user", reasoning=None, partial=False)
 
 
 def check_question(turns: Sequence[Message], *, by_user: bool) -> None:

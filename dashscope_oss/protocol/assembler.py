@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dashscope_oss.errors import DashScopeError, ProtocolError
-from dashscope_oss.messages import Delta, Json, Reply, ToolCall
+from dashscope_oss.messages import Delta, Json, Reply, SearchResult, ToolCall
 from dashscope_oss.protocol.error_mapping import error_in_event, reports_error
 from dashscope_oss.protocol.json_body import read_json_object, text_or_empty
 from dashscope_oss.protocol.request import Request
@@ -17,6 +17,7 @@ from dashscope_oss.protocol.response import (
     estimate_usage,
     read_output,
     read_reply,
+    read_search_results,
     read_usage,
 )
 from dashscope_oss.protocol.streaming.body import (
@@ -192,15 +193,17 @@ class Assembler:
     def _push_output(self, data: Mapping[str, object], output: Output) -> Delta | None:
         text, reasoning = self._text.push(output.text, output.reasoning)
         tool_calls = tuple(map(self._tool_calls.push, output.tool_calls))
+        search_results, images = self._facts.note_finds(output)
         self._note(data, output)
         delta = self._delta(text, reasoning, tool_calls, output.logprobs)
+        delta.search_results, delta.images = search_results, images
         if self._text.is_stopped:
             return self._last(delta, "stop")
         if output.finish_reason is not None:
             if not self._facts.has_answer:
                 raise ProtocolError("the stream finished without an answer")
             return self._last(delta, output.finish_reason)
-        return delta if text or reasoning or tool_calls else None
+        return None if delta.is_plain and not text else delta
 
     def _note(self, data: Mapping[str, object], output: Output) -> None:
         self._facts.note(data, output)
@@ -264,6 +267,7 @@ class Assembler:
             text=delta.text + text,
             reasoning=delta.reasoning + reasoning,
             tool_calls=delta.tool_calls + self._tool_calls.missing_ids(),
+            raw=self._facts.whole_raw(),
             finish_reason=finish_reason,
             usage=usage or estimate_usage(self.request, self._text.all_text()),
             last=True,
@@ -287,6 +291,8 @@ class _Facts:
         has_answer: whether any event had a place for text, reasoning or tool calls.
         usage: the newest counts.
         request_id: the service's id of the call.
+        search_info: the web pages that the model read; most services name them in one event only.
+        images: the images of the answer.
         raw: the newest event.
     """
 
@@ -294,6 +300,8 @@ class _Facts:
     has_answer: bool = False
     usage: object = None
     request_id: str | None = None
+    search_info: Json | None = None
+    images: tuple[str, ...] = ()
     raw: Json = field(default_factory=dict)
 
     def note(self, data: Mapping[str, object], output: Output) -> None:
@@ -302,6 +310,22 @@ class _Facts:
         self.usage = data.get("usage") or self.usage
         self.request_id = text_or_empty(data.get("request_id")) or self.request_id
         self.raw = data
+
+    def note_finds(self, output: Output) -> tuple[tuple[SearchResult, ...], tuple[str, ...]]:
+        """Return the web pages and the images that no event before this one named."""
+        images = tuple(image for image in output.images if image not in self.images)
+        self.images += images
+        if output.search_info is None or output.search_info == self.search_info:
+            return (), images
+        self.search_info = output.search_info
+        return read_search_results(output.search_info), images
+
+    def whole_raw(self) -> Json:
+        """Return the newest event, with the web pages that an earlier one named."""
+        output = self.raw.get("output")
+        if self.search_info is None or not isinstance(output, dict):
+            return self.raw
+        return {**self.raw, "output": {"search_info": self.search_info, **output}}
 
 
 def _expected_mode(request: Request) -> StreamMode:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from dashscope_oss.messages import OPTION_NAMES, Message, Options
+from dashscope_oss.messages import OPTION_NAMES, Message, Options, Part, TextPart
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import write_tool_calls
@@ -24,6 +25,8 @@ from dashscope_oss.protocol.validation import (
     refuse,
     wants_json,
     warn_of_written_prompt,
+    with_cache_marks,
+    with_sendable_media,
 )
 from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 
@@ -92,9 +95,21 @@ class Request:
         """All text of the input, for estimates."""
         if self.prompt is not None:
             return self.prompt
+        return "\n".join(_text_of(turn) for turn in self._turns)
+
+    @property
+    def has_oss_addresses(self) -> bool:
+        """Whether the service must resolve addresses of files in its own temporary storage."""
+        contents = (turn.get("content") for turn in self._turns)
+        parts = (part for content in contents if isinstance(content, list) for part in content)
+        addresses = (address for part in parts for address in _addresses(part))
+        return any(address[:6].lower() == "oss://" for address in addresses)
+
+    @property
+    def _turns(self) -> Sequence[Mapping[str, object]]:
         body_input = self.body["input"]
         turns = body_input.get("messages") if isinstance(body_input, Mapping) else None
-        return "\n".join(_text_of(turn) for turn in turns or ())
+        return turns or ()
 
 
 def chat_request(
@@ -112,7 +127,9 @@ def chat_request(
     """
     check_messages(model_info, messages)
     warn_of_written_prompt(model_info, messages)
-    turns = adapt_conversation(model_info, messages, send_reasoning=options.send_reasoning)
+    sendable = with_sendable_media(model_info, messages, options.media_options)
+    marked = with_cache_marks(model_info, sendable, mark_system_prompt=options.cache_system_prompt)
+    turns = adapt_conversation(model_info, marked, send_reasoning=options.send_reasoning)
     check_turns(model_info, turns)
     return _conversation(model_info, turns, options, stream=stream)
 
@@ -181,16 +198,24 @@ def _as_parts(turn: Mapping[str, object]) -> object:
     return content if isinstance(content, list) else [{"text": content}]
 
 
-def _as_text(turn: Mapping[str, object]) -> str | None:
+def _as_text(turn: Mapping[str, object]) -> object:
     content = turn.get("content")
     parts = content if isinstance(content, list) else [{"text": content}]
-    if not all(part.keys() == {"text"} for part in parts):
+    if not all("text" in part for part in parts):
         return None
+    if any("cache_control" in part for part in parts):
+        return [{"type": "text", **part} for part in parts]
     return "".join(str(part["text"]) for part in parts)
 
 
 def headers(
-    *, stream: bool, key: str | None, workspace: str | None, extra: Mapping[str, str], agent: str
+    *,
+    stream: bool,
+    key: str | None,
+    workspace: str | None,
+    extra: Mapping[str, str],
+    agent: str,
+    oss_addresses: bool = False,
 ) -> dict[str, str]:
     """Return the headers of a call; those of ``extra`` win, whatever their case."""
     standard = {
@@ -201,6 +226,8 @@ def headers(
     }
     if stream:
         standard["X-DashScope-SSE"] = "enable"
+    if oss_addresses:
+        standard["X-DashScope-OssResourceResolve"] = "enable"
     if key:
         standard["Authorization"] = f"Bearer {key}"
     if workspace:
@@ -215,9 +242,21 @@ def _conversation(
 ) -> Request:
     """Return the request for messages that were checked."""
     if model_info.takes_messages:
+        model_info = _at_its_endpoint(model_info, messages)
         return _request(model_info, _messages_input(model_info, messages), options, stream=stream)
     prompt = _template_of(model_info).render(messages)
     return _request(model_info, {"prompt": prompt}, options, stream=stream, prompt=prompt)
+
+
+def _at_its_endpoint(model_info: ModelInfo, messages: Sequence[Message]) -> ModelInfo:
+    """Return the record; that of an unknown model has the endpoint that takes what is sent."""
+    if model_info.status == "unknown" and any(_has_media(message) for message in messages):
+        return replace(model_info, endpoint="multimodal-generation")
+    return model_info
+
+
+def _has_media(message: Message) -> bool:
+    return not all(isinstance(part, TextPart) for part in message.parts)
 
 
 def _request(
@@ -305,6 +344,12 @@ def _text_of(turn: Mapping[str, object]) -> str:
     return str(content)
 
 
+def _addresses(part: Mapping[str, object]) -> Sequence[str]:
+    """Return where the file of a part is, or those of its frames; nothing for text."""
+    source = part.get("image") or part.get("video") or part.get("audio") or ()
+    return (source,) if isinstance(source, str) else cast("tuple[str, ...]", source)
+
+
 def _forces(parameters: Mapping[str, object]) -> bool:
     """Whether the answer must be a call of one tool, or JSON."""
     return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
@@ -332,11 +377,7 @@ def _messages_input(model_info: ModelInfo, turns: Sequence[Message]) -> dict[str
 
 
 def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
-    parts = model_info.endpoint == "multimodal-generation"
-    wire: dict[str, object] = {
-        "role": message.role,
-        "content": [{"text": message.content}] if parts else message.content,
-    }
+    wire: dict[str, object] = {"role": message.role, "content": _wire_content(model_info, message)}
     if message.tool_calls:
         wire["tool_calls"] = [
             {**written, "index": call.index if call.index is not None else place}
@@ -350,6 +391,27 @@ def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
         wire["reasoning_content"] = message.reasoning
     if message.partial:
         wire["partial"] = True
+    return wire
+
+
+def _wire_content(model_info: ModelInfo, message: Message) -> str | list[dict[str, object]]:
+    if model_info.endpoint == "text-generation" and not message.parts:
+        return message.content
+    parts = message.parts or (TextPart(message.content),)
+    return [_wire_part(model_info, part) for part in parts]
+
+
+def _wire_part(model_info: ModelInfo, part: Part) -> dict[str, object]:
+    """Return a part keyed by its kind; at the text endpoint text has a type too."""
+    wire: dict[str, object] = {}
+    if isinstance(part, TextPart):
+        if model_info.endpoint == "text-generation":
+            wire["type"] = "text"
+        wire["text"] = part.text
+    else:
+        wire = {part.kind: part.source, **part.options}
+    if part.cache_mark:
+        wire["cache_control"] = {"type": "ephemeral"}
     return wire
 
 

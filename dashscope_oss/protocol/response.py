@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 from pydantic_core import to_json
 
 from dashscope_oss.errors import ProtocolError
-from dashscope_oss.messages import Json, Reply, ToolCall, Usage
+from dashscope_oss.messages import Json, Reply, SearchResult, ToolCall, Usage
 from dashscope_oss.prompts.echo import EchoFilter
 from dashscope_oss.protocol.error_mapping import error_in_body, reports_error
 from dashscope_oss.protocol.json_body import quoted, text_or_empty
@@ -61,6 +61,8 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
         request_id=text_or_empty(data.get("request_id")) or None,
         served_by=served_by,
         logprobs=output.logprobs,
+        search_results=read_search_results(output.search_info),
+        images=output.images,
         raw=data,
     )
 
@@ -90,13 +92,14 @@ class Output(NamedTuple):
     has_finish_reason: bool
     is_answer: bool
     logprobs: Json | None = None
+    search_info: Json | None = None
+    images: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
         """Whether it is text of an answer that goes on, and nothing else."""
-        return self.finish_reason is None and not (
-            self.reasoning or self.tool_calls or self.logprobs
-        )
+        more = self.tool_calls or self.logprobs or self.search_info or self.images
+        return self.finish_reason is None and not (self.reasoning or more)
 
 
 def read_output(data: Mapping[str, object]) -> Output | None:
@@ -114,10 +117,30 @@ def read_output(data: Mapping[str, object]) -> Output | None:
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         choice = choices[0]
         return _read_choice(choice, output) if not choice.get("index") else None
-    if "text" in output or output.get("finish_reason"):
+    if "text" in output or output.get("finish_reason") or "search_info" in output:
         is_answer = output.get("text") is not None
-        return Output(_content(output.get("text")), "", (), *_finish(output), is_answer)
+        search_info = _mapping(output.get("search_info"))
+        text = _content(output.get("text"))
+        return Output(text, "", (), *_finish(output), is_answer, search_info=search_info)
     return None
+
+
+def read_search_results(search_info: Json | None) -> tuple[SearchResult, ...]:
+    """Return the web pages that an answer names; entries without an address are left out."""
+    results = (search_info or {}).get("search_results")
+    pages = (
+        [page for page in results if isinstance(page, dict)] if isinstance(results, list) else []
+    )
+    return tuple(
+        SearchResult(
+            index=_count(page, "index"),
+            title=text_or_empty(page.get("title")),
+            url=text_or_empty(page.get("url")),
+            site_name=text_or_empty(page.get("site_name")),
+        )
+        for page in pages
+        if text_or_empty(page.get("url"))
+    )
 
 
 def read_usage(usage: object) -> Usage | None:
@@ -139,7 +162,26 @@ def read_usage(usage: object) -> Usage | None:
         total_tokens=total,
         cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
         reasoning_tokens=_count(usage.get("output_tokens_details"), "reasoning_tokens"),
+        cache_creation_tokens=_cache_creation_tokens(usage),
+        image_tokens=_media_tokens(usage, "image_tokens"),
+        video_tokens=_media_tokens(usage, "video_tokens"),
+        audio_tokens=_media_tokens(usage, "audio_tokens"),
     )
+
+
+def _cache_creation_tokens(usage: Mapping[str, object]) -> int | None:
+    """Return what was written into the cache; the service counts it in one of three places."""
+    counts = (
+        _count(usage.get("prompt_tokens_details"), "cache_creation_input_tokens"),
+        _count(usage, "cache_creation_input_tokens"),
+        _count(usage.get("cache_creation"), "ephemeral_5m_input_tokens"),
+    )
+    return next((count for count in counts if count is not None), None)
+
+
+def _media_tokens(usage: Mapping[str, object], name: str) -> int | None:
+    count = _count(usage.get("input_tokens_details"), name)
+    return _count(usage, name) if count is None else count
 
 
 def estimate_usage(request: Request, text: str) -> Usage | None:
@@ -186,15 +228,21 @@ def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> 
     thoughts, calls = message.get("reasoning_content"), message.get("tool_calls")
     reasoning = _content(thoughts) if thoughts else ""
     tool_calls = _read_tool_calls(calls) if calls else ()
-    logprobs = choice.get("logprobs")
+    content = message.get("content")
     return Output(
-        _content(message.get("content")),
+        _content(content),
         reasoning,
         tool_calls,
         *_finish(choice if "finish_reason" in choice else output),
         "content" in message or bool(reasoning or tool_calls),
-        logprobs if isinstance(logprobs, dict) else None,
+        _mapping(choice.get("logprobs")),
+        _mapping(output.get("search_info")),
+        _images(content) if isinstance(content, list) else (),
     )
+
+
+def _mapping(value: object) -> Json | None:
+    return value if isinstance(value, dict) else None
 
 
 def _finish(holder: Mapping[str, object]) -> tuple[str | None, bool]:
@@ -204,13 +252,20 @@ def _finish(holder: Mapping[str, object]) -> tuple[str | None, bool]:
 
 
 def _content(content: object) -> str:
-    """Return the text of a content; one of nothing but other parts, or of no text, raises."""
+    """Return the text of a content; one without text or images raises."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
         texts = [part["text"] for part in content if isinstance(part, dict) and "text" in part]
-        return "".join(map(_text, texts)) if texts or not content else _raise_no_text(content)
+        is_known = texts or not content or _images(content)
+        return "".join(map(_text, texts)) if is_known else _raise_no_text(content)
     return _text(content)
+
+
+def _images(content: list[object]) -> tuple[str, ...]:
+    """Return the addresses of the images in a content."""
+    addresses = (part.get("image") for part in content if isinstance(part, dict))
+    return tuple(address for address in addresses if isinstance(address, str) and address)
 
 
 def _text(content: object) -> str:

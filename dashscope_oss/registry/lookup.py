@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
-from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.registry.model_info import Modality, ModelInfo
 
-__all__ = ["ModelInfo", "all_models", "did_you_mean", "find_model", "known_model", "register_model"]
+__all__ = [
+    "ModelInfo",
+    "all_models",
+    "did_you_mean",
+    "find_model",
+    "known_model",
+    "model_that_takes",
+    "register_model",
+]
 
 _registry: dict[str, ModelInfo] = {}
 """What the program registered."""
@@ -59,6 +67,12 @@ def did_you_mean(id: str) -> str:
     containing = [known for lowered, known in ids.items() if id.lower() in lowered]
     similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
     return f" Did you mean {' or '.join(similar[:5])}?" if similar else ""
+
+
+def model_that_takes(modality: Modality) -> str | None:
+    """Return the first hosted model whose messages may hold it, ``None`` if there is none."""
+    hosted = (info for info in all_models() if info.status == "hosted")
+    return next((info.id for info in hosted if modality in info.modalities), None)
 
 
 def all_models() -> list[ModelInfo]:

@@ -218,6 +218,7 @@ def request_headers(
         workspace=endpoint.workspace,
         extra=options.default_headers or {},
         agent=USER_AGENT,
+        oss_addresses=request.has_oss_addresses,
     )
 
 

@@ -14,9 +14,10 @@ from langchain_dashscope_oss._convert.broken_calls import BrokenCallsChunk, Firs
 from langchain_dashscope_oss._convert.metadata import (
     PROVIDER,
     Info,
+    additional_kwargs,
     generation_info,
     logprobs_info,
-    reasoning_kwargs,
+    message_content,
     response_metadata,
     usage_metadata,
 )
@@ -60,8 +61,8 @@ class ChunkConverter:
             _extend(calls, index, mark)
         metadata = response_metadata(info, self._model)
         message = AIMessageChunk(
-            content=delta.text,
-            additional_kwargs=reasoning_kwargs(delta),
+            content=message_content(delta),
+            additional_kwargs=additional_kwargs(delta),
             response_metadata=metadata if delta.last else {"model_provider": PROVIDER, **info},
             tool_call_chunks=calls,
             usage_metadata=usage_metadata(delta.usage),
@@ -93,7 +94,7 @@ def to_generation_chunk(delta: Delta, model: str) -> GenerationChunk:
     """Return a piece of plain text; its facts come with the last one only."""
     info = {"model_name": model, **generation_info(delta)} if delta.last else logprobs_info(delta)
     return GenerationChunk(
-        text=delta.text, generation_info={**reasoning_kwargs(delta), **info} or None
+        text=delta.text, generation_info={**additional_kwargs(delta), **info} or None
     )
 
 

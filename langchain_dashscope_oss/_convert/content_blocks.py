@@ -1,4 +1,4 @@
-"""Answers as LangChain's standard content blocks: reasoning, text, tool calls.
+"""Answers as LangChain's standard content blocks: reasoning, text with its sources, tool calls.
 
 LangChain's own fallback passes over the calls of a chunk that has text too, and gives text and
 calls indices that run into each other when chunks are added up.
@@ -49,9 +49,24 @@ def _text_blocks(message: AIMessage) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     if reasoning:
         blocks.append({"type": "reasoning", "reasoning": reasoning})
-    if message.content:
-        blocks.append({"type": "text", "text": message.content})
+    citations = _citations(message)
+    if message.content or citations:
+        text = {"type": "text", "text": message.content}
+        blocks.append({**text, "annotations": citations} if citations else text)
     return blocks
+
+
+def _citations(message: AIMessage) -> list[dict[str, Any]]:
+    """Return the web pages that the model read; the service does not say where it used which."""
+    return [
+        {
+            "type": "citation",
+            "url": page["url"],
+            "title": page["title"],
+            "extras": {"index": page["index"], "site_name": page["site_name"]},
+        }
+        for page in message.additional_kwargs.get("search_results") or ()
+    ]
 
 
 def _call_blocks(message: AIMessage) -> list[dict[str, Any]]:

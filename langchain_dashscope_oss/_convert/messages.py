@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from langchain_core.messages import (
@@ -16,7 +16,7 @@ from langchain_core.messages import (
 )
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import ROLES, Message, Role, ToolCall
+from dashscope_oss.messages import ROLES, Message, Part, Role, TextPart, ToolCall
 from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import (
     BlockUse,
@@ -27,6 +27,7 @@ from dashscope_oss.protocol.conversation.content_blocks import (
     unlisted_calls,
     warn_of_left_out,
 )
+from dashscope_oss.protocol.conversation.media_blocks import has_cache_mark, media_part
 from dashscope_oss.protocol.conversation.roles import ROLES_BY_NAME
 
 _ROLES: dict[type[BaseMessage], Role] = {
@@ -41,10 +42,10 @@ _ROLES: dict[type[BaseMessage], Role] = {
 def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
     """Return ``messages`` as neutral ones for ``model``.
 
-    Text, thoughts and tool calls are carried. What another provider put into an earlier answer and
-    alone can read, such as a search by its own tool, is left out with one warning. A message's
-    ``name`` is not carried: the protocol has no place for it, so it stays LangChain's own label;
-    who speaks must stand in the text.
+    Text, images, videos, recordings, thoughts and tool calls are carried. What another provider
+    put into an earlier answer and alone can read, such as a search by its own tool, is left out
+    with one warning. A message's ``name`` is not carried: the protocol has no place for it, so it
+    stays LangChain's own label; who speaks must stand in the text.
 
     Args:
         messages: the conversation.
@@ -64,9 +65,11 @@ def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
 
 def _to_message(message: BaseMessage, model: str) -> Message:
     role = _role(message)
+    content, parts = _content(message, role, model)
     return Message(
         role=role,
-        content=_text(message, model),
+        content=content,
+        parts=parts,
         tool_calls=_tool_calls(message) if isinstance(message, AIMessage) else (),
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
         tool_name=message.name if role == "tool" else None,
@@ -87,25 +90,35 @@ def _role(message: BaseMessage) -> Role:
     return role
 
 
-def _text(message: BaseMessage, model: str) -> str:
+def _content(message: BaseMessage, role: Role, model: str) -> tuple[str, tuple[Part, ...]]:
+    """Return the text, and the parts if there is more than text."""
     if isinstance(message.content, str):
-        return message.content
-    return "".join(_block_text(block, message, model) for block in message.content)
+        return message.content, ()
+    turn = Message.of_parts(role, _parts(message, model))
+    return turn.content, turn.parts
 
 
-def _block_text(block: str | dict[str, Any], message: BaseMessage, model: str) -> str:
-    if isinstance(block, str):
-        return block
+def _parts(message: BaseMessage, model: str) -> Iterator[Part]:
+    for block in message.content:
+        part = TextPart(block) if isinstance(block, str) else _part(block, message, model)
+        if part is not None:
+            yield part
+
+
+def _part(block: dict[str, Any], message: BaseMessage, model: str) -> Part | None:
+    """Return what is sent of a block, ``None`` for what stands elsewhere or is left out."""
     use, text = block_use(block), block_text(block)
     if use == "text" and text is not None:
-        return text
+        return TextPart(text, cache_mark=has_cache_mark(block, model))
+    if use in ("file", "text") and (media := media_part(block, model)):
+        return media
     if not isinstance(message, AIMessage) or use in ("text", "file"):
         _refuse_block(block)
     if use is None:
         warn_of_left_out(block.get("type"), model)
     elif use == "thoughts" and not block_thoughts(block):
         warn_of_left_out(f"{block['type']} (encrypted)", model)
-    return ""
+    return None
 
 
 def _reasoning(message: BaseMessage) -> str | None:
@@ -153,7 +166,10 @@ def _blocks(message: AIMessage, use: BlockUse) -> list[dict[str, Any]]:
 
 
 def _refuse_block(block: dict[str, Any]) -> NoReturn:
-    _refuse(f"a content block of type {block.get('type')!r} cannot be sent, only text")
+    _refuse(
+        f"a content block of type {block.get('type')!r} cannot be sent, only text, images, "
+        "videos and audio"
+    )
 
 
 def _refuse(text: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
@@ -19,6 +19,17 @@ It is this package's own name, so that no other integration of DashScope is affe
 """
 
 Info: TypeAlias = dict[str, Any]
+
+# LangChain's words -> ours. Images and videos are the service's own: LangChain has no words for
+# them, and leaves room for further ones.
+_INPUT_DETAILS = {
+    "audio": "audio_tokens",
+    "cache_creation": "cache_creation_tokens",
+    "cache_read": "cached_tokens",
+    "image": "image_tokens",
+    "video": "video_tokens",
+}
+_NORMALIZED_FINISH_REASONS = {"stop": "stop", "length": "length", "tool_calls": "tool_call"}
 
 
 def generation_info(part: Reply | Delta) -> Info:
@@ -35,13 +46,33 @@ def generation_info(part: Reply | Delta) -> Info:
 
 
 def response_metadata(info: Info, model: str) -> Info:
-    """Return ``info`` as the metadata of a message of ``model``."""
-    return {"model_name": model, "model_provider": PROVIDER, **info}
+    """Return ``info`` as the metadata of a message of ``model``.
+
+    ``normalized_finish_reason`` is what langchain-core 1.8.4 and later read.
+    """
+    metadata = {"model_name": model, "model_provider": PROVIDER, **info}
+    if normalized := _NORMALIZED_FINISH_REASONS.get(info.get("finish_reason") or ""):
+        metadata["normalized_finish_reason"] = normalized
+    return metadata
 
 
-def reasoning_kwargs(part: Reply | Delta) -> Info:
-    """Return the reasoning where LangChain keeps it, nothing if there is none."""
-    return {"reasoning_content": part.reasoning} if part.reasoning else {}
+def additional_kwargs(part: Reply | Delta) -> Info:
+    """Return the reasoning and the web pages of an answer, nothing if there are none.
+
+    They stand where LangChain keeps what it has no field for; our content blocks read them there.
+    """
+    kwargs: Info = {"reasoning_content": part.reasoning} if part.reasoning else {}
+    if part.search_results:
+        kwargs["search_results"] = [asdict(page) for page in part.search_results]
+    return kwargs
+
+
+def message_content(part: Reply | Delta) -> str | list[str | Info]:
+    """Return the text, or blocks if the answer holds images."""
+    if not part.images:
+        return part.text
+    text: list[str | Info] = [{"type": "text", "text": part.text}] if part.text else []
+    return [*text, *({"type": "image", "url": address} for address in part.images)]
 
 
 def logprobs_info(part: Delta) -> Info:
@@ -59,8 +90,9 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         output_tokens=usage.output_tokens,
         total_tokens=usage.input_tokens + usage.output_tokens if total is None else total,
     )
-    if usage.cached_tokens is not None:
-        counts["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    details = {word: getattr(usage, name) for word, name in _INPUT_DETAILS.items()}
+    if known := {word: count for word, count in details.items() if count is not None}:
+        counts["input_token_details"] = cast("InputTokenDetails", known)
     if usage.reasoning_tokens is not None:
         counts["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
     return counts

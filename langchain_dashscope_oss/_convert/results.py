@@ -11,9 +11,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult, Generation
 
 from dashscope_oss.messages import Reply, ToolCall
 from langchain_dashscope_oss._convert.metadata import (
+    additional_kwargs,
     generation_info,
     llm_output,
-    reasoning_kwargs,
+    message_content,
     response_metadata,
     usage_metadata,
 )
@@ -25,8 +26,8 @@ def to_chat_result(reply: Reply, model: str) -> ChatResult:
     valid, invalid = _parsed_calls(reply.tool_calls)
     info = generation_info(reply)
     message = AIMessage(
-        content=reply.text,
-        additional_kwargs=reasoning_kwargs(reply),
+        content=message_content(reply),
+        additional_kwargs=additional_kwargs(reply),
         response_metadata=response_metadata(info, model),
         tool_calls=valid,
         invalid_tool_calls=invalid,
@@ -40,7 +41,7 @@ def to_chat_result(reply: Reply, model: str) -> ChatResult:
 
 def to_generation(reply: Reply, model: str) -> Generation:
     """Return a whole answer of ``model`` as plain text with its facts."""
-    info = {**reasoning_kwargs(reply), "model_name": model, **generation_info(reply)}
+    info = {**additional_kwargs(reply), "model_name": model, **generation_info(reply)}
     return Generation(text=reply.text, generation_info=info)
 
 

@@ -13,7 +13,13 @@ from langchain_dashscope_oss._settings.lifecycle import Lifecycle, forget_cached
 from langchain_dashscope_oss._settings.names import call_arguments, refuse_settings
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
-_CALL_SETTINGS = ("model", "estimate_usage", "split_think")
+_CALL_SETTINGS = (
+    "model",
+    "estimate_usage",
+    "split_think",
+    "media_options",
+    "cache_system_prompt",
+)
 """Settings that a call may override though they are no parameters."""
 _SWITCHES = ("estimate_usage", "split_think", "strict_params")
 """Settings that are not sent, but change an answer or whether there is one."""
@@ -80,7 +86,9 @@ class CallOptions(Lifecycle):
         # LangChain writes the stop of the call over "stop", which would hide this object's.
         options["stop_sequences"] = options.pop("stop")
         model_info = {"model_info": repr(self.model_info)} if self.model_info else {}
-        switches = {name: True for name in _SWITCHES if getattr(self, name, False)}
+        switches: dict[str, Any] = {name: True for name in _SWITCHES if getattr(self, name, False)}
+        if self.media_options:
+            switches["media_options"] = self.media_options
         send_reasoning = getattr(self, "send_reasoning", None)  # the chat model has it
         if send_reasoning is not None:
             switches["send_reasoning"] = send_reasoning

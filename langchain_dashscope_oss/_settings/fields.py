@@ -44,13 +44,24 @@ class Settings(Serializable):
         top_k: at least 0; 0 or more than 100 turns it off.
         seed: in [0, 2**31 - 1] by the pages; the service refuses only above 2**63 - 1.
         max_tokens: tokens of the answer, thinking not counted; at least 1.
+        max_completion_tokens: tokens of thoughts and answer together; at least 1.
         stop: text, or several, or ids of tokens, at which the answer ends. A call's own ``stop``
             is text, as LangChain has it.
         repetition_penalty: above 0; 1 is none.
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
+        reasoning_effort: how much the model thinks, one of the levels in its record.
+        preserve_thinking: let the model read the thoughts of its earlier answers, which go along
+            as ``send_reasoning`` says.
         enable_search: let the model search the web, where the service offers it.
+        search_options: how it searches. ``{"enable_source": True}`` makes the service name the
+            pages that it found: they are the citations of the answer.
+        vl_high_resolution_images: read images in their full resolution, for more tokens.
+        media_options: ``min_pixels``, ``max_pixels``, ``total_pixels``, ``max_frames`` and ``fps``
+            for all images and videos; a block's own field of that name wins. A call may set it.
+        cache_system_prompt: mark the system text, and the tools with it, for the service's context
+            cache; without a system text the first message. A call may set it.
         timeout: seconds to wait for the next piece of an answer; 300 if ``None``. Or all four
             limits, as an ``httpx2.Timeout`` or a tuple: connect, read, write, pool.
         total_timeout: seconds for a whole answer, retries included, or for the next piece of a
@@ -87,6 +98,7 @@ class Settings(Serializable):
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = None
+    max_completion_tokens: int | None = None
     stop: str | list[str] | list[int] | list[list[int]] | None = Field(
         default=None, validation_alias="stop_sequences"
     )
@@ -94,7 +106,13 @@ class Settings(Serializable):
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
+    reasoning_effort: str | None = None
+    preserve_thinking: bool | None = None
     enable_search: bool | None = None
+    search_options: dict[str, Any] | None = None
+    vl_high_resolution_images: bool | None = None
+    media_options: dict[str, Any] = Field(default_factory=dict)
+    cache_system_prompt: bool = False
     timeout: Annotated[
         Annotated[float, Field(gt=0)] | tuple[float | None, ...] | None,
         BeforeValidator(storable_timeout),

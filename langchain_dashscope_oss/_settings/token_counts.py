@@ -13,6 +13,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Message
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.validation import check_modalities
 from dashscope_oss.tokens import estimates
 from dashscope_oss.tokens.input_length import check_length
 from langchain_dashscope_oss._convert import to_messages
@@ -47,13 +48,15 @@ class TokenCounts(Settings):
         """Return about how many tokens ``messages`` and ``tools`` are, offline.
 
         Text and tool calls count as in ``get_num_tokens``, each message 4 more for its marks,
-        each tool as the JSON that is sent.
+        each tool as the JSON that is sent. Images, videos and audio count nothing: how many tokens
+        they are only the service knows.
 
         Raises:
-            UnsupportedInputError: for content that is not text.
+            UnsupportedInputError: for content that the model does not take.
         """
         with raising_langchain_errors():
             sent = to_messages(messages, self.model)
+            check_modalities(self._find_model_info(), sent)
         if not getattr(self, "send_reasoning", None):  # the chat model has it
             sent = [replace(message, reasoning=None) for message in sent]
         functions = [convert_to_openai_tool(tool) for tool in tools or ()]

@@ -29,7 +29,13 @@ _METHODS = (
     "acomplete",
     "astream_complete",
 )
-_ALSO_OF_CALLS = (*OPTION_NAMES, "estimate_usage", "split_think")
+_ALSO_OF_CALLS = (
+    *OPTION_NAMES,
+    "estimate_usage",
+    "split_think",
+    "media_options",
+    "cache_system_prompt",
+)
 """Settings that a call may have too."""
 # A subclass may have fields of these names, which LlamaIndex passes by name.
 _METHOD_ARGUMENTS = ("messages", "prompt", "formatted")

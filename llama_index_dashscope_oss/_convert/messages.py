@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from llama_index.core.base.llms.types import (
+    CachePoint,
     ChatMessage,
     CitableBlock,
     CitationBlock,
@@ -13,24 +15,27 @@ from llama_index.core.base.llms.types import (
 )
 
 from dashscope_oss import Message, UnsupportedInputError
-from dashscope_oss.messages import Role
+from dashscope_oss.messages import Part, Role, TextPart
 from dashscope_oss.protocol.conversation.content_blocks import warn_of_left_out
 from dashscope_oss.protocol.conversation.roles import ROLES_BY_NAME
+from dashscope_oss.protocol.validation import is_cache_mark
+from llama_index_dashscope_oss._convert.media_blocks import media_part
 from llama_index_dashscope_oss._convert.tool_calls import tool_calls_of
 
-# Thoughts and tool calls have fields of their own, a cache point is only a hint.
-_NOT_TEXT = ("thinking", "tool_call", "cache")
+# Thoughts and tool calls have fields of their own.
+_SENT_ELSEWHERE = ("thinking", "tool_call")
 
 
 def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
-    """Return ``messages`` as the core takes them; text blocks are joined by line breaks.
+    """Return ``messages`` as the core takes them; text behind text begins a new line.
 
     Args:
         messages: the conversation.
         model: its id, for errors.
 
     Raises:
-        UnsupportedInputError: for a block that is no text, or a call that cannot be read.
+        UnsupportedInputError: for a block that the protocol has no place for, or a call that
+            cannot be read.
     """
     turns: list[Message] = []
     for place, message in enumerate(messages):
@@ -53,9 +58,11 @@ def with_user_message(
 
 def _to_message(message: ChatMessage, model: str) -> Message:
     role, facts = ROLES_BY_NAME[message.role.value], message.additional_kwargs
+    turn = Message.of_parts(role, _parts(message.blocks, role, model))
     return Message(
         role=role,
-        content="\n".join(_texts(message.blocks, role)),
+        content=turn.content,
+        parts=turn.parts,
         tool_calls=tool_calls_of(message),
         tool_call_id=facts.get("tool_call_id") if role == "tool" else None,
         tool_name=facts.get("name") if role == "tool" else None,
@@ -64,18 +71,47 @@ def _to_message(message: ChatMessage, model: str) -> Message:
     )
 
 
-def _texts(blocks: Iterable[ContentBlock], role: Role) -> Iterator[str]:
+def _parts(blocks: Iterable[ContentBlock], role: Role, model: str) -> list[Part]:
+    parts: list[Part] = []
     for block in blocks:
-        if isinstance(block, TextBlock):
-            yield block.text
-        elif isinstance(block, CitableBlock):
-            yield from _texts(block.content, role)
-        elif isinstance(block, CitationBlock):
-            yield from _texts([block.cited_content], role)
-        elif block.block_type not in _NOT_TEXT or _is_misplaced(block, role):
-            raise UnsupportedInputError(
-                f"a {type(block).__name__} cannot be sent, only text; leave it out"
-            )
+        if isinstance(block, CachePoint):
+            _mark_last(parts, block, model)
+        elif block.block_type not in _SENT_ELSEWHERE or _is_misplaced(block, role):
+            for part in _parts_of(block, role, model):
+                parts.append(_behind(parts, part))
+    return parts
+
+
+def _parts_of(block: ContentBlock, role: Role, model: str) -> list[Part]:
+    if isinstance(block, TextBlock):
+        return [TextPart(block.text)]
+    if isinstance(block, CitableBlock):
+        return _parts(block.content, role, model)
+    if isinstance(block, CitationBlock):
+        return _parts([block.cited_content], role, model)
+    if media := media_part(block, model):
+        return [media]
+    raise UnsupportedInputError(
+        f"a {type(block).__name__} cannot be sent, only text, images, videos and audio; leave it "
+        "out"
+    )
+
+
+def _behind(parts: Sequence[Part], part: Part) -> Part:
+    """Return ``part``; text that follows text begins a new line."""
+    if isinstance(part, TextPart) and parts and isinstance(parts[-1], TextPart):
+        return replace(part, text=f"\n{part.text}")
+    return part
+
+
+def _mark_last(parts: list[Part], point: CachePoint, model: str) -> None:
+    if not parts:
+        raise UnsupportedInputError(
+            "a CachePoint stands before all blocks of its message; put it behind the block up to "
+            "which the cache is to reach"
+        )
+    marked = is_cache_mark(point.cache_control.model_dump(), model)
+    parts[-1] = replace(parts[-1], cache_mark=marked)
 
 
 def _is_misplaced(block: ContentBlock, role: Role) -> bool:

@@ -12,6 +12,7 @@ from llama_index.core.llms.llm import default_completion_to_prompt
 from dashscope_oss import Message, ModelInfo
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.protocol.conversation import adapt_conversation
+from dashscope_oss.protocol.validation import check_modalities
 from llama_index_dashscope_oss._convert.messages import to_messages
 
 _DEFAULTS = (messages_to_prompt, default_completion_to_prompt)
@@ -32,6 +33,7 @@ class MessagesToPrompt:
         """
         info = self.model_info
         turns = to_messages(messages, info.id)
+        check_modalities(info, turns)
         return self.template.render(adapt_conversation(info, turns))
 
 

@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     CompletionResponse,
     ContentBlock,
+    ImageBlock,
     MessageRole,
     TextBlock,
 )
@@ -27,6 +28,14 @@ from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.tools import write_tool_calls
 from llama_index_dashscope_oss._convert.tool_calls import parse_arguments
 from llama_index_dashscope_oss._tokens import context_window
+
+_FURTHER_COUNTS = (
+    "cached_tokens",
+    "cache_creation_tokens",
+    "image_tokens",
+    "video_tokens",
+    "audio_tokens",
+)
 
 
 def chat_response(request: Request, reply: Reply, delta: Delta | None = None) -> ChatResponse:
@@ -83,8 +92,9 @@ def _finished(request: Request, reply: Reply, delta: Delta | None) -> tuple[Repl
 
 
 def _warn_of_cut(request: Request) -> None:
-    most = request.parameters.get("max_tokens")
-    limit = f"max_tokens={most}" if most is not None else "the model's limit; max_tokens is not set"
+    names = ("max_tokens", "max_completion_tokens")
+    limits = [f"{name}={request.parameters[name]}" for name in names if name in request.parameters]
+    limit = " or ".join(limits) or "the model's limit; max_tokens is not set"
     warn(
         f"{request.model_info.id}: the answer is cut off at {limit} (finish_reason 'length'); "
         "raise max_tokens, or ask for a shorter answer",
@@ -99,6 +109,7 @@ def _blocks(reply: Reply, *, whole: bool) -> list[ContentBlock]:
         blocks.append(types.ThinkingBlock(content=reply.reasoning, num_tokens=tokens))
     if reply.text or not reply.tool_calls:
         blocks.append(TextBlock(text=reply.text))
+    blocks.extend(ImageBlock(url=address) for address in reply.images)
     if hasattr(types, "ToolCallBlock"):  # younger than llama-index-core 0.14.0
         blocks.extend(_call_block(call, whole=whole) for call in reply.tool_calls)
     return blocks
@@ -151,6 +162,7 @@ def _facts(request: Request, reply: Reply, delta: Delta | None) -> dict[str, Any
         "prompt_tokens": usage and usage.input_tokens,
         "completion_tokens": usage and usage.output_tokens,
         "total_tokens": usage and usage.total_tokens,
+        **{name: usage and getattr(usage, name) for name in _FURTHER_COUNTS},
         "usage_estimated": (usage and usage.estimated) or None,
         "model": request.model_info.id,
         "finish_reason": reply.finish_reason,

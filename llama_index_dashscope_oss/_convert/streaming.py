@@ -70,7 +70,8 @@ class _GrowingAnswer(Generic[Response]):
         self._reply = extend_reply(replace(self._reply, text=self._text), delta)
         self._text = self._reply.text
         response: Response = self._convert(self._request, self._reply, delta)
-        is_text_only = delta.is_plain and not (self._reply.reasoning or self._reply.tool_calls)
+        reply = self._reply
+        is_text_only = delta.is_plain and not (reply.reasoning or reply.tool_calls or reply.images)
         self._cloner = ModelCloner(response) if is_text_only else None
         return response
 

@@ -49,16 +49,27 @@ class LLMSettings(FunctionCallingLLM):
         seed: in [0, 2**31 - 1] by the pages; the service refuses only above 2**63 - 1.
         max_tokens: most tokens of the answer; also the ``num_output`` of the metadata, as long as
             it is less than half the window.
+        max_completion_tokens: most tokens of thoughts and answer together.
         enable_search: let the model search the web, where the service offers it.
+        search_options: how it searches. ``{"enable_source": True}`` makes the service name the
+            pages that it found: they are in ``raw["output"]["search_info"]``.
         stop: text, or several, or ids of tokens, at which the answer ends.
         repetition_penalty: above 0; 1 is none.
         presence_penalty: in [-2, 2].
         enable_thinking: turns thinking on or off on a model that can do both.
         thinking_budget: most tokens the model may think.
+        reasoning_effort: how much the model thinks, one of the levels in its record.
+        preserve_thinking: let the model read the thoughts of its earlier answers, which go along
+            as ``send_reasoning`` says.
+        vl_high_resolution_images: read images in their full resolution, for more tokens.
+        media_options: ``min_pixels``, ``max_pixels``, ``total_pixels``, ``max_frames`` and ``fps``
+            for all images and videos; a video block's own ``fps`` wins.
+        cache_system_prompt: mark the system text, and the tools with it, for the service's context
+            cache; without a system text the first message.
         send_reasoning: send the thoughts of all earlier answers back with them, as
             ``reasoning_content``, or of none. ``None``, the default, leaves it to the model's
             record: today's thinking models want them with the calls of tools. Some models read
-            more only with ``additional_kwargs={"preserve_thinking": True}``.
+            more only with ``preserve_thinking=True``.
         split_think: take what the model writes between ``<think>`` and ``</think>`` at the
             beginning of an answer for its thoughts.
         additional_kwargs: merged into ``parameters`` as it is.
@@ -109,12 +120,19 @@ class LLMSettings(FunctionCallingLLM):
     top_k: int | None = None
     seed: int | None = None
     max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
     enable_search: bool | None = None
+    search_options: dict[str, Any] | None = None
     stop: str | list[str] | list[int] | list[list[int]] | None = None
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
+    reasoning_effort: str | None = None
+    preserve_thinking: bool | None = None
+    vl_high_resolution_images: bool | None = None
+    media_options: dict[str, Any] = Field(default_factory=dict)
+    cache_system_prompt: bool = False
     send_reasoning: bool | None = None
     split_think: bool = False
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)

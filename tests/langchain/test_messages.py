@@ -130,9 +130,13 @@ def test_each_seed_model_gets_messages_or_its_familys_prompt(model):
     [
         ([], "empty"),
         ([SystemMessage("alone")], "no user message"),
-        ([HumanMessage("a"), AIMessage([{"type": "image", "url": "x"}])], r"messages\[1\] \(AI"),
-        ([HumanMessage([{"type": "image", "url": "http://x"}])], "type 'image'"),
-        ([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])], "type 'image_url'"),
+        ([HumanMessage("a"), AIMessage([{"type": "file", "url": "x"}])], r"messages\[1\] \(AI"),
+        (
+            [HumanMessage([{"type": "image", "url": "http://x"}])],
+            r"messages\[0\] \(user\): part 1: an image, which the model does not take",
+        ),
+        ([HumanMessage([{"type": "image", "file_id": "f"}])], "'image' has no address and no data"),
+        ([HumanMessage([{"type": "file", "url": "http://x"}])], "type 'file'"),
         ([HumanMessage([{"text": 7}])], "type None"),
         ([AIMessage([{"type": "tool_use", "id": "1"}])], "type 'tool_use'"),
         ([ChatMessage("x", role="judge")], "unknown role 'judge'"),
@@ -151,7 +155,7 @@ def test_what_cannot_be_carried_is_refused_before_any_request(chat, messages, re
 @PATHS
 async def test_refusals_are_the_same_by_every_path(chat, path):
     llm, engine = chat(OK)
-    with pytest.raises(UnsupportedInputError, match="type 'audio'"):
+    with pytest.raises(UnsupportedInputError, match="audio, which the model does not take"):
         await call(llm, path, [HumanMessage([{"type": "audio", "base64": "x"}])])
     assert engine.requests == []
 

@@ -126,6 +126,6 @@ def test_several_answers_are_refused_where_theirs_returned_the_first(cls, moved)
 @CLASSES
 def test_an_unknown_argument_is_sent_with_a_warning_where_theirs_dropped_it(cls):
     options = {"forced": True}
-    with pytest.warns(DashScopeWarning, match="no setting search_options"):
-        llm = cls(model="llama3-8b-instruct", base_url=NOWHERE, search_options=options)
-    assert llm.model_kwargs == {"search_options": options}
+    with pytest.warns(DashScopeWarning, match="no setting plugin_options"):
+        llm = cls(model="llama3-8b-instruct", base_url=NOWHERE, plugin_options=options)
+    assert llm.model_kwargs == {"plugin_options": options}

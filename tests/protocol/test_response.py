@@ -17,7 +17,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
-from dashscope_oss.messages import Message, Options
+from dashscope_oss.messages import Message, Options, SearchResult
 from dashscope_oss.protocol.response import read_reply
 from tests.protocol.bodies import chat_body, request_to, text_body
 
@@ -65,6 +65,38 @@ def test_the_shape_of_a_message():
 )
 def test_content_in_every_form(content, text):
     assert read(chat_body(content)).text == text
+
+
+def test_images_of_an_answer_are_kept_apart_from_its_text():
+    reply = read(chat_body([{"text": "a"}, {"image": "http://x/1.png"}, {"image": None}]))
+    assert (reply.text, reply.images) == ("a", ("http://x/1.png",))
+    only_image = read(chat_body([{"image": "http://x/1.png"}]))
+    assert (only_image.text, only_image.images) == ("", ("http://x/1.png",))
+
+
+PAGE = {
+    "site_name": "博客园",
+    "icon": "https://img.example/1.svg",
+    "index": 1,
+    "title": "dudu",
+    "url": "https://www.cnblogs.com/dudu",
+}
+
+
+def test_web_pages_are_read_as_the_service_names_them():
+    """The form is that of a recorded answer; a page without an address is no source."""
+    body = chat_body("hi")
+    body["output"]["search_info"] = {"search_results": [PAGE, {"title": "no address"}, None]}
+    assert read(body).search_results == (
+        SearchResult(1, "dudu", "https://www.cnblogs.com/dudu", "博客园"),
+    )
+
+
+@pytest.mark.parametrize("search_info", [None, "x", {}, {"search_results": None}])
+def test_no_web_pages_are_no_error(search_info):
+    body = chat_body("hi")
+    body["output"]["search_info"] = search_info
+    assert read(body).search_results == ()
 
 
 def test_fields_that_nobody_knows_are_passed_over():
@@ -115,7 +147,7 @@ def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer(body):
     ("body", "reason"),
     [
         (chat_body({"text": "hi"}), "text of the answer is not a string"),
-        (chat_body([{"image": "x"}]), "text of the answer is not a string"),
+        (chat_body([{"audio": "x"}]), "text of the answer is not a string"),
         (chat_body([{"text": 4}]), "text of the answer is not a string"),
         (text_body(42, "stop"), "text of the answer is not a string"),
         (chat_body("", tool_calls={"id": "c"}), "tool calls of the answer are not a list"),
@@ -170,6 +202,39 @@ USAGES = [
             "output_tokens_details": {"reasoning_tokens": 3, "text_tokens": 2},
         },
         Usage(9, 5, 14, cached_tokens=8, reasoning_tokens=3),
+    ),
+    (
+        {
+            "input_tokens": 9,
+            "output_tokens": 1,
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_input_tokens": 7},
+            "cache_creation": {"ephemeral_5m_input_tokens": 7},
+        },
+        Usage(9, 1, 10, cached_tokens=0, cache_creation_tokens=7),
+    ),
+    (
+        {"input_tokens": 9, "output_tokens": 1, "cache_creation_input_tokens": 7},
+        Usage(9, 1, 10, cache_creation_tokens=7),
+    ),
+    (
+        {
+            "input_tokens": 9,
+            "output_tokens": 1,
+            "cache_creation": {"ephemeral_5m_input_tokens": 7},
+        },
+        Usage(9, 1, 10, cache_creation_tokens=7),
+    ),
+    (
+        {"input_tokens": 3613, "output_tokens": 3, "image_tokens": 3577},
+        Usage(3613, 3, 3616, image_tokens=3577),
+    ),
+    (
+        {
+            "input_tokens": 9,
+            "output_tokens": 1,
+            "input_tokens_details": {"video_tokens": 5, "audio_tokens": 2, "text_tokens": 2},
+        },
+        Usage(9, 1, 10, video_tokens=5, audio_tokens=2),
     ),
     ({"input_tokens": 9, "output_tokens": 5, "prompt_tokens_details": None}, Usage(9, 5, 14)),
 ]

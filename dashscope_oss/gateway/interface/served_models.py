@@ -24,5 +24,12 @@ def with_tools(model_info: ModelInfo) -> ModelInfo:
 def unregistered_model(id: str) -> ModelInfo:
     """Return a record for an id that the registry lacks; the server decides what it can do."""
     return ModelInfo(
-        id=id, family="unknown", maker="unknown", tools=True, thinking="unknown", source="--model"
+        id=id,
+        family="unknown",
+        maker="unknown",
+        status="unknown",
+        modalities=("text", "image", "video", "audio"),
+        tools=True,
+        thinking="unknown",
+        source="--model",
     )

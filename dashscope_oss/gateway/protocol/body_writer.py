@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
 
@@ -89,8 +89,22 @@ def _usage(usage: Usage) -> dict[str, object]:
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
     }
-    if usage.cached_tokens is not None:
-        body["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens is not None:
-        body["output_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return {name: count for name, count in body.items() if count is not None}
+    details = {
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_creation_input_tokens": usage.cache_creation_tokens,
+        },
+        "input_tokens_details": {
+            "image_tokens": usage.image_tokens,
+            "video_tokens": usage.video_tokens,
+            "audio_tokens": usage.audio_tokens,
+        },
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+    for name, counts in details.items():
+        body[name] = _known(counts) or None
+    return _known(body)
+
+
+def _known(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
+from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.gateway.interface.api_error import InvalidParameter
+from dashscope_oss.gateway.protocol.parse_content import parse_content
 from dashscope_oss.messages import ROLES, Message, ToolCall
+from dashscope_oss.protocol.validation import with_sendable_media
 from dashscope_oss.registry.model_info import ModelInfo
 
 Input: TypeAlias = tuple[tuple[Message, ...] | None, str | None]
@@ -44,7 +48,7 @@ def parse_input(model_info: ModelInfo, data: Mapping[str, object]) -> Input:
         raise InvalidParameter(f"The model {model_info.id} only supports prompt input.")
     parsed = tuple(_parse_message(model_info, message) for message in messages)
     _check_conversation(parsed)
-    return parsed, None
+    return _with_media(model_info, parsed), None
 
 
 def input_limit(model_info: ModelInfo) -> int:
@@ -94,13 +98,14 @@ def _parse_message(model_info: ModelInfo, message: object) -> Message:
         raise InvalidParameter(_EMPTY_CONTENT)
     tool_calls = _parse_tool_calls(message.get("tool_calls"))
     content = _parse_content(model_info, message, optional=bool(tool_calls))
-    if role == "user" and not content:
+    if role == "user" and not content.all_parts:
         raise InvalidParameter(_EMPTY_CONTENT)
     tool_call_id = message.get("tool_call_id")
     reasoning = message.get("reasoning_content")
     return Message(
         role,
-        content,
+        content.content,
+        parts=content.parts,
         tool_calls=tool_calls,
         tool_call_id=tool_call_id if isinstance(tool_call_id, str) else None,
         reasoning=reasoning if isinstance(reasoning, str) and role == "assistant" else None,
@@ -115,24 +120,24 @@ def _parse_partial(message: Mapping[str, object]) -> bool:
     return partial
 
 
-def _parse_content(model_info: ModelInfo, message: Mapping[str, object], *, optional: bool) -> str:
+def _parse_content(
+    model_info: ModelInfo, message: Mapping[str, object], *, optional: bool
+) -> Message:
     content = message.get("content")
-    if content is None:
-        if optional:
-            return ""
+    if content is None and not optional:
         raise InvalidParameter("The content field is a required field.")
-    if isinstance(content, str):
-        return content
-    if model_info.endpoint == "text-generation" or not isinstance(content, list):
-        raise InvalidParameter("input content must be a string.")
-    return "".join(_parse_part(part) for part in content)
+    return parse_content(model_info, content or "")
 
 
-def _parse_part(part: object) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else None
-    if not isinstance(text, str):
-        raise InvalidParameter("This gateway takes text only: input.messages.content")
-    return text
+def _with_media(model_info: ModelInfo, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages with the true type of each file; how large they are is no matter here."""
+    unlimited = replace(
+        model_info, max_image_bytes=_NO_LIMIT, max_video_bytes=_NO_LIMIT, max_audio_bytes=_NO_LIMIT
+    )
+    try:
+        return tuple(with_sendable_media(unlimited, messages, {}))
+    except UnsupportedInputError as error:
+        raise InvalidParameter(error.message) from None
 
 
 def _parse_tool_calls(tool_calls: object) -> tuple[ToolCall, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pydantic_core import from_json
 
@@ -41,6 +42,8 @@ def parse_request(
     """
     data = _parse_object(body)
     model_info = _find_model(data, find_model)
+    if model_info.status == "unknown":
+        model_info = replace(model_info, endpoint=endpoint)  # nobody knows which one takes it
     if model_info.endpoint != endpoint:
         raise InvalidParameter("url error, please check url！")
     parameters = _mapping(data.get("parameters"), "parameters")

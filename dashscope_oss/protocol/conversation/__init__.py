@@ -3,9 +3,11 @@
 - :mod:`.steps`: ``adapt_conversation``, and the table of what is done for which model.
 - :mod:`.tool_turns`: calls of tools and their results: in pairs, or told in words.
 - :mod:`.content_blocks`: what is read of the blocks that frameworks and other providers write.
+- :mod:`.media_blocks`: images, videos and recordings among them.
+- :mod:`.roles`: the names of the four roles.
 
-Both adapters and the gateway go by it. All names below may be
-imported from here; who reads blocks imports from ``content_blocks``.
+Both adapters and the gateway go by it. All names below may be imported from here; who reads blocks
+or roles imports from their modules.
 """
 
 from dashscope_oss.protocol.conversation.steps import adapt_conversation

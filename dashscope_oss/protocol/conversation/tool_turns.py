@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Message, ToolCall
-from dashscope_oss.prompts.turn_order import merge_turns
+from dashscope_oss.prompts.turn_order import merge_turns, with_words_before, with_words_behind
 
 NO_RESULT = "No result of this call is known."
 """What the model reads as the result of a call that has none."""
@@ -197,11 +197,11 @@ def _names_by_id(messages: Iterable[Message]) -> dict[str, str]:
 def _in_words(message: Message, names: Mapping[str, str]) -> Message:
     if message.role == "tool":
         name = message.tool_name or names.get(message.tool_call_id or "") or "the tool"
-        return Message("user", f"Result of {name}:\n{message.content}")
+        result = Message("user", message.content, parts=message.parts)
+        return with_words_before(result, f"Result of {name}:\n")
     if not message.tool_calls:
         return message
-    calls = [
+    calls = "\n".join(
         f"Call of {call.name or UNNAMED_TOOL}: {call.arguments}" for call in message.tool_calls
-    ]
-    text = [message.content] if message.content else []
-    return replace(message, content="\n".join([*text, *calls]), tool_calls=())
+    )
+    return replace(with_words_behind(message, calls), tool_calls=())

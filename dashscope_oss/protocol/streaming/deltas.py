@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dashscope_oss.messages import Delta, Json, Reply, ToolCall
+from dashscope_oss.messages import Delta, Json, Reply, SearchResult, ToolCall
 
 
 def join_deltas(deltas: Sequence[Delta]) -> Reply:
@@ -20,6 +20,8 @@ def join_deltas(deltas: Sequence[Delta]) -> Reply:
         request_id=last.request_id,
         served_by=last.served_by,
         logprobs=join_logprobs(delta.logprobs for delta in deltas),
+        search_results=_newest_results(deltas),
+        images=tuple(image for delta in deltas for image in delta.images),
         raw=last.raw,
     )
 
@@ -37,6 +39,8 @@ def extend_reply(reply: Reply, delta: Delta) -> Reply:
         usage=delta.usage,
         request_id=delta.request_id,
         served_by=delta.served_by,
+        search_results=delta.search_results or reply.search_results,
+        images=reply.images + delta.images,
         raw=delta.raw,
     )
 
@@ -53,6 +57,8 @@ def delta_of(reply: Reply) -> Delta:
         request_id=reply.request_id,
         served_by=reply.served_by,
         logprobs=reply.logprobs,
+        search_results=reply.search_results,
+        images=reply.images,
         raw=reply.raw,
         last=True,
     )
@@ -71,6 +77,12 @@ def join_tool_calls(pieces: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
             index=index,
         )
     return tuple(calls[index] for index in sorted(calls))
+
+
+def _newest_results(deltas: Sequence[Delta]) -> tuple[SearchResult, ...]:
+    """The web pages that were named last: each list is whole."""
+    lists = (delta.search_results for delta in reversed(deltas))
+    return next(filter(None, lists), ())
 
 
 def join_logprobs(pieces: Iterable[Json | None]) -> Json | None:

@@ -5,10 +5,9 @@ import json
 import pytest
 from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import (
-    CacheControl,
-    CachePoint,
     CitableBlock,
     CitationBlock,
+    DocumentBlock,
     ImageBlock,
     TextBlock,
 )
@@ -26,7 +25,6 @@ def conversation() -> list[ChatMessage]:
     answer = [
         types.ThinkingBlock(content="hm"),
         TextBlock(text="a"),
-        CachePoint(cache_control=CacheControl(type="x")),
         TextBlock(text="b"),
         types.ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": "三"}),
     ]
@@ -128,8 +126,9 @@ def test_a_call_that_block_and_list_both_hold_is_sent_once_and_no_other_is_lost(
     [
         (
             ChatMessage([TextBlock(text="a"), ImageBlock(url="http://x/y.png")]),
-            r"messages.*ImageBlock",
+            r"messages\[0\] \(user\): part 2: an image, which the model does not take",
         ),
+        (ChatMessage([TextBlock(text="a"), DocumentBlock(data=b"x")]), "a DocumentBlock cannot be"),
         (ChatMessage(""), r"messages\[0\] \(user\): .*empty"),
         (
             ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"type": "x"}]}),

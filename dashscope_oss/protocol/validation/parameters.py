@@ -1,4 +1,4 @@
-"""What is refused before anything is sent, because the record or a vendor's page rules it out.
+"""Parameters that the service or a model refuses: ranges, types, misspelt names.
 
 Ranges are the vendor's, from its description of the native API. Their texts are those of its
 error page, so that a refusal reads the same wherever it happens; the gateway uses the same table.
@@ -7,92 +7,13 @@ error page, so that a refusal reads the same wherever it happens; the gateway us
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Callable, Mapping
 
-from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
-from dashscope_oss.messages import OPTION_NAMES, ROLES, Message
-from dashscope_oss.prompts import turn_order
+from dashscope_oss.errors import DashScopeWarning, warn_once
+from dashscope_oss.messages import OPTION_NAMES
+from dashscope_oss.protocol.validation.refusal import refuse
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.input_length import check_least_length, warn_of_disputed
-
-
-def refuse(model_info: ModelInfo, text: str) -> NoReturn:
-    """Raise :class:`UnsupportedInputError` for this model."""
-    raise UnsupportedInputError(text, model=model_info.id)
-
-
-def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
-    """Raise for messages that the model cannot take, or that are surely too long for it.
-
-    Raises:
-        UnsupportedInputError: for a message of another kind, or turns in another order.
-        ContextLengthError: for an input that is surely over the model's limit.
-    """
-    _check_is_model_info(model_info)
-    if not all(isinstance(message, Message) for message in messages):
-        raise TypeError("messages must be a list of Message: [Message('user', 'Hello')]")
-    if not messages:
-        refuse(model_info, "the list of messages is empty; add a user message")
-    for place, message in enumerate(messages):
-        try:
-            _check_message(model_info, message)
-        except UnsupportedInputError as error:
-            raise error.at_message(place, message.role, model_info.id) from None
-    check_least_length(model_info, (message.content for message in messages))
-
-
-def check_prompt(model_info: ModelInfo, prompt: str) -> None:
-    """Raise for a prompt that is no text or empty, or that is surely too long.
-
-    Raises:
-        UnsupportedInputError: for a prompt that is no text, or empty.
-        ContextLengthError: for one that is surely over the model's limit.
-    """
-    _check_is_model_info(model_info)
-    _check_message(model_info, Message("user", prompt))
-    check_least_length(model_info, (prompt,))
-
-
-def check_turns(model_info: ModelInfo, turns: Sequence[Message]) -> None:
-    """Raise for turns without a question, or in an order that the model does not take."""
-    if not model_info.takes_messages:
-        check_order(model_info, turn_order.merge_turns(turn_order.fold_system_turns(turns)))
-    elif model_info.strict_turns:
-        check_order(model_info, turns)
-    else:
-        with _naming(model_info):
-            turn_order.check_question(turns, by_user=model_info.system_turns == "first")
-
-
-def _check_is_model_info(model_info: ModelInfo) -> None:
-    if not isinstance(model_info, ModelInfo):
-        raise TypeError(f"model_info must be a ModelInfo: find_model({model_info!r:.100})")
-
-
-def warn_of_written_prompt(model_info: ModelInfo, messages: Sequence[Message]) -> None:
-    """Warn of a message that is a prompt in the model's own form: it is put into that once more."""
-    template = model_info.template
-    if template is None or not template.has_marks:
-        return
-    if any(message.role == "user" and template.is_in(message.content) for message in messages):
-        instead = "send it as a prompt instead (complete(), DashScopeOSSLLM), or " * (
-            model_info.takes_prompt
-        )
-        warn(
-            f"{model_info.id}: a message holds a prompt in the model's own form "
-            f"({template.name}), and is put into that form once more; {instead}"
-            "write it without the marks of turns",
-            DashScopeWarning,
-        )
-
-
-def _check_message(model_info: ModelInfo, message: Message) -> None:
-    for refusal in REFUSALS:
-        if refusal.applies(message):
-            refuse(model_info, refusal.text.format(message=message))
+from dashscope_oss.tokens.input_length import warn_of_disputed
 
 
 def check_parameters(
@@ -111,6 +32,8 @@ def check_parameters(
         )
     _check_thinking(model_info, parameters.get("enable_thinking"))
     _check_max_tokens(model_info, parameters.get("max_tokens"))
+    _check_effort(model_info, parameters.get("reasoning_effort"))
+    _warn_of_unstated(model_info, parameters)
     answers = parameters.get("n")
     if isinstance(answers, int) and answers > 1:
         refuse(model_info, "one call gives one answer; make several calls instead of setting n")
@@ -124,26 +47,6 @@ def wants_json(parameters: Mapping[str, object]) -> bool:
     if not isinstance(response_format, Mapping):
         return False
     return response_format.get("type") not in (None, "text")
-
-
-def check_order(model_info: ModelInfo, turns: Sequence[Message]) -> None:
-    """Raise unless the turns are in the order that strict models want.
-
-    Raises:
-        UnsupportedInputError: names the model, and what to change.
-    """
-    with _naming(model_info):
-        turn_order.check_turn_order(turns)
-
-
-@contextmanager
-def _naming(model_info: ModelInfo) -> Iterator[None]:
-    """Let a refusal say which model it is about."""
-    try:
-        yield
-    except UnsupportedInputError as error:
-        error.model = model_info.id
-        raise
 
 
 def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
@@ -199,6 +102,34 @@ def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
     )
 
 
+def _check_effort(model_info: ModelInfo, effort: object) -> None:
+    levels = model_info.reasoning_efforts
+    if effort is None or (not levels and model_info.thinking != "none"):
+        return
+    if not levels:
+        refuse(model_info, "this model cannot think; leave reasoning_effort out")
+    if effort not in levels:
+        refuse(
+            model_info,
+            f"reasoning_effort is {effort!r:.100}; the model knows {', '.join(levels)}",
+        )
+
+
+def _warn_of_unstated(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
+    """Warn once of what the record does not say that the model takes; it is sent all the same."""
+    stated = {
+        "reasoning_effort": bool(model_info.reasoning_efforts),
+        "preserve_thinking": model_info.preserve_thinking,
+    }
+    for name, is_stated in stated.items():
+        if parameters.get(name) and not is_stated:
+            warn_once(
+                f"{model_info.id}: the record of the model does not say that it takes {name}; it "
+                "is sent, and the service decides",
+                DashScopeWarning,
+            )
+
+
 def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
     documented = model_info.documented_parameters
     if documented is None:
@@ -211,14 +142,6 @@ def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -
         )
 
 
-def _has_surrogate(message: Message) -> bool:
-    try:
-        message.content.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def _is_finite(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(map(_is_finite, value.values()))
@@ -227,51 +150,6 @@ def _is_finite(value: object) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A kind of message that no model takes.
-
-    Attributes:
-        kind: in words, for the documentation.
-        applies: whether a message is of this kind.
-        text: what is wrong with it and what to do; it may hold fields of ``message``.
-    """
-
-    kind: str
-    applies: Callable[[Message], bool]
-    text: str
-
-
-REFUSALS: tuple[Refusal, ...] = (
-    Refusal(
-        "unknown role",
-        lambda message: message.role not in ROLES,
-        f"unknown role {{message.role!r}}; use one of {', '.join(ROLES)}",
-    ),
-    Refusal(
-        "content that is no text",
-        lambda message: not isinstance(message.content, str),
-        "content must be text, not {message.content.__class__.__name__}",
-    ),
-    Refusal(
-        "question without words",
-        lambda message: message.role == "user" and not message.content.strip(),
-        "the prompt or user message is empty; give it some text",
-    ),
-    Refusal(
-        "call of a tool that is not an answer's",
-        lambda message: bool(message.tool_calls) and message.role != "assistant",
-        "only a message of the role assistant can call tools",
-    ),
-    Refusal(
-        "half of a character (a lone surrogate)",
-        _has_surrogate,
-        "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check how "
-        "the text was decoded",
-    ),
-)
-"""Messages that are refused before anything is sent, whatever the model."""
-
 PARAMETERS = (
     *OPTION_NAMES,
     "result_format",
@@ -279,12 +157,8 @@ PARAMETERS = (
     "n",
     "logprobs",
     "top_logprobs",
-    "max_completion_tokens",
     "max_length",
-    "reasoning_effort",
-    "preserve_thinking",
     "clear_thinking",
-    "search_options",
     "frequency_penalty",
 )
 """Names of parameters; one that is almost one of these is taken for a misspelling."""
@@ -347,6 +221,14 @@ RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
     "max_tokens": (
         lambda v: 1 <= _integer(v) <= 2**31 - 1,
         "Range of max_tokens should be [1, 2147483647]",
+    ),
+    "max_completion_tokens": (
+        lambda v: 1 <= _integer(v) <= 2**31 - 1,
+        "Range of max_completion_tokens should be [1, 2147483647]",
+    ),
+    "search_options": (
+        lambda v: isinstance(v, Mapping),
+        "Input should be a valid dictionary: parameters.search_options",
     ),
     "stop": (_is_stop, _STOP),
     "result_format": (
