@@ -34,7 +34,7 @@ FLOORS = (
     ("dashscope_oss.protocol",),
     ("dashscope_oss.transport",),
     ("dashscope_oss",),
-    ("dashscope_oss.gateway", *ADAPTERS),
+    ("dashscope_oss.gateway", "dashscope_oss.batch", *ADAPTERS),
     ("dashscope_oss.cli", "dashscope_oss.pytest_plugin"),
     ("dashscope_oss.__main__",),
 )

@@ -15,6 +15,7 @@ from dashscope_oss.errors import DashScopeError
 COMMANDS = {
     "models": "list the known models, show all about one, or compare them with other lists",
     "ask": "ask a model one question; the answer streams",
+    "batch": "answer a file of prompts into another file; goes on where it was stopped",
     "serve": "run the gateway",
     "key": "make a key for callers of the gateway",
     "fetch": "download the embedded model's file now (98 MB), not at the first start",
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     0: success. 1: the service or the network failed. 2: wrong use, or a package is missing.
-    130: interrupted. ``models --compare`` and ``doctor`` have statuses of their own.
+    130: interrupted. ``batch``, ``models --compare`` and ``doctor`` have statuses of their own.
     """
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only

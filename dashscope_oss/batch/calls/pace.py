@@ -1,0 +1,93 @@
+"""The pace that all calls of a run share: an account's limits, and what the server refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from dashscope_oss.batch.calls.adaptive_rate import AdaptiveRate
+from dashscope_oss.tokens.rate_limits import RateLimits
+
+
+class Pace:
+    """Lets calls go out, one after the other, when limits and server allow it.
+
+    One object belongs to one account and one event loop; share it between runs that use the same
+    account at the same time.
+
+    Args:
+        limits: the account's; without them only refusals slow the calls down.
+
+    Attributes:
+        refusals: calls that the server refused so far.
+    """
+
+    def __init__(self, limits: RateLimits | None = None) -> None:
+        self._limits = limits
+        self._adaptive = AdaptiveRate()
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self.refusals = 0
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether there is a limit of tokens."""
+        return self._limits is not None and self._limits.tokens_per_minute is not None
+
+    async def begin(self, num_tokens: int = 0) -> int:
+        """Wait until a call may go out, first come, first served.
+
+        Args:
+            num_tokens: tokens of the call, as far as they are known.
+
+        Returns:
+            The call's period, for :meth:`refuse` or :meth:`grant`.
+        """
+        if not self._turn.locked() and not self._wait(num_tokens):
+            return self._adaptive.send(_now())
+        async with self._turn:
+            while (wait := self._wait(num_tokens)) > 0:
+                await self._sleep(wait)
+            return self._adaptive.send(_now())
+
+    def grant(self, period: int, num_tokens: int = 0) -> None:
+        """Note a call that was not refused.
+
+        Args:
+            period: what :meth:`begin` returned.
+            num_tokens: tokens of the call beside those that :meth:`begin` knew of.
+        """
+        if self._adaptive.grant(period, _now()):
+            self._changed.set()
+        if self._limits is not None and num_tokens:
+            self._limits.charge(_now(), num_tokens)
+
+    def refuse(self, period: int, retry_after: float | None = None, num_tokens: int = 0) -> None:
+        """Note a refused call: all others wait too, as long as the server asked or longer.
+
+        Args:
+            period: what :meth:`begin` returned.
+            retry_after: seconds that the server asked to wait.
+            num_tokens: tokens that :meth:`begin` counted and that were not used.
+        """
+        self.refusals += 1
+        self._adaptive.refuse(period, _now(), retry_after)
+        if self._limits is not None:
+            self._limits.charge(_now(), -num_tokens)
+
+    def _wait(self, num_tokens: int) -> float:
+        """Return the seconds until a call may go out; if it may now, its limits are charged."""
+        now = _now()
+        if (wait := self._adaptive.wait(now)) > 0 or self._limits is None:
+            return wait
+        return self._limits.reserve(now, num_tokens)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,126 @@
+"""One call of a run with its further tries: what an error means for it, and for all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import httpx2
+
+from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.errors import APIConnectionError, DashScopeError, RateLimitError
+from dashscope_oss.messages import Reply
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens import estimates
+from dashscope_oss.transport import retry
+
+MAX_REFUSALS = 10
+"""How often the server may refuse one and the same call before its row has failed. The waits
+between them double up to a minute, so the last comes some five minutes after the first."""
+_SERVICE_UNAVAILABLE = 503
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Tries(Generic[Question, Answer]):
+    """Makes calls, each with its further tries.
+
+    Attributes:
+        call: makes one try.
+        pace: says when it may go out.
+        max_retries: further tries after errors of the call's own that waiting may cure.
+    """
+
+    call: Callable[[Question], Awaitable[Answer]]
+    pace: Pace
+    max_retries: int
+
+    async def answer(
+        self, question: Question, set_under_way: Callable[[bool], None]
+    ) -> Answer | Exception:
+        """Return the answer, or the error of the last try.
+
+        Args:
+            question: what is passed to ``call``.
+            set_under_way: is told when a try begins, and when the call waits for another one.
+        """
+        failures = refusals = 0
+        num_tokens = input_tokens(question) if self.pace.counts_tokens else 0
+        while True:
+            period = await self.pace.begin(num_tokens)
+            set_under_way(True)
+            try:
+                answer = await self.call(question)
+            except Exception as error:  # noqa: BLE001 - whatever a chain raises is its row's error
+                outcome = error
+            else:
+                self.pace.grant(period, used_tokens(answer, num_tokens) - num_tokens)
+                return answer
+            if is_refusal(outcome):
+                refusals += 1
+                self.pace.refuse(period, getattr(outcome, "retry_after", None), num_tokens)
+            else:
+                failures += 1
+                self.pace.grant(period, -num_tokens)
+            wait = wait_before_retry(outcome, failures, refusals, self.max_retries)
+            if wait is None:
+                return outcome
+            set_under_way(False)
+            await asyncio.sleep(wait)
+
+
+def wait_before_retry(
+    error: Exception, failures: int, refusals: int, max_retries: int
+) -> float | None:
+    """Return the seconds that a call waits for another try, ``None`` if its row has failed.
+
+    A refused call waits with all others for the pace, and not by itself.
+
+    Args:
+        error: of the last try.
+        failures: tries that failed for reasons of the call's own.
+        refusals: tries that the server refused because of all calls together.
+        max_retries: most further tries after failures.
+    """
+    wait: float | None = None
+    if is_refusal(error):
+        wait = 0.0 if refusals < MAX_REFUSALS else None
+    elif isinstance(error, DashScopeError):
+        wait = retry.delay(failures, error, max_retries=max_retries)
+    if wait is None and isinstance(error, DashScopeError):
+        retry.given_up(error, failures + refusals, None)
+    return wait
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the server takes no calls for the moment, whichever they are."""
+    if not isinstance(error, DashScopeError) or not error.retryable:
+        return False
+    if isinstance(error, APIConnectionError):
+        return _is_unconnected(error)
+    return isinstance(error, RateLimitError) or error.status_code == _SERVICE_UNAVAILABLE
+
+
+def _is_unconnected(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+            return True
+        error = error.__cause__
+    return False
+
+
+def input_tokens(question: object) -> int:
+    """Return about how many tokens a request has; 0 for what is no request."""
+    if not isinstance(question, Request):
+        return 0
+    return estimates.estimate(question.text, question.model_info.tokenizer)
+
+
+def used_tokens(answer: object, at_least: int) -> int:
+    """Return the tokens that an answer reports, or ``at_least`` if it reports fewer or none."""
+    usage = answer.usage if isinstance(answer, Reply) else None
+    return max((usage and usage.total_tokens) or 0, at_least)

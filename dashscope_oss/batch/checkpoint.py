@@ -1,0 +1,236 @@
+"""What a run has done so far, in a file beside its output that survives a kill at any moment.
+
+It is an SQLite database. Each outcome is written as it comes, before its place in the window is
+given to another call, so that a killed process loses the calls under way and nothing else. A
+crash of the whole machine may cost the last moments, but never the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.messages import Json
+
+_APPLICATION_ID = 0x44534F42
+_FORMAT = 1
+_TABLES = (
+    "CREATE TABLE runs (id INTEGER PRIMARY KEY, input TEXT, settings TEXT, output INTEGER)",
+    "CREATE TABLE outcomes (run INTEGER, row INTEGER, digest BLOB, failed INTEGER, "
+    "tokens INTEGER, outcome BLOB, PRIMARY KEY (run, row)) WITHOUT ROWID",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {_FORMAT}",
+)
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_FOREIGN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_BASE_CODE = 0xFF
+"""The lower byte of SQLite's extended codes is the error itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a checkpoint knows of a row: what was asked, and whether that failed."""
+
+    digest: bytes
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come: rows with an answer, rows that failed, tokens used."""
+
+    answered: int
+    failed: int
+    tokens: int
+
+
+class Checkpoint:
+    """The outcomes of one run. Open it with ``with``; one process at a time can.
+
+    Args:
+        output: the run's output, beside which the checkpoint stands.
+        input_path: the file that the rows come from.
+        settings: what else makes the run: model, parameters, columns. With others it is another
+            run in the same file, and the outcomes of both are kept.
+
+    Attributes:
+        path: the file.
+        changes: how the settings differ from those of the run before, if this one is new.
+
+    Raises:
+        ConfigurationError: if the file is no checkpoint, belongs to another input, or is in use.
+        DashScopeError: if it cannot be written.
+    """
+
+    def __init__(self, output: Path, input_path: Path, settings: Json) -> None:
+        self.path = output.with_name(f"{output.name}.checkpoint")
+        self.changes: list[str] = []
+        # The way from one file to the other: a folder with both can be moved.
+        source = os.path.relpath(input_path.resolve(), output.resolve().parent)
+        with self._errors():
+            # Autocommit: an outcome is safe as soon as it is recorded.
+            self._database = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            try:
+                self._open()
+                self._run = self._find_run(source, settings)
+                (self._last,) = self._one("SELECT max(row) FROM outcomes WHERE run = ?", self._run)
+            except BaseException:
+                self._database.close()
+                raise
+
+    def known(self, row: int) -> Known | None:
+        """Return what was known of a row when the checkpoint was opened."""
+        if row > (self._last or 0):
+            return None
+        with self._errors():
+            found = self._database.execute(
+                "SELECT digest, failed FROM outcomes WHERE run = ? AND row = ?", (self._run, row)
+            ).fetchone()
+        return Known(found[0], bool(found[1])) if found else None
+
+    def record(self, row: int, digest: bytes, outcome: bytes, *, failed: bool, tokens: int) -> None:
+        """Keep the outcome of a row; when this returns, a kill cannot undo it.
+
+        Args:
+            row: its number.
+            digest: of what was asked.
+            outcome: as JSON.
+            failed: whether it is a failure.
+            tokens: what it cost.
+        """
+        with self._errors():
+            self._database.execute(
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)",
+                (self._run, row, digest, failed, tokens, outcome),
+            )
+
+    def progress(self) -> Progress:
+        """Return how far the run has come."""
+        with self._errors():
+            return Progress(
+                *self._one(
+                    "SELECT count(*) - total(failed), total(failed), total(tokens) FROM outcomes "
+                    "WHERE run = ?",
+                    self._run,
+                )
+            )
+
+    def outcomes(self) -> Iterator[tuple[int, bytes]]:
+        """Yield row and outcome of all that is recorded, in the order of the rows."""
+        with self._errors():
+            yield from self._database.execute(
+                "SELECT row, outcome FROM outcomes WHERE run = ? ORDER BY row", (self._run,)
+            )
+
+    @property
+    def wrote_output(self) -> bool:
+        """Whether the output was last written by this run."""
+        with self._errors():
+            return bool(self._one("SELECT output FROM runs WHERE id = ?", self._run)[0])
+
+    def note_output(self) -> None:
+        """Note that this run has written the output."""
+        with self._errors():
+            self._database.execute("UPDATE runs SET output = (id = ?)", (self._run,))
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        run = self._database.execute
+        run("PRAGMA locking_mode = EXCLUSIVE")
+        (application,), (version,) = (
+            self._one(f"PRAGMA {name}") for name in ("application_id", "user_version")
+        )
+        (tables,) = self._one("SELECT count(*) FROM sqlite_master")
+        if tables and (application, version) != (_APPLICATION_ID, _FORMAT):
+            raise ConfigurationError(
+                f"{self.path} is not a checkpoint that this version can read; move it away, or "
+                "choose another output"
+            )
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        if not tables:
+            run("BEGIN")
+            for statement in _TABLES:
+                run(statement)
+            run("COMMIT")
+
+    def _find_run(self, source: str, settings: Json) -> int:
+        """Return the run's number; a new one if it is not in the file yet."""
+        text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
+        runs = self._database.execute("SELECT id, input, settings FROM runs ORDER BY id").fetchall()
+        for number, input_of_run, settings_of_run in runs:
+            if input_of_run != source:
+                raise ConfigurationError(
+                    f"{self.path} belongs to a run over {input_of_run}, not over {source}; choose "
+                    "another output, or move the checkpoint away"
+                )
+            if settings_of_run == text:
+                return int(number)
+        if runs:
+            self.changes = differences(json.loads(runs[-1][2]), json.loads(text))
+        insert = "INSERT INTO runs (input, settings, output) VALUES (?, ?, 0) RETURNING id"
+        return int(self._one(insert, source, text)[0])
+
+    def _one(self, statement: str, *values: object) -> tuple[int, ...]:
+        (row,) = self._database.execute(statement, values).fetchall()
+        return tuple(row)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & _BASE_CODE
+            if code in _IN_USE:
+                raise ConfigurationError(
+                    f"{self.path} is in use: another run writes to the same output"
+                ) from error
+            if code in _FOREIGN:
+                raise ConfigurationError(
+                    f"{self.path} is not a checkpoint, or is damaged ({error}); move it away, or "
+                    "choose another output"
+                ) from error
+            raise DashScopeError(
+                f"cannot write the checkpoint {self.path}: {error}. The rows recorded so far are "
+                "safe: free space, and give the same command again"
+            ) from error
+
+
+def differences(
+    before: Mapping[str, object], after: Mapping[str, object], within: str = ""
+) -> list[str]:
+    """Return in words how the settings of two runs differ: ``temperature: 0.2, now 0.7``."""
+    words: list[str] = []
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            words += differences(old, new, f"{within}{name}.")
+        elif old != new:
+            words.append(f"{within}{name}: {_shown(old)}, now {_shown(new)}")
+    return words
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else f"{value!s:.60}"

@@ -1,0 +1,7 @@
+"""Files of rows: read and written row by row, in a memory that does not grow with them.
+
+- :mod:`.interface`: what all formats have in common.
+- :mod:`.formats`: which format a file has, by its ending.
+- :mod:`.jsonl`, :mod:`.csv_table`, :mod:`.parquet`: the formats.
+- :mod:`.replace`: a file that has its name only once it is whole.
+"""

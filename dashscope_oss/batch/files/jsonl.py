@@ -1,0 +1,65 @@
+"""Rows as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic_core import from_json, to_json
+
+from dashscope_oss.errors import DashScopeError, UnsupportedInputError
+from dashscope_oss.messages import Json
+from dashscope_oss.protocol.streaming.sse import BOM
+
+
+class JsonlReader:
+    """Reads a file with a JSON object on each line; empty lines are no rows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        with self.path.open("rb") as file:
+            return sum(1 for line in file if not line.isspace())
+
+    def columns(self) -> list[str]:
+        """Return the names of all columns, in the order in which they come up."""
+        names: dict[str, None] = {}
+        for _, values in self.rows():
+            if not isinstance(values, DashScopeError):
+                names.update(dict.fromkeys(values))
+        return list(names)
+
+    def rows(self) -> Iterator[tuple[int, Json | DashScopeError]]:
+        """Yield the number of each line, from 1, and its object, or why it is none."""
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                text = line.removeprefix(BOM) if number == 1 else line
+                if not text.isspace():
+                    yield number, _read(text)
+
+
+class JsonlWriter:
+    """Writes a file with a JSON object on each line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def write(self, values: Json) -> None:
+        """Write a row."""
+        self._file.write(to_json(values, inf_nan_mode="constants") + b"\n")
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        self._file.close()
+
+
+def _read(line: bytes) -> Json | DashScopeError:
+    try:
+        values = from_json(line)
+    except ValueError as error:
+        return UnsupportedInputError(f"the line is not JSON: {error}")
+    if isinstance(values, dict):
+        return values
+    return UnsupportedInputError(f"the line is a JSON {type(values).__name__}, not an object")

@@ -1,0 +1,35 @@
+"""A file that has its name only once it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dashscope_oss.errors import DashScopeError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; at the end it takes the name ``path``.
+
+    If anything goes wrong it is removed, and whatever has the name ``path`` stays as it was.
+
+    Raises:
+        DashScopeError: if the disk is full or the file cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise DashScopeError(
+            f"cannot write {path}: {error.strerror or error}. What had this name before is "
+            "unchanged, and the answers stand in the checkpoint: free space or choose another "
+            "place, and give the same command again"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)

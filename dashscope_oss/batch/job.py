@@ -1,0 +1,271 @@
+"""A file of rows, answered into another file: what has to be asked, recorded and written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, aclosing, closing
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.batch.calls.tries import input_tokens
+from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
+from dashscope_oss.batch.checkpoint import Checkpoint
+from dashscope_oss.batch.files.interface import Reader, Writer
+from dashscope_oss.batch.files.jsonl import JsonlWriter
+from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.report.progress import Progress
+from dashscope_oss.batch.rows.form import Form
+from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode
+from dashscope_oss.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DashScopeError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    QuotaExhaustedError,
+)
+from dashscope_oss.messages import Json, Reply
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens.estimates import estimate
+from dashscope_oss.transport.async_client import AsyncClient
+
+_DIGEST_BYTES = 16
+_MAX_SHOWN = 10
+"""Rows that cannot be asked and are shown at once; all stand in a file at the end."""
+_YEAR = 366 * 86400.0
+
+
+@dataclass(kw_only=True)
+class Job:
+    """A file of rows to be answered into another file.
+
+    Attributes:
+        reader: the rows.
+        output: the file with their answers, in their order.
+        open_writer: opens that file.
+        form: makes requests of rows, and rows of answers.
+        client: asks.
+        concurrency: most calls under way at a time.
+        pace: limits of the account.
+        retry_failed: ask rows again that failed earlier.
+        strict: end at the first row that cannot be asked.
+        overwrite: replace an output that another run has written.
+        max_tokens_total: tokens of all answers, those of earlier starts included, after which the
+            run stops.
+        deadline: seconds after which it stops.
+    """
+
+    reader: Reader
+    output: Path
+    open_writer: Callable[[Path], Writer]
+    form: Form
+    client: AsyncClient
+    concurrency: int = DEFAULT_CONCURRENCY
+    pace: Pace
+    retry_failed: bool = False
+    strict: bool = False
+    overwrite: bool = False
+    max_tokens_total: int | None = None
+    deadline: float | None = None
+
+    @property
+    def failures_path(self) -> Path:
+        """The file with the rows that have no answer."""
+        return self.output.with_name(f"{self.output.stem}.failed.jsonl")
+
+    def open_checkpoint(self) -> Checkpoint:
+        """Return the checkpoint of this run.
+
+        Raises:
+            ConfigurationError: if it cannot be this run's, or the output is another's.
+        """
+        checkpoint = Checkpoint(self.output, self.reader.path, self.form.settings)
+        if self.output.exists() and not self.overwrite and not checkpoint.wrote_output:
+            checkpoint.close()
+            raise ConfigurationError(
+                f"{self.output} is there already, and not from this run; choose another output, "
+                "or replace it with --overwrite"
+            )
+        return checkpoint
+
+
+class JobRun:
+    """One start of a job.
+
+    Args:
+        job: what is to be done.
+        checkpoint: the outcomes so far.
+        progress: is told each outcome.
+
+    Attributes:
+        stop: set it to let no further call begin.
+        stopped_by: why the run was stopped, in words; empty if nothing stopped it.
+    """
+
+    def __init__(self, job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
+        self.stop = asyncio.Event()
+        self.stopped_by = ""
+        self._job = job
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._tokens = checkpoint.progress().tokens
+        self._input_state = _state(job.reader.path)
+        self._taken = self._recorded = self._num_unasked = 0
+        self._took_all = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every row has an outcome."""
+        return self._took_all and self._taken == self._recorded
+
+    def stop_because(self, reason: str) -> None:
+        """Let no further call begin."""
+        self.stopped_by = self.stopped_by or reason
+        self.stop.set()
+
+    async def ask(self) -> None:
+        """Ask all rows that have no outcome yet, until there are none or the run is stopped.
+
+        Raises:
+            DashScopeError: if no row can succeed, as with a wrong key; if the checkpoint cannot be
+                written; if the job is strict, for the first row that cannot be asked.
+        """
+        job, fatal = self._job, None
+        loop = asyncio.get_running_loop()
+        seconds = float("inf") if job.deadline is None else job.deadline
+        timer = loop.call_later(min(seconds, _YEAR), self.stop_because, "--deadline has passed")
+        asked = run(self._to_ask(), job.client, job.concurrency, pace=job.pace, stop=self.stop)
+        try:
+            async with aclosing(asked) as results:
+                async for (number, request), result in results:
+                    if isinstance(result, DashScopeError) and self._ends_run(result):
+                        fatal = result
+                        self.stop.set()
+                    else:
+                        self._record(number, request, result)
+        finally:
+            timer.cancel()
+            self._progress.tally.refusals = job.pace.refusals
+        if fatal:
+            raise fatal
+
+    def write(self) -> int:
+        """Write the output, and the rows without an answer beside it; return how many these are.
+
+        Neither is there under its own name before it is whole.
+
+        Raises:
+            DashScopeError: if a file cannot be written, or the input has changed meanwhile.
+        """
+        job, failures = self._job, 0
+        if _state(job.reader.path) != self._input_state:
+            raise DashScopeError(
+                f"{job.reader.path} has changed since the run began; give the same command again: "
+                "it asks what is new"
+            )
+        with ExitStack() as files:
+            failed_aside = files.enter_context(replacing(job.failures_path))
+            aside = files.enter_context(replacing(job.output))
+            failed = files.enter_context(closing(JsonlWriter(failed_aside)))
+            answered = files.enter_context(closing(job.open_writer(aside)))
+            for number, values, outcome in self._outcomes():
+                if isinstance(outcome, Failure):
+                    failures += 1
+                    failed.write(job.form.failed(number, values, outcome))
+                else:
+                    answered.write(job.form.answered(number, values or {}, outcome))
+        if not failures:
+            job.failures_path.unlink()
+        self._checkpoint.note_output()
+        return failures
+
+    def _to_ask(self) -> Iterator[tuple[tuple[int, Request], Request]]:
+        for number, values in self._job.reader.rows():
+            try:
+                if isinstance(values, DashScopeError):
+                    raise values
+                request = self._job.form.request(values)
+            except DashScopeError as error:
+                self._set_apart(number, error)
+                continue
+            if not self._is_known(number, request):
+                self._taken += 1
+                yield (number, request), request
+        self._took_all = True
+
+    def _is_known(self, number: int, request: Request) -> bool:
+        known = self._checkpoint.known(number)
+        if known is None or known.digest != _digest(request):
+            return False
+        if known.failed and self._job.retry_failed:
+            return False
+        if known.failed:
+            self._progress.tally.earlier_failed += 1
+        else:
+            self._progress.tally.earlier += 1
+        return True
+
+    def _set_apart(self, number: int, error: DashScopeError) -> None:
+        """Record a row that cannot be asked, and say so."""
+        error.message = f"row {number}: {error.message}"
+        if self._job.strict:
+            raise error
+        self._num_unasked += 1
+        if self._num_unasked <= _MAX_SHOWN:
+            self._progress.say(str(error))
+        elif self._num_unasked == _MAX_SHOWN + 1:
+            self._progress.say(f"more such rows: see {self._job.failures_path} at the end")
+        self._keep(number, b"", error, 0)
+
+    def _record(self, number: int, request: Request, result: Reply | Exception) -> None:
+        self._recorded += 1
+        tokens = 0 if isinstance(result, Exception) else tokens_of(request, result)
+        self._keep(number, _digest(request), result, tokens)
+        self._tokens += tokens
+        limit = self._job.max_tokens_total
+        if limit is not None and self._tokens >= limit:
+            self.stop_because(f"the answers cost {self._tokens:,} tokens; --max-tokens-total")
+
+    def _keep(self, number: int, digest: bytes, result: Reply | Exception, tokens: int) -> None:
+        outcome = Failure.of(result) if isinstance(result, Exception) else result
+        self._checkpoint.record(
+            number,
+            digest,
+            encode(outcome),
+            failed=isinstance(outcome, Failure),
+            tokens=tokens,
+        )
+        self._progress.add(result)
+
+    def _ends_run(self, error: DashScopeError) -> bool:
+        """Whether an error is no row's own: all others would fail with it too."""
+        if isinstance(error, AuthenticationError | QuotaExhaustedError | ConfigurationError):
+            return True
+        refused_model = isinstance(error, ModelNotFoundError | PermissionDeniedError)
+        return refused_model and not self._progress.tally.answered
+
+    def _outcomes(self) -> Iterator[tuple[int, Json | None, Outcome]]:
+        """Yield number, values and outcome of each row, in the order of the input."""
+        recorded = self._checkpoint.outcomes()
+        for number, values in self._job.reader.rows():
+            outcome = next(data for row, data in recorded if row == number)
+            yield number, None if isinstance(values, DashScopeError) else values, decode(outcome)
+
+
+def tokens_of(request: Request, reply: Reply) -> int:
+    """Return the tokens of a call; an estimate where the service reported none."""
+    if reply.usage is not None and reply.usage.total_tokens is not None:
+        return reply.usage.total_tokens
+    return input_tokens(request) + estimate(reply.text, request.model_info.tokenizer)
+
+
+def _digest(request: Request) -> bytes:
+    return blake2b(request.content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

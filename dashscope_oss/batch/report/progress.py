@@ -1,0 +1,90 @@
+"""A tally that is shown while a run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from dashscope_oss.batch.report.displays import Display, choose_display
+from dashscope_oss.batch.report.summary import Summary
+from dashscope_oss.batch.report.tally import Tally
+from dashscope_oss.messages import Reply
+from dashscope_oss.registry.model_info import ModelInfo
+
+UPDATE_SECONDS = 0.5
+
+
+class Progress:
+    """Shows how far a run is; afterwards it has the table.
+
+    ::
+
+        async with Progress(total=len(texts)) as progress:
+            async for number, label in run(enumerate(texts), chain.ainvoke):
+                progress.add(label)
+        print(progress.summary)
+
+    In a terminal it is a bar, in a notebook a cell, elsewhere a line every ten seconds.
+
+    Args:
+        total: number of rows, if it is known.
+        model_info: the model, for the cost in the table.
+        display: what shows the counts; chosen by where the program runs if ``None``.
+
+    Attributes:
+        tally: the counts.
+    """
+
+    def __init__(
+        self,
+        total: int | None = None,
+        *,
+        model_info: ModelInfo | None = None,
+        display: Display | None = None,
+    ) -> None:
+        self.tally = Tally(total)
+        self._model_info = model_info
+        self._display = display
+        self._updates: asyncio.Task[None] | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """The table."""
+        return Summary(self.tally, self._model_info)
+
+    def add(self, result: object) -> None:
+        """Count what ``run`` yielded: an error, a :class:`Reply`, or any other answer."""
+        if isinstance(result, Exception):
+            self.tally.add_error(type(result).__name__)
+        else:
+            self.tally.add_answer(result.usage if isinstance(result, Reply) else None)
+
+    def say(self, text: str) -> None:
+        """Show a sentence that stays."""
+        if self._display is not None:
+            self._display.say(text)
+
+    async def __aenter__(self) -> Self:
+        self._display = self._display or choose_display()
+        self.tally.began_at = time.monotonic()
+        self._updates = asyncio.create_task(self._update(self._display))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.tally.ended_at = time.monotonic()
+        if self._updates is not None and self._display is not None:
+            self._updates.cancel()
+            await asyncio.gather(self._updates, return_exceptions=True)
+            self._display.close(self.tally)
+
+    async def _update(self, display: Display) -> None:
+        while True:
+            display.update(self.tally)
+            await asyncio.sleep(UPDATE_SECONDS)

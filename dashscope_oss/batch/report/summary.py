@@ -1,0 +1,72 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from dashscope_oss.batch.report.tally import Tally, duration
+from dashscope_oss.registry.model_info import ModelInfo
+
+_PRICED_TOKENS = 1000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did, as a table: as text with ``print``, as HTML in a notebook.
+
+    Attributes:
+        tally: its counts.
+        model_info: the model, for the cost; ``None`` if there were several or nobody knows.
+    """
+
+    tally: Tally
+    model_info: ModelInfo | None = None
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What is counted, and the figure; what is nothing is left out."""
+        tally = self.tally
+        total = "" if tally.total is None else f" of {tally.total:,}"
+        counts = [
+            ("rows answered", f"{tally.earlier + tally.answered:,}{total}"),
+            ("answered earlier", f"{tally.earlier:,}" if tally.earlier else ""),
+            ("rows that failed", self._failures()),
+            ("tokens in, out", f"{tally.input_tokens:,}, {tally.output_tokens:,}"),
+            ("answers without counts", f"{tally.unreported:,}" if tally.unreported else ""),
+            ("cost", self._cost()),
+            ("calls put off by the service", f"{tally.refusals:,}" if tally.refusals else ""),
+            ("time", duration(tally.seconds)),
+            ("rows a second", f"{tally.rate:,.1f}"),
+        ]
+        return [(name, figure) for name, figure in counts if figure]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self.rows)
+        return "\n".join(f"{name:<{width}}  {figure}" for name, figure in self.rows)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(figure)}</td></tr>"
+            for name, figure in self.rows
+        )
+        return f"<table>{cells}</table>"
+
+    def _failures(self) -> str:
+        failed = self.tally.failed + self.tally.earlier_failed
+        details = [self.tally.error_text] if self.tally.failed else []
+        if self.tally.earlier_failed:
+            details.append(f"{self.tally.earlier_failed:,} earlier")
+        return f"{failed:,} ({'; '.join(details)})" if failed else ""
+
+    def _cost(self) -> str:
+        """The cost by the prices of the model's record; tokens that nobody counted cost more."""
+        model_info = self.model_info
+        if model_info is None or model_info.price_in is None or model_info.price_out is None:
+            return ""
+        cost = (
+            self.tally.input_tokens * model_info.price_in
+            + self.tally.output_tokens * model_info.price_out
+        ) / _PRICED_TOKENS
+        at_least = "at least " if self.tally.unreported else ""
+        return f"{at_least}{cost:,.2f} CNY by the prices of {model_info.checked}"

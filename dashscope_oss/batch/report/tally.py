@@ -1,0 +1,100 @@
+"""The counts of a run, and what follows from them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from dashscope_oss.messages import Usage
+
+
+@dataclass
+class Tally:
+    """The counts of a run. Add to it; nothing here waits or prints.
+
+    Attributes:
+        total: rows of the run, ``None`` if nobody knows.
+        earlier: rows that an earlier start has answered.
+        earlier_failed: rows that failed then and are not asked again.
+        answered: rows answered since the start.
+        errors: rows without an answer since the start, by the class of their error.
+        input_tokens: as the service reported them.
+        output_tokens: as the service reported them.
+        unreported: answers for which the service reported no tokens.
+        refusals: calls that the service refused for the moment, and that were made again.
+        began_at: when the run began, in seconds of ``time.monotonic``.
+        ended_at: when it ended, ``None`` while it goes on.
+    """
+
+    total: int | None = None
+    earlier: int = 0
+    earlier_failed: int = 0
+    answered: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    unreported: int = 0
+    refusals: int = 0
+    began_at: float = field(default_factory=time.monotonic)
+    ended_at: float | None = None
+
+    def add_answer(self, usage: Usage | None) -> None:
+        """Count an answered row."""
+        self.answered += 1
+        if usage is None or usage.estimated:
+            self.unreported += 1
+        else:
+            self.input_tokens += usage.input_tokens or 0
+            self.output_tokens += usage.output_tokens or 0
+
+    def add_error(self, kind: str) -> None:
+        """Count a row that has no answer, for an error of class ``kind``."""
+        self.errors[kind] += 1
+
+    @property
+    def failed(self) -> int:
+        """Rows without an answer since the start."""
+        return self.errors.total()
+
+    @property
+    def calls(self) -> int:
+        """Rows that were dealt with since the start."""
+        return self.answered + self.failed
+
+    @property
+    def done(self) -> int:
+        """Rows that need no call any more."""
+        return self.earlier + self.earlier_failed + self.calls
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken."""
+        return (self.ended_at or time.monotonic()) - self.began_at
+
+    @property
+    def rate(self) -> float:
+        """Rows a second since the start."""
+        return self.calls / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take at this rate; ``None`` if that cannot be known."""
+        if self.total is None or not self.rate:
+            return None
+        return (self.total - self.done) / self.rate
+
+    @property
+    def error_text(self) -> str:
+        """The errors by class, most frequent first; empty without any."""
+        return ", ".join(f"{kind} {count:,}" for kind, count in self.errors.most_common())
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``42 s``, ``7 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

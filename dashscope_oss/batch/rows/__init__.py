@@ -1,0 +1,7 @@
+"""What a row of a file means: the request that it becomes, and what its outcome is written as.
+
+- :mod:`.columns`: rows with a column for the prompt or for the messages.
+- :mod:`.openai_form`: rows in the form of OpenAI's batch files.
+- :mod:`.wire_messages`: messages as files hold them.
+- :mod:`.outcome`: an answer or a failure as it is kept in the checkpoint.
+"""
