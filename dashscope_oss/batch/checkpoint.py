@@ -45,7 +45,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: rows with an answer, rows that failed, tokens used."""
+    """How far a run has come: rows with an answer, rows that were asked and failed, tokens used."""
 
     answered: int
     failed: int
@@ -63,7 +63,8 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        changes: how the settings differ from those of the run before, if this one is new.
+        changes: how the settings differ from those of the run before, if this one has no outcome
+            yet.
 
     Raises:
         ConfigurationError: if the file is no checkpoint, belongs to another input, or is in use.
@@ -72,7 +73,6 @@ class Checkpoint:
 
     def __init__(self, output: Path, input_path: Path, settings: Json) -> None:
         self.path = output.with_name(f"{output.name}.checkpoint")
-        self.changes: list[str] = []
         # The way from one file to the other: a folder with both can be moved.
         source = os.path.relpath(input_path.resolve(), output.resolve().parent)
         with self._errors():
@@ -82,6 +82,7 @@ class Checkpoint:
                 self._open()
                 self._run = self._find_run(source, settings)
                 (self._last,) = self._one("SELECT max(row) FROM outcomes WHERE run = ?", self._run)
+                self.changes = self._differences(settings)
             except BaseException:
                 self._database.close()
                 raise
@@ -101,7 +102,7 @@ class Checkpoint:
 
         Args:
             row: its number.
-            digest: of what was asked.
+            digest: of what was asked; empty for a row that could not be.
             outcome: as JSON.
             failed: whether it is a failure.
             tokens: what it cost.
@@ -117,8 +118,9 @@ class Checkpoint:
         with self._errors():
             return Progress(
                 *self._one(
-                    "SELECT count(*) - total(failed), total(failed), total(tokens) FROM outcomes "
-                    "WHERE run = ?",
+                    "SELECT count(*) FILTER (WHERE NOT failed), "
+                    "count(*) FILTER (WHERE failed AND digest <> x''), ifnull(sum(tokens), 0) "
+                    "FROM outcomes WHERE run = ?",
                     self._run,
                 )
             )
@@ -188,10 +190,17 @@ class Checkpoint:
                 )
             if settings_of_run == text:
                 return int(number)
-        if runs:
-            self.changes = differences(json.loads(runs[-1][2]), json.loads(text))
         insert = "INSERT INTO runs (input, settings, output) VALUES (?, ?, 0) RETURNING id"
         return int(self._one(insert, source, text)[0])
+
+    def _differences(self, settings: Json) -> list[str]:
+        """Return how a run without outcomes differs from the last one that has some."""
+        former = self._database.execute(
+            "SELECT settings FROM runs WHERE id IN (SELECT run FROM outcomes) ORDER BY id DESC"
+        ).fetchone()
+        if self._last is not None or former is None:
+            return []
+        return differences(json.loads(former[0]), settings)
 
     def _one(self, statement: str, *values: object) -> tuple[int, ...]:
         (row,) = self._database.execute(statement, values).fetchall()

@@ -74,7 +74,7 @@ class Job:
     @property
     def failures_path(self) -> Path:
         """The file with the rows that have no answer."""
-        return self.output.with_name(f"{self.output.stem}.failed.jsonl")
+        return self.output.with_name(f"{self.output.name}.failed.jsonl")
 
     def open_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of this run.
@@ -227,7 +227,9 @@ class JobRun:
         self._tokens += tokens
         limit = self._job.max_tokens_total
         if limit is not None and self._tokens >= limit:
-            self.stop_because(f"the answers cost {self._tokens:,} tokens; --max-tokens-total")
+            self.stop_because(
+                f"the answers cost {self._tokens:,} tokens, and --max-tokens-total is {limit:,}"
+            )
 
     def _keep(self, number: int, digest: bytes, result: Reply | Exception, tokens: int) -> None:
         outcome = Failure.of(result) if isinstance(result, Exception) else result

@@ -14,12 +14,13 @@ from dashscope_oss.errors import DashScopeError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; at the end it takes the name ``path``.
 
-    If anything goes wrong it is removed, and whatever has the name ``path`` stays as it was.
+    If anything goes wrong it is removed, and whatever has the name ``path`` stays as it was. A
+    killed process leaves it behind, and the next one writes over it.
 
     Raises:
         DashScopeError: if the disk is full or the file cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.part")
     try:
         yield aside
         with aside.open("rb+") as file:

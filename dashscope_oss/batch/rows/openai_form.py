@@ -61,7 +61,7 @@ class OpenAIForm:
         url = str(values.get("url"))
         if not url.endswith(_CHAT):
             raise UnsupportedInputError(f"url is {url:.100}; only {_CHAT} can be answered")
-        model_info = self.model_info or find_model(body.get("model"))  # type: ignore[arg-type] # it checks
+        model_info = self.model_info or _named_model(body.get("model"))
         options = self.options.merged(_parameters(body, model_info))
         return chat_request(model_info, read_messages(body.get("messages"), "messages"), options)
 
@@ -86,6 +86,12 @@ class OpenAIForm:
         if status is None:
             return _line(number, values or {}, None, None, None) | {"error": error}
         return _line(number, values or {}, status, failure.request_id, {"error": error})
+
+
+def _named_model(name: object) -> ModelInfo:
+    if not isinstance(name, str) or not name.strip():
+        raise UnsupportedInputError("the body names no model; set one for all with --model")
+    return find_model(name)
 
 
 def _parameters(body: Json, model_info: ModelInfo) -> dict[str, object]:

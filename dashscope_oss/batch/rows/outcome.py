@@ -67,4 +67,4 @@ def decode(data: bytes) -> Outcome:
 
 
 def _filled(values: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if value not in (None, "", [], False)}
+    return {n: v for n, v in values.items() if v or (v == 0 and v is not False)}

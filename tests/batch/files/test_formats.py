@@ -1,0 +1,154 @@
+"""Files of rows, in each format: read and written row by row."""
+
+import sys
+
+import pytest
+
+from dashscope_oss import ConfigurationError, DashScopeError
+from dashscope_oss.batch.files.formats import first_row, open_reader, prepare_writer
+
+ROWS = [
+    {"id": "1", "prompt": "床前明月光,\n疑是地上霜", "note": None},
+    {"id": "2", "prompt": 'say "hi"', "note": "x" * 200_000},
+]
+
+
+def written(path, rows, source=None, answer_columns=()):
+    """Write rows, as the answers to those of another file."""
+    writer = prepare_writer(path, source, answer_columns)(path)
+    for row in rows:
+        writer.write(row)
+    writer.close()
+    return open_reader(path)
+
+
+@pytest.fixture
+def jsonl(tmp_path):
+    return written(tmp_path / "rows.jsonl", ROWS)
+
+
+def read(reader):
+    """The rows by number; a faulty one as its message."""
+    return {n: v.message if isinstance(v, DashScopeError) else v for n, v in reader.rows()}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson", "csv", "parquet", "CSV"])
+def test_rows_come_back_as_they_were_written(ending, tmp_path, jsonl):
+    reader = written(tmp_path / f"copy.{ending}", ROWS, jsonl)
+
+    empty = "" if ending.lower() == "csv" else None
+    assert read(reader) == {1: {**ROWS[0], "note": empty}, 2: ROWS[1]}
+    assert (reader.count(), reader.columns()) == (2, ["id", "prompt", "note"])
+
+
+def test_parquet_keeps_the_types_of_parquet(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"id": pa.array([1, None], pa.int8()), "at": pa.array([0, 1], pa.date32())})
+    pq.write_table(table, tmp_path / "in.parquet")
+    reader = open_reader(tmp_path / "in.parquet")
+
+    written(tmp_path / "out.parquet", [values for _, values in reader.rows()], reader)
+
+    assert pq.read_table(tmp_path / "out.parquet").equals(table)
+
+
+def test_answers_have_types_of_their_own_in_parquet(tmp_path, jsonl):
+    import pyarrow.parquet as pq
+
+    rows = [{**ROWS[0], "answer": None, "answer_input_tokens": None}]
+    columns = ["answer", "answer_input_tokens"]
+
+    written(tmp_path / "out.parquet", rows, jsonl, columns)
+
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert [str(schema.field(name).type) for name in columns] == ["string", "int64"]
+
+
+def test_many_rows_are_written_in_parts(tmp_path, jsonl):
+    import pyarrow.parquet as pq
+
+    rows = [{"id": str(n)} for n in range(20_001)]
+
+    reader = written(tmp_path / "out.parquet", rows, jsonl)
+
+    assert [values["id"] for _, values in reader.rows()] == [row["id"] for row in rows]
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+
+
+def test_rows_without_common_types_are_no_parquet(tmp_path):
+    reader = written(tmp_path / "in.jsonl", [{"a": "text"}, {"a": {"b": 1}}])
+
+    with pytest.raises(ConfigurationError, match=r"no common types.*Write JSONL instead"):
+        prepare_writer(tmp_path / "out.parquet", reader, ())
+
+
+def test_lists_and_objects_are_json_in_a_table(tmp_path, jsonl):
+    reader = written(tmp_path / "out.csv", [{"id": [1, {"a": "杭州"}]}], jsonl)
+
+    assert read(reader)[1]["id"] == '[1,{"a":"杭州"}]'
+
+
+def test_faulty_lines_of_json_have_their_number(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[1]\n{"a": "\xff"}\n{"a": 2}')
+
+    rows = read(open_reader(path))
+
+    assert (rows[1], rows[6], open_reader(path).count()) == ({"a": 1}, {"a": 2}, 5)
+    assert [n for n in rows if isinstance(rows[n], str)] == [3, 4, 5]
+    assert "the line is not JSON" in rows[3]
+    assert rows[4] == "the line is a JSON list, not an object"
+
+
+def test_faulty_rows_of_a_table_have_their_number(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_bytes("﻿a,b\n1,2\n\n1\n".encode() + "杭,州\n".encode("gbk") + b'x,y\n1,"2\n')
+
+    rows = read(open_reader(path))
+
+    assert (rows[1], rows[4]) == ({"a": "1", "b": "2"}, {"a": "x", "b": "y"})
+    assert rows[2] == "the row has 1 fields, the header has 2"
+    assert rows[3] == "the row is not UTF-8; convert the file"
+    assert "the row is not CSV" in rows[5]
+
+
+@pytest.mark.parametrize("header", ["", "a,a\n1,2\n"])
+def test_a_table_needs_a_header(tmp_path, header):
+    (tmp_path / "in.csv").write_text(header)
+
+    with pytest.raises(ConfigurationError, match="names each column"):
+        open_reader(tmp_path / "in.csv").columns()
+
+
+def test_what_is_no_parquet_is_told(tmp_path):
+    (tmp_path / "in.parquet").write_text("a,b")
+
+    with pytest.raises(ConfigurationError, match="as Parquet"):
+        open_reader(tmp_path / "in.parquet").count()
+
+
+def test_other_endings_and_missing_files_are_told(tmp_path):
+    (tmp_path / "in.txt").write_text("hello")
+
+    with pytest.raises(ConfigurationError, match=r"no ending that names a format: \.jsonl"):
+        open_reader(tmp_path / "in.txt")
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        open_reader(tmp_path / "in.jsonl")
+
+
+def test_a_file_in_which_nothing_can_be_read_is_told(tmp_path):
+    (tmp_path / "in.jsonl").write_text("no\nnothing\n")
+
+    with pytest.raises(ConfigurationError, match="has no row that can be read"):
+        first_row(open_reader(tmp_path / "in.jsonl"))
+
+
+def test_parquet_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "in.parquet").write_text("")
+    monkeypatch.delitem(sys.modules, "dashscope_oss.batch.files.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(ImportError, match=r'pip install "dashscope-oss\[batch\]"'):
+        open_reader(tmp_path / "in.parquet")
