@@ -248,19 +248,16 @@ def _tell_start(job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
 
 def _heed_interrupts(job_run: JobRun, progress: Progress) -> None:
     """Let Ctrl-C finish what is under way, and a second one end at once."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def interrupt() -> None:
         if job_run.stop.is_set():
-            if task:
-                task.cancel()
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # leaves the event loop, which cancels what is under way
         progress.say("Finishing the calls under way; Ctrl-C again ends at once.")
         job_run.stop_because(CTRL_C)
 
     with suppress(NotImplementedError):  # Windows: the first Ctrl-C ends
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
+            asyncio.get_running_loop().add_signal_handler(number, interrupt)
 
 
 def _how_to_go_on(job_run: JobRun, checkpoint: Checkpoint) -> str:

@@ -49,11 +49,6 @@ class AdaptiveRate:
     _until: float = 0.0
     _granted: float | None = None
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether a call was refused so far."""
-        return self.period > 0
-
     def wait(self, now: float) -> float:
         """Return the seconds until a call may go out, 0 if one may now."""
         if self._state is _State.PROBING and now >= self._until:

@@ -46,8 +46,7 @@ class Progress:
     ) -> None:
         self.tally = Tally(total)
         self._model_info = model_info
-        self._display = display
-        self._updates: asyncio.Task[None] | None = None
+        self._display = display or choose_display()
 
     @property
     def summary(self) -> Summary:
@@ -63,13 +62,11 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Show a sentence that stays."""
-        if self._display is not None:
-            self._display.say(text)
+        self._display.say(text)
 
     async def __aenter__(self) -> Self:
-        self._display = self._display or choose_display()
         self.tally.began_at = time.monotonic()
-        self._updates = asyncio.create_task(self._update(self._display))
+        self._updates = asyncio.create_task(self._update())
         return self
 
     async def __aexit__(
@@ -79,12 +76,11 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self.tally.ended_at = time.monotonic()
-        if self._updates is not None and self._display is not None:
-            self._updates.cancel()
-            await asyncio.gather(self._updates, return_exceptions=True)
-            self._display.close(self.tally)
+        self._updates.cancel()
+        await asyncio.gather(self._updates, return_exceptions=True)
+        self._display.close(self.tally)
 
-    async def _update(self, display: Display) -> None:
+    async def _update(self) -> None:
         while True:
-            display.update(self.tally)
+            self._display.update(self.tally)
             await asyncio.sleep(UPDATE_SECONDS)

@@ -29,7 +29,7 @@ def answered(server, rows, concurrency=16, **settings):
     return run_in_virtual_time(ask())
 
 
-@pytest.mark.parametrize("concurrency", [8, 64])
+@pytest.mark.parametrize(("concurrency", "latency"), [(8, 0.5), (64, 0.5), (64, 5.0)])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -39,9 +39,9 @@ def answered(server, rows, concurrency=16, **settings):
         limited_servers.EvenlySpread,
     ],
 )
-def test_of_600_calls_a_minute_at_most_one_in_twenty_is_refused(kind, concurrency):
+def test_of_600_calls_a_minute_at_most_one_in_twenty_is_refused(kind, concurrency, latency):
     """Nobody told the run the limit; it uses most of what is allowed, and loses no row."""
-    server = kind()
+    server = kind(latency)
 
     outcomes, seconds = answered(server, 2400, concurrency)
 
@@ -70,6 +70,13 @@ def test_a_limit_of_tokens_counts_input_and_answer():
         return [reply async for _, reply in run(pairs, answer, 1, pace=pace)]
 
     assert run_in_virtual_time(ask())[1] == pytest.approx(30, abs=0.1)
+
+
+def test_of_a_chain_only_the_calls_are_counted():
+    """Nobody knows how many tokens its input has."""
+    outcomes, seconds = answered(Closed(None), 3, pace=Pace(RateLimits(60, tokens_per_minute=1)))
+
+    assert (len(outcomes), round(seconds)) == (3, 2)
 
 
 def test_tokens_of_a_refused_call_are_given_back():
@@ -113,7 +120,7 @@ def unreachable():
     "error",
     [
         lambda: RateLimitError("slower"),
-        lambda: ServerError("away", status_code=503),
+        lambda: ServerError("away", status_code=503),  # of a proxy, while the service restarts
         unreachable,
     ],
 )

@@ -69,12 +69,12 @@ def test_answers_have_types_of_their_own_in_parquet(tmp_path, jsonl):
 def test_many_rows_are_written_in_parts(tmp_path, jsonl):
     import pyarrow.parquet as pq
 
-    rows = [{"id": str(n)} for n in range(20_001)]
+    rows = [{"id": str(n)} for n in range(20_000)]
 
     reader = written(tmp_path / "out.parquet", rows, jsonl)
 
     assert [values["id"] for _, values in reader.rows()] == [row["id"] for row in rows]
-    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 2
 
 
 def test_rows_without_common_types_are_no_parquet(tmp_path):
@@ -96,7 +96,8 @@ def test_faulty_lines_of_json_have_their_number(tmp_path):
 
     rows = read(open_reader(path))
 
-    assert (rows[1], rows[6], open_reader(path).count()) == ({"a": 1}, {"a": 2}, 5)
+    assert (rows[1], rows[6]) == ({"a": 1}, {"a": 2})
+    assert (open_reader(path).count(), open_reader(path).columns()) == (5, ["a"])
     assert [n for n in rows if isinstance(rows[n], str)] == [3, 4, 5]
     assert "the line is not JSON" in rows[3]
     assert rows[4] == "the line is a JSON list, not an object"

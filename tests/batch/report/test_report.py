@@ -122,10 +122,6 @@ async def test_progress_counts_answers_and_errors_and_shows_them(monkeypatch):
     assert dict(progress.summary.rows)["rows answered"] == "2 of 3"
 
 
-def test_a_sentence_before_the_run_is_not_lost_in_an_error():
-    Progress(3).say("nothing is shown yet")
-
-
 def test_without_a_terminal_there_is_a_line_now_and_then(tally, monkeypatch):
     stream = io.StringIO()
     lines = displays.choose_display(stream)
