@@ -14,6 +14,7 @@ from dashscope_oss.errors import DashScopeError
 
 COMMANDS = {
     "models": "list the known models, show all about one, or compare them with other lists",
+    "doctor": "find out why calls fail, and what to change",
     "ask": "ask a model one question; the answer streams",
     "batch": "answer a file of prompts into another file; goes on where it was stopped",
     "serve": "run the gateway",

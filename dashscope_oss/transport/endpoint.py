@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -43,9 +44,29 @@ _REGIONS = {
 _WORKSPACE_REGIONS = {
     "frankfurt": "eu-central-1",
     "tokyo": "ap-northeast-1",
+    **{
+        id: id
+        for id in (
+            "cn-beijing",
+            "ap-southeast-1",
+            "us-east-1",
+            "cn-hongkong",
+            "eu-central-1",
+            "ap-northeast-1",
+        )
+    },
 }
 REGIONS: tuple[str, ...] = (*_REGIONS, *_WORKSPACE_REGIONS)
-"""Names that ``region`` takes. Frankfurt and Tokyo have workspace hosts only."""
+"""Names that ``region`` takes.
+
+``beijing`` to ``finance`` are the hosts that all share. The vendor's ids of regions, ``frankfurt``
+and ``tokyo`` are the hosts of your workspace alone, which the vendor recommends: they wait up to
+an hour for an answer. (https://help.aliyun.com/en/model-studio/regions, October 2026)
+"""
+SHARED_HOSTS: Mapping[str, str] = {
+    name: f"https://{host}/api/v1" for name, host in _REGIONS.items()
+}
+"""The address of each region's shared host."""
 _SHORT = {"cn": "beijing", "intl": "singapore", "hk": "hongkong"}
 
 
@@ -76,7 +97,7 @@ class Endpoint:
         Args:
             base_url: ends in ``/api/v1``; wins over ``region`` and ``DASHSCOPE_HTTP_BASE_URL``.
             region: one of :data:`REGIONS`, or ``cn`` (Beijing), ``intl`` (Singapore), ``hk``;
-                Beijing by default.
+                Beijing by default. The vendor's id of a region is your workspace's own host there.
             api_key: text, or a function that returns it; else ``DASHSCOPE_API_KEY``, else the
                 file that ``DASHSCOPE_API_KEY_FILE_PATH`` names, else ``~/.dashscope/api_key``. A
                 server on this machine needs none.
@@ -165,14 +186,24 @@ def _kept(key: ApiKey | None) -> Callable[[], str] | None:
 
 
 def _key_of_environment() -> str | None:
+    return _key_and_place()[0]
+
+
+def key_place() -> str:
+    """Return where a key comes from that is not passed: a variable or a file; or nothing."""
+    key, place = _key_and_place()
+    return place if key else ""
+
+
+def _key_and_place() -> tuple[str | None, str]:
     if key := os.environ.get(KEY_VARIABLE, "").strip():
-        return key
+        return key, KEY_VARIABLE
     named = os.environ.get(KEY_FILE_VARIABLE)
     try:
         file = Path(named) if named else Path.home() / ".dashscope" / "api_key"
-        return file.read_text(encoding="utf-8").strip() or None
+        return file.read_text(encoding="utf-8").strip() or None, str(file)
     except (OSError, UnicodeDecodeError, RuntimeError):  # a user without a home
-        return None
+        return None, ""
 
 
 def checked_key(key: str) -> str:
@@ -212,8 +243,18 @@ def _region_url(region: str | None, workspace: str | None) -> str | None:
     if region not in _WORKSPACE_REGIONS:
         raise ConfigurationError(f"unknown region {region!r}; use one of {', '.join(REGIONS)}")
     if not workspace:
-        raise ConfigurationError(f"region {region!r} has workspace hosts only: pass workspace")
+        raise ConfigurationError(
+            f"region {region!r} has workspace hosts only: pass workspace, the id of yours"
+        )
     return f"https://{workspace}.{_WORKSPACE_REGIONS[region]}.maas{_VENDOR}{_API}"
+
+
+def region_of(url: str) -> str | None:
+    """Return the name of the region whose host ``url`` has; ``None`` for any other host."""
+    host = httpx2.URL(url).host
+    shared = (name for name, known in _REGIONS.items() if known == host)
+    own = (id for id in _WORKSPACE_REGIONS.values() if host.endswith(f".{id}.maas{_VENDOR}"))
+    return next(chain(shared, own), None)
 
 
 def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss import all_models
+from dashscope_oss.cli.reports import model_list
 from tests.faults.server import Cut, RawServer, answer
 
 SAMPLES = Path(__file__).parents[1] / "registry" / "samples"
@@ -97,10 +98,13 @@ def test_a_service_that_cannot_be_compared_makes_the_status_2(
     assert KEY not in err
 
 
-def test_pages_that_never_end_are_not_asked_for_without_end(command):
-    with RawServer(answer({"output": {"models": []}})) as server:
-        command("models", "--compare", "service", "--base-url", server.base_url)
-    assert len(server.requests) == 1
+def test_pages_that_never_end_are_not_asked_for_without_end(command, monkeypatch):
+    monkeypatch.setattr(model_list, "MAX_PAGES", 3)
+    endless = {"output": {"models": [{"model": "glm-5"}]}}
+    for page, asked in (({"output": {"models": []}}, 1), (endless, 3)):
+        with RawServer(answer(page)) as server:
+            command("models", "--compare", "service", "--base-url", server.base_url)
+        assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}'])

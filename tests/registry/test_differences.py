@@ -145,6 +145,13 @@ def test_what_is_no_list_is_refused(data):
         read_list(data)
 
 
+def test_what_answers_without_text_is_no_chat_model():
+    image = {"modalities": {"output": ["image"]}}
+    chat = {"modalities": {"output": ["text"]}}
+    read = read_list({"alibaba": {"models": {"image": image, "chat": chat}}})
+    assert read.models.keys() == {"chat"}
+
+
 def test_an_answer_of_the_service_that_says_little_is_read_as_far_as_it_goes():
     """Its older form: no limits, no inputs."""
     old = {"output": {"models": [{"model": "glm-5", "opensource": True}, {"provider": "x"}]}}

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from dashscope_oss import ClientOptions, ConfigurationError, DashScopeWarning, Endpoint
+from dashscope_oss.transport.endpoint import region_of
 
 KEY = "sk-secret-0123456789"
 LOCAL = "http://127.0.0.1:8000/api/v1"
@@ -138,12 +139,25 @@ def test_the_address_is_the_argument_then_the_region_then_the_environment(monkey
         ("finance", "https://dashscope-finance.aliyuncs.com/api/v1"),
         ("frankfurt", "https://llm-1.eu-central-1.maas.aliyuncs.com/api/v1"),
         ("tokyo", "https://llm-1.ap-northeast-1.maas.aliyuncs.com/api/v1"),
+        ("cn-beijing", "https://llm-1.cn-beijing.maas.aliyuncs.com/api/v1"),
+        ("ap-southeast-1", "https://llm-1.ap-southeast-1.maas.aliyuncs.com/api/v1"),
+        ("us-east-1", "https://llm-1.us-east-1.maas.aliyuncs.com/api/v1"),
+        ("cn-hongkong", "https://llm-1.cn-hongkong.maas.aliyuncs.com/api/v1"),
+        ("eu-central-1", "https://llm-1.eu-central-1.maas.aliyuncs.com/api/v1"),
+        ("ap-northeast-1", "https://llm-1.ap-northeast-1.maas.aliyuncs.com/api/v1"),
     ],
 )
 def test_regions(region, url):
     endpoint = Endpoint.resolve(api_key=KEY, region=region, workspace="llm-1")
     assert endpoint.base_url == url
     assert endpoint.is_vendor
+    again = Endpoint.resolve(api_key=KEY, region=region_of(url), workspace="llm-1")
+    assert again == endpoint
+
+
+def test_other_hosts_are_in_no_region():
+    assert region_of("http://127.0.0.1:8000/api/v1") is None
+    assert region_of("https://maas.aliyuncs.com/api/v1") is None
 
 
 def test_a_bad_address_of_the_environment_names_its_variable(monkeypatch):
@@ -153,8 +167,9 @@ def test_a_bad_address_of_the_environment_names_its_variable(monkeypatch):
 
 
 def test_a_region_of_workspace_hosts_asks_for_a_workspace():
-    with pytest.raises(ConfigurationError, match="pass workspace"):
-        Endpoint.resolve(api_key=KEY, region="tokyo")
+    for region in ("tokyo", "cn-beijing"):
+        with pytest.raises(ConfigurationError, match="pass workspace"):
+            Endpoint.resolve(api_key=KEY, region=region)
 
 
 def test_an_unknown_region_is_refused_and_the_known_ones_named():

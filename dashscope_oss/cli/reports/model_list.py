@@ -11,6 +11,7 @@ from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.request import headers
 from dashscope_oss.transport.attempt import USER_AGENT
 from dashscope_oss.transport.endpoint import Endpoint
+from dashscope_oss.transport.http.connections import open_brief_client
 from dashscope_oss.transport.http.redaction import redact, secrets_in
 from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
 
@@ -25,25 +26,34 @@ def pages(endpoint: Endpoint) -> Iterator[Mapping[str, object]]:
     Raises:
         DashScopeError: if a page cannot be had.
     """
-    with httpx2.Client(timeout=SECONDS, follow_redirects=False) as http:
-        seen = 0
-        for number in range(1, MAX_PAGES + 1):
-            page = read_page(get_page(http, endpoint, number))
-            models, total = _counts(page)
-            yield page
-            seen += models
-            if not models or seen >= total:
-                return
+    with open_brief_client(endpoint.base_url, SECONDS) as http:
+        yield from pages_from(http, endpoint, get_page(http, endpoint))
+
+
+def pages_from(
+    http: httpx2.Client, endpoint: Endpoint, first: httpx2.Response
+) -> Iterator[Mapping[str, object]]:
+    """Yield all pages, of which the first has been asked for; see :func:`pages`."""
+    page = read_page(first)
+    count, total = _counts(page)
+    seen = count
+    yield page
+    for number in range(2, MAX_PAGES + 1):
+        if not count or seen >= total:
+            return
+        page = read_page(get_page(http, endpoint, number))
+        count, _ = _counts(page)
+        seen += count
+        yield page
 
 
 def get_page(http: httpx2.Client, endpoint: Endpoint, number: int = 1) -> httpx2.Response:
     """Return one answer of the service, whatever its status.
 
     Raises:
-        DashScopeError: if there is no answer.
+        APIConnectionError: if there is no answer.
     """
-    query: dict[str, str | int] = {"page_no": number, "page_size": PAGE_SIZE}
-    query["supports"] = "inference"
+    query = {"page_no": str(number), "page_size": str(PAGE_SIZE), "supports": "inference"}
     sent = headers(
         stream=False,
         key=endpoint.key(),
@@ -54,6 +64,7 @@ def get_page(http: httpx2.Client, endpoint: Endpoint, number: int = 1) -> httpx2
     try:
         return http.get(endpoint.url("models"), params=query, headers=sent)
     except httpx2.HTTPError as failure:
+        failure.request = httpx2.Request("GET", endpoint.url("models"))  # without the key
         raise error_of_exception(failure, "", SECONDS, "") from failure
 
 

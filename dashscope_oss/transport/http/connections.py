@@ -45,6 +45,20 @@ def open_async_client(url: str, max_connections: int) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=transport, cookies=no_cookies())
 
 
+def open_brief_client(url: str, seconds: float) -> httpx2.Client:
+    """Return a client for a few short questions to ``url``: it trusts whom calls trust.
+
+    Raises:
+        ConfigurationError: see :func:`open_client`.
+    """
+    tls = trusted_tls()
+    with _usable_proxy():
+        proxy = proxy_for(url)
+        return httpx2.Client(
+            verify=tls, proxy=proxy, trust_env=False, timeout=seconds, cookies=no_cookies()
+        )
+
+
 def proxy_for(url: str) -> httpx2.Proxy | None:
     """Return the proxy that the environment names for ``url``, if it names one.
 
