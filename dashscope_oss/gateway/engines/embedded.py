@@ -133,7 +133,10 @@ class EmbeddedEngine(OpenAIEngine):
     def _messages(self, request: EngineRequest) -> Sequence[Message]:
         # A family's marks leave white space around the messages, which disturbs another model.
         messages = super()._messages(request)
-        return [replace(message, content=message.content.strip()) for message in messages]
+        return [
+            message if message.partial else replace(message, content=message.content.strip())
+            for message in messages
+        ]
 
     def _with_defaults(self, body: dict[str, object]) -> dict[str, object]:
         return {"max_tokens": _DEFAULT_MAX_TOKENS, **body}

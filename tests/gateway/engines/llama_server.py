@@ -8,7 +8,8 @@ import sys
 
 import xllamacpp
 
-# The model's own template knows no tools. This one writes them as the Qwen family does.
+# The model's own template knows no tools. This one writes them as the Qwen family does, and refuses
+# late system messages as Qwen3.5's does.
 TEMPLATE = r"""
 {%- if tools %}
     {{- '<|im_start|>system\nYou may call functions:\n<tools>' }}
@@ -19,6 +20,9 @@ TEMPLATE = r"""
     {{- '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call><|im_end|>\n' }}
 {%- endif %}
 {%- for message in messages %}
+    {%- if message.role == 'system' and not loop.first %}
+        {{- raise_exception('System message must be at the beginning.') }}
+    {%- endif %}
     {{- '<|im_start|>' + message.role }}
     {%- if message.content %}
         {{- '\n' + message.content }}

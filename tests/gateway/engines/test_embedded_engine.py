@@ -104,6 +104,19 @@ def test_the_stand_in_fills_in_a_tool_that_is_forced(embedded, stream):
     assert set(json.loads(reply.tool_calls[0].arguments)) == {"a", "b"}
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_stand_in_goes_on_with_a_partial_answer(embedded, stream):
+    """By its own template, and with log probabilities."""
+    options = Options(max_tokens=2, temperature=0.0, extra={"logprobs": True})
+    turns = [Message("user", "Tell a tale."), Message("assistant", "Once upon a", partial=True)]
+    request = chat_request(find_model("llama3-8b-instruct"), turns, options, stream=stream)
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
+
+    assert reply.text.startswith(" time")
+    assert len(reply.logprobs["content"]) == 2
+
+
 def test_too_long_for_the_stand_in_is_an_error(embedded):
     """The stand-in's own limit is told, not cut in silence."""
     model_info = find_model("glm-5.1")

@@ -1,4 +1,7 @@
-"""The openai engine in front of a real llama.cpp server, in a process of its own, over HTTP."""
+"""The openai engine in front of a real llama.cpp server, in a process of its own, over HTTP.
+
+Chat completions go through the server's template, raw completions are prompts of ours.
+"""
 
 import json
 import subprocess
@@ -6,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dashscope_oss import (
@@ -13,9 +17,11 @@ from dashscope_oss import (
     ClientOptions,
     ContextLengthError,
     Endpoint,
+    InvalidRequestError,
     Message,
     Options,
     ServerError,
+    ToolCall,
     chat_request,
     completion_request,
     find_model,
@@ -25,6 +31,7 @@ from dashscope_oss.gateway.config import parse_config
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 
+TEXT = "services/aigc/text-generation/generation"
 SCRIPT = Path(__file__).with_name("llama_server.py")
 FILE = """
 [upstreams.here]
@@ -44,7 +51,14 @@ name = "small"
 usage = true
 echo = false
 
+[models."llama2-7b-chat-v2"]
+name = "small"
+api = "completions"
+
 [models."glm-5"]
+name = "small"
+
+[models."MiniMax-M2.5"]
 name = "small"
 """
 
@@ -95,6 +109,65 @@ def test_a_conversation_streams_with_the_servers_own_counts(client):
     assert counts == sorted(counts)
     assert len(set(counts)) > 2
     assert reply.served_by == "small"
+
+
+FORMS = ["llama3-8b-instruct", "ziya-llama-13b-v1", "llama2-7b-chat-v2"]
+
+
+@pytest.mark.parametrize("model", FORMS, ids=["chat", "prompt", "messages as a prompt"])
+def test_a_stream_says_what_a_whole_reply_says(client, model):
+    """In both forms, with the same end and the same counts."""
+    options = Options(max_tokens=6, temperature=0.0, seed=1)
+
+    streamed = join_deltas([*client.stream(ask(model, options, stream=True))])
+    reply = client.send(ask(model, options))
+
+    assert streamed.text == reply.text != ""
+    assert (streamed.finish_reason, reply.finish_reason) == ("length", "length")
+    assert streamed.usage.output_tokens == reply.usage.output_tokens == 6
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "model", ["llama3-8b-instruct", "llama2-7b-chat-v2"], ids=["chat", "prompt"]
+)
+def test_a_partial_answer_goes_on_where_it_ends(client, model, stream):
+    """The answer holds the new words only, though the server repeats the others in a whole one."""
+    messages = [Message("user", "Tell a tale."), Message("assistant", "Once upon a", partial=True)]
+    options = Options(max_tokens=4, temperature=0.0, seed=1)
+    request = chat_request(find_model(model), messages, options, stream=stream)
+
+    reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
+
+    assert reply.text.startswith(" time")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_each_token_comes_with_its_log_probabilities(client, stream):
+    """The hosted model had none; the server knows them."""
+    options = Options(max_tokens=4, extra={"logprobs": True, "top_logprobs": 2})
+    request = ask("llama3-8b-instruct", options, stream=stream)
+
+    reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
+
+    tokens = reply.logprobs["content"]
+    assert "".join(token["token"] for token in tokens) == reply.text
+    assert {len(token["top_logprobs"]) for token in tokens} == {2}
+
+
+def test_a_written_prompt_gets_one_opening_token(client):
+    """The server adds its own: with and without ours the prompt has the same length."""
+    model_info = find_model("llama2-7b-chat-v2")
+    prompts = ("<s>[INST] Hi [/INST]", "[INST] Hi [/INST]")
+
+    counts = {
+        client.send(
+            completion_request(model_info, prompt, Options(max_tokens=1))
+        ).usage.input_tokens
+        for prompt in prompts
+    }
+
+    assert len(counts) == 1
 
 
 def test_requests_in_a_row_are_all_answered(client):
@@ -155,6 +228,66 @@ def test_tools_reach_the_weights_through_the_servers_own_template(client):
     ]
 
     assert counts == sorted(set(counts))
+
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": CITY}}
+
+
+def rounds(*cities):
+    """Earlier rounds of a tool loop: so small a model calls a tool if it has seen that done."""
+    for city in cities:
+        call = ToolCall(f"call_{city}", "get_weather", json.dumps({"city": city}))
+        yield Message("user", f"Weather in {city}?")
+        yield Message("assistant", "", tool_calls=(call,))
+        yield Message("tool", "Sunny", tool_call_id=call.id)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_model_itself_calls_a_tool(client, stream):
+    """Through the server's parser, with an id, and the arguments as JSON."""
+    messages = [*rounds("Rome", "Oslo", "Madrid"), Message("user", "Weather in Paris?")]
+    options = Options(tools=[WEATHER], temperature=0.0, max_tokens=50, enable_thinking=False)
+    request = chat_request(find_model("glm-5"), messages, options, stream=stream)
+
+    reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
+
+    (call,) = reply.tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Paris"})
+    assert (bool(call.id), reply.finish_reason) == (True, "tool_calls")
+
+
+LATE = [
+    Message("user", "a"),
+    Message("assistant", "b"),
+    Message("system", "c"),
+    Message("user", "d"),
+]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_the_servers_template_refuses_is_told_in_its_words(client, stream):
+    """A late system message: this model's record does not know that the template takes none."""
+    options = Options(max_tokens=1, enable_thinking=False)
+
+    with pytest.raises(InvalidRequestError, match="System message must be at the beginning"):
+        join_deltas(
+            [*client.stream(chat_request(find_model("glm-5"), LATE, options, stream=stream))]
+        )
+
+
+def test_what_the_record_knows_of_the_template_is_kept_to(client):
+    """Where the template takes system words at the beginning only, late ones are the user's."""
+    messages = [{"role": turn.role, "content": turn.content} for turn in LATE]
+    body = {
+        "model": "MiniMax-M2.5",
+        "input": {"messages": messages},
+        "parameters": {"max_tokens": 1, "incremental_output": True},
+    }
+
+    reply = httpx.post(client.endpoint.url(TEXT), json=body, headers={"X-DashScope-SSE": "enable"})
+
+    assert '"finish_reason":"length"' in reply.text
 
 
 def test_too_long_an_input_is_told_in_the_vendors_words(client):
