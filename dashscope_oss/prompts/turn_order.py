@@ -25,6 +25,16 @@ def _is_empty(turn: Message) -> bool:
     return may_be_left_out and not holds_anything(turn)
 
 
+def let_system_turns_ask(messages: Sequence[Message]) -> list[Message]:
+    """Let the user say the words of system turns that nothing follows.
+
+    Services and chat templates refuse a conversation without a user's turn.
+    """
+    if any(turn.role != "system" for turn in messages):
+        return list(messages)
+    return merge_turns(fold_system_turns(messages))
+
+
 def merge_turns(messages: Sequence[Message]) -> list[Message]:
     """Join neighbouring messages of one role; their words are parted by a blank line."""
     turns: list[Message] = []

@@ -129,7 +129,7 @@ def test_each_seed_model_gets_messages_or_its_familys_prompt(model):
     ("messages", "reason"),
     [
         ([], "empty"),
-        ([SystemMessage("alone")], "no user message"),
+        ([AIMessage("alone")], "user message"),
         ([HumanMessage("a"), AIMessage([{"type": "file", "url": "x"}])], r"messages\[1\] \(AI"),
         (
             [HumanMessage([{"type": "image", "url": "http://x"}])],

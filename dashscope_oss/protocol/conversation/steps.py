@@ -142,6 +142,11 @@ STEPS: tuple[Step, ...] = (
         {"system turn without words": LEFT_OUT, "answer without words and calls": LEFT_OUT},
     ),
     Step(
+        _every,
+        turn_order.let_system_turns_ask,
+        {"system turn without a question": USERS_WORDS},
+    ),
+    Step(
         _reads_no_tools,
         tool_turns.tell_tools_in_words,
         {
@@ -174,20 +179,19 @@ STEPS: tuple[Step, ...] = (
         {"arguments that are no JSON object": WRAPPED},
     ),
     Step(
+        _wants_strict_turns,
+        turn_order.fold_stray_turns,
+        {"system turn after other turns": USERS_WORDS, "answer before the first question": TOLD},
+    ),
+    Step(
         _has_no_place_for_system,
         turn_order.fold_system_turns,
         {
             "system turn": USERS_WORDS,
             "several system turns at the beginning": USERS_WORDS,
             "system turn after other turns": USERS_WORDS,
-            "system turn without a question": USERS_WORDS,
             "system turn before a tool's result, without a question": USERS_WORDS,
         },
-    ),
-    Step(
-        _wants_strict_turns,
-        turn_order.fold_stray_turns,
-        {"system turn after other turns": USERS_WORDS, "answer before the first question": TOLD},
     ),
     Step(
         _wants_strict_turns,

@@ -112,7 +112,7 @@ def may_be_refused(messages, model_info) -> bool:
     said = [
         turn for turn in messages if turn.content.strip() or turn.tool_calls or turn.role == "tool"
     ]
-    asks = any(turn.role in ("user", "tool") for turn in said)
+    asks = {turn.role for turn in said} not in ({"assistant"}, {"system", "assistant"}, set())
     ends_with_answer = bool(said) and said[-1].role == "assistant"
     orders = model_info.strict_turns or not model_info.takes_messages
     only_tools_ask = not any(turn.role in ("user", "system") for turn in said)

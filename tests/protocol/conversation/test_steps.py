@@ -171,14 +171,18 @@ def test_an_agents_memory_that_lost_the_question_is_told_under_the_system_text()
     assert [turn["role"] for turn in sent(LENIENT, CUT_MEMORY)] == ["assistant", "tool"]
 
 
+@pytest.mark.parametrize("model_info", [SYSTEM_FIRST, STRICT, LENIENT], ids=lambda m: m.id)
+def test_system_turns_alone_are_the_question(model_info):
+    talk = [Message("system", "Translate:"), Message("system", "Hello.")]
+    assert shown(sent(model_info, talk)) == [("user", "Translate:\n\nHello.")]
+
+
 @pytest.mark.parametrize(
     ("model_info", "talk"),
     [
         (SYSTEM_FIRST, CUT_MEMORY),
-        (SYSTEM_FIRST, [Message("system", "S")]),
-        (LENIENT, [Message("system", "S")]),
+        (LENIENT, [Message("system", "S"), Message("assistant", "a")]),
         (LENIENT, [Message("assistant", "a")]),
-        (STRICT, [Message("system", "S")]),
         (PROMPT_ONLY, [Message("assistant", "a")]),
     ],
 )
