@@ -119,7 +119,7 @@ AS_IT_IS, REFUSED = "as it is", "refused"
 def outcome(kind: str, model_kind: ModelKind) -> str:
     """What becomes of a kind of message, for a kind of model."""
     model_info = find_model(model_kind.example)
-    steps = [step for step in STEPS if step.is_for(model_info)]
+    steps = [step for step in reversed(STEPS) if step.is_for(model_info)]
     words = next((step.outcomes[kind] for step in steps if kind in step.outcomes), AS_IT_IS)
     return words if request(kind, model_kind) is not None else REFUSED
 

@@ -147,6 +147,18 @@ STEPS: tuple[Step, ...] = (
         {"system turn without a question": USERS_WORDS},
     ),
     Step(
+        _every,
+        tool_turns.pair_calls_with_results,
+        {
+            "result after other turns": BEHIND_CALL,
+            "result whose call is missing or later": TOLD,
+            "second result of a call": TOLD,
+            "call without a result": NO_RESULT,
+            "call without an id": OWN_ID,
+            "calls in neighbouring answers": ONE_TURN,
+        },
+    ),
+    Step(
         _reads_no_tools,
         tool_turns.tell_tools_in_words,
         {
@@ -163,18 +175,6 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         _reads_tools,
-        tool_turns.pair_calls_with_results,
-        {
-            "result after other turns": BEHIND_CALL,
-            "result whose call is missing or later": TOLD,
-            "second result of a call": TOLD,
-            "call without a result": NO_RESULT,
-            "call without an id": OWN_ID,
-            "calls in neighbouring answers": ONE_TURN,
-        },
-    ),
-    Step(
-        _reads_tools,
         tool_turns.make_calls_sendable,
         {"arguments that are no JSON object": WRAPPED},
     ),
@@ -182,6 +182,11 @@ STEPS: tuple[Step, ...] = (
         _wants_strict_turns,
         turn_order.fold_stray_turns,
         {"system turn after other turns": USERS_WORDS, "answer before the first question": TOLD},
+    ),
+    Step(
+        _wants_strict_turns,
+        turn_order.merge_turns,
+        {"several system turns at the beginning": ONE_TURN, "two turns of one role": ONE_TURN},
     ),
     Step(
         _has_no_place_for_system,
@@ -194,11 +199,6 @@ STEPS: tuple[Step, ...] = (
         },
     ),
     Step(
-        _wants_strict_turns,
-        turn_order.merge_turns,
-        {"several system turns at the beginning": ONE_TURN, "two turns of one role": ONE_TURN},
-    ),
-    Step(
         _wants_system_first,
         turn_order.move_system_first,
         {
@@ -208,4 +208,4 @@ STEPS: tuple[Step, ...] = (
         },
     ),
 )
-"""What is done to a conversation, in this order."""
+"""What is done to a conversation, in this order; of two outcomes the later one holds."""

@@ -157,7 +157,8 @@ class _Pairing:
             self._add_other(_in_words(message, self.names))
             return
         self.open_calls.remove(opened)
-        self.turns.append(replace(message, tool_call_id=opened[1].id))
+        name = message.tool_name or opened[1].name
+        self.turns.append(replace(message, tool_call_id=opened[1].id, tool_name=name))
         if not self.open_calls:
             self.close()
 

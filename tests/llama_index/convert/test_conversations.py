@@ -69,7 +69,7 @@ def test_a_call_in_words_is_the_models_and_its_result_the_users(make):
     assert turns_of(make.requests[0]) == [
         ("user", "1+2?"),
         ("assistant", 'Call of add: {"a": 1}'),
-        ("user", "Result of the tool:\n3"),
+        ("user", "Result of add:\n3"),
     ]
 
 
@@ -108,7 +108,7 @@ def test_the_familys_template_writes_such_turns_too():
     conversation = [turn("assistant", "Hello!"), turn("user", "q"), tool_call("add", "{}")]
     assert llm.messages_to_prompt([*conversation, turn("tool", "3")]) == (
         "<human>:Your earlier answer: Hello!\n\nq\n<bot>:Call of add: {}</s>"
-        "<human>:Result of the tool:\n3\n<bot>:"
+        "<human>:Result of add:\n3\n<bot>:"
     )
 
 

@@ -220,3 +220,11 @@ def test_only_a_result_says_which_call_it_answers():
 def test_a_message_that_no_model_takes_is_named_by_place_and_role(message, reason):
     with pytest.raises(UnsupportedInputError, match=reason):
         chat_request(LENIENT, [Message("user", "q"), message])
+
+
+def test_a_call_without_a_result_is_told_with_that_to_a_model_without_tools():
+    turns = sent(STRICT, [Message("user", "q"), Message("assistant", "", (CALL,))])
+    assert shown(turns)[1:] == [
+        ("assistant", 'Call of add: {"a": 1}'),
+        ("user", "Result of add:\nNo result of this call is known."),
+    ]
