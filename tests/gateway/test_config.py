@@ -121,10 +121,12 @@ def test_habits_of_early_models_can_be_switched_off(text, echo, usage):
 def test_a_model_of_ones_own_is_like_a_known_one_but_for_what_the_file_says():
     """Template, inputs and limits."""
     text = 'like = "llama3-8b-instruct"\ntemplate = "ziya"\ncontext_window = 500\nmax_output = 7'
-    model_info = served_model(text + '\ninputs = ["prompt"]', id="mine")
+    inputs = 'inputs = ["prompt"]\nmodalities = ["text", "image"]'
+    model_info = served_model(f"{text}\n{inputs}", id="mine")
 
     assert (model_info.id, model_info.template, model_info.takes_messages) == ("mine", ZIYA, False)
     assert (model_info.context_window, model_info.max_output) == (500, 7)
+    assert model_info.modalities == ("text", "image")
     assert model_info.max_input == find_model("llama3-8b-instruct").max_input
 
 

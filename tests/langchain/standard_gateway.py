@@ -18,7 +18,7 @@ import re
 from dashscope_oss import ToolCall, Usage
 from dashscope_oss.gateway import Answer
 
-USAGE = Usage(input_tokens=7, output_tokens=9, total_tokens=16, cached_tokens=2, reasoning_tokens=4)
+USAGE = Usage(7, 9, 16, cached_tokens=2, cache_creation_tokens=1, reasoning_tokens=4)
 JOKE = {"setup": "Why did the cat sit on the laptop?", "punchline": "To watch the mouse."}
 GREETING = "Hello, how are you today?"
 

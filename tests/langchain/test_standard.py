@@ -1,7 +1,7 @@
 """LangChain's standard tests over a scripted gateway, for one model of every kind.
 
-The integration suite runs for models with tools, without, and without messages or usage; the unit
-suite, which sends nothing, for the two that differ most. The only expected failure is test_serdes,
+The integration suite runs for models with tools, with images too, without, and without messages or
+usage; the unit suite, which sends nothing, for the three that differ most. The only expected failure is test_serdes,
 whose reason lies upstream (a loaded copy is tested in test_secrets.py).
 """
 
@@ -11,6 +11,7 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
+import httpx
 import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
@@ -18,6 +19,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from dashscope_oss import find_model
 from dashscope_oss.gateway import Gateway, ScriptedEngine, serve_in_thread
 from langchain_dashscope_oss import ChatDashScopeOSS
+from tests.files import PNG
 from tests.wire import cassette
 
 from .standard_gateway import reply
@@ -73,10 +75,23 @@ class Kind:
 
     @property
     def supported_usage_metadata_details(self):
-        details = ["cache_read_input"] if self.returns_usage_metadata else []
+        cache = ["cache_read_input", "cache_creation_input"]
+        details = cache if self.returns_usage_metadata else []
         if find_model(self.model_id).thinks(None):
             details.append("reasoning_output")
         return {"invoke": details, "stream": details}
+
+    @property
+    def supports_image_inputs(self):
+        return "image" in find_model(self.model_id).modalities
+
+    @property
+    def supports_image_urls(self):
+        return self.supports_image_inputs
+
+    @property
+    def supports_image_tool_message(self):
+        return self.supports_image_inputs
 
     @property
     def model_override_value(self):
@@ -97,6 +112,12 @@ class GLM(Kind):
     """Messages, tools, thoughts in streams only: invoke streams inside."""
 
     model_id, other = "glm-5", "glm-5.1"
+
+
+class Qwen(Kind):
+    """Images and videos, at the service's other endpoint."""
+
+    model_id, other = "qwen3.6-27b", "qwen3.5-27b"
 
 
 class Llama3(Kind):
@@ -129,6 +150,10 @@ class Unit(ChatModelUnitTests):
 
 
 class TestDeepSeekUnit(DeepSeek, Unit):
+    pass
+
+
+class TestQwenUnit(Qwen, Unit):
     pass
 
 
@@ -175,6 +200,15 @@ class Integration(ChatModelIntegrationTests):
     def invoke_with_cache_read_input(self, *, stream=False):
         return self._answer(stream=stream)
 
+    def invoke_with_cache_creation_input(self, *, stream=False):
+        return self._answer(stream=stream)
+
+    @pytest.fixture(autouse=True)
+    def _image_of_the_suite(self, monkeypatch):
+        """The suite fetches its image with httpx, from a host that no test may ask."""
+        image = httpx.Response(200, content=PNG)
+        monkeypatch.setattr(httpx, "get", lambda _, timeout: image)
+
     def _answer(self, *, stream):
         llm = self.chat_model_class(**self.chat_model_params)
         return reduce(add, llm.stream("Hello")) if stream else llm.invoke("Hello")
@@ -185,6 +219,10 @@ class TestDeepSeek(DeepSeek, Integration):
 
 
 class TestGLM(GLM, Integration):
+    pass
+
+
+class TestQwen(Qwen, Integration):
     pass
 
 

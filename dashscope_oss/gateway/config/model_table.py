@@ -13,7 +13,14 @@ from dashscope_oss.gateway.interface.served_models import modernize, unregistere
 from dashscope_oss.gateway.security.config import ConfigTable
 from dashscope_oss.prompts.templates import TEMPLATES
 from dashscope_oss.registry import lookup
-from dashscope_oss.registry.model_info import Input, ModelInfo, Structured, Thinking, Tokenizer
+from dashscope_oss.registry.model_info import (
+    Input,
+    Modality,
+    ModelInfo,
+    Structured,
+    Thinking,
+    Tokenizer,
+)
 
 # Keys that are fields of the record under the same name.
 _RECORD_FIELDS = (
@@ -38,6 +45,7 @@ class ModelConfig(ConfigTable):
         like: the known model whose record it has; by default the one with its own id.
         template: how its family writes a conversation, by the template's name.
         inputs: ``prompt``, ``messages`` or both.
+        modalities: what messages may hold: ``text``, ``image``, ``video``, ``audio``.
         context_window: tokens of input and output together.
         max_input: most input tokens.
         max_output: most output tokens.
@@ -57,6 +65,7 @@ class ModelConfig(ConfigTable):
     like: str | None = None
     template: str | None = None
     inputs: list[Input] | None = Field(default=None, min_length=1)
+    modalities: list[Modality] | None = Field(default=None, min_length=1)
     context_window: PositiveInt | None = None
     max_input: PositiveInt | None = None
     max_output: PositiveInt | None = None
@@ -93,6 +102,7 @@ class ModelConfig(ConfigTable):
         overrides: dict[str, Any] = {
             "template": TEMPLATES[self.template] if self.template else None,
             "inputs": tuple(self.inputs) if self.inputs else None,
+            "modalities": tuple(self.modalities) if self.modalities else None,
             "echo": self._echo(original),
             "reports_usage": self.usage,
             **{name: getattr(self, name) for name in _RECORD_FIELDS},

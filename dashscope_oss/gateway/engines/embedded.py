@@ -101,7 +101,7 @@ class EmbeddedEngine(OpenAIEngine):
     def find_model(self, model: str) -> ModelInfo | None:
         """Return the record of ``model``: the stand-in answers for every one in the registry."""
         model_info = lookup.known_model(model)
-        return model_info and with_tools(model_info)
+        return model_info and replace(with_tools(model_info), modalities=("text",))
 
     def models(self) -> list[ModelInfo]:
         """Return every model in the registry."""

@@ -19,6 +19,7 @@ from dashscope_oss import (
 from dashscope_oss.gateway import APIError, EmbeddedEngine, Gateway, serve_in_thread
 from dashscope_oss.gateway.engines import embedded as embedded_engine
 from dashscope_oss.gateway.engines import weights
+from dashscope_oss.messages import ImagePart
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry import lookup
 from tests.gateway.engines.openai.calls import deltas_of
@@ -47,6 +48,15 @@ def test_the_embedded_model_answers_every_family(embedded, model):
     assert "".join(delta.text for delta in deltas).strip() == reply.text.strip() != ""
     assert reply.served_by == f"smollm2-135m-instruct (stand-in for {model})"
     assert (reply.usage is None) == (not find_model(model).reports_usage)
+
+
+def test_a_small_model_of_text_refuses_images(embedded):
+    """Whatever the model sees for which it stands in."""
+    image = Message.of_parts("user", [ImagePart("http://127.0.0.1:1/a.png")])
+    request = chat_request(find_model("qwen3.6-27b"), [image], Options(enable_thinking=False))
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        with pytest.raises(InvalidRequestError, match="a message of a certain modal"):
+            client.send(request)
 
 
 def test_the_embedded_model_counts_truly(embedded):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from dashscope_oss.messages import MediaKind
+
 Api: TypeAlias = Literal["auto", "chat", "completions"]
 Kind: TypeAlias = Literal["vllm", "sglang", "llama.cpp", "ollama"]
 
@@ -88,6 +90,7 @@ class Dialect:
         continuation: fields that make it go on with a last answer that is marked as partial.
             llama.cpp and Ollama do so whenever an answer stands last.
         reasoning: the field of a message that holds the thoughts of an earlier answer.
+        media: kinds of files that a message may hold, and the type of a part of that kind.
     """
 
     top_k: str | None = "top_k"
@@ -101,10 +104,16 @@ class Dialect:
     forced_tool: Literal["named", "only"] | None = "named"
     continuation: Mapping[str, object] | None = None
     reasoning: str = "reasoning_content"
+    media: Mapping[MediaKind, str] = field(default_factory=lambda: {"image": "image_url"})
 
 
 _CONTINUOUS_USAGE: Mapping[str, object] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True}
+}
+_ALL_MEDIA: Mapping[MediaKind, str] = {
+    "image": "image_url",
+    "video": "video_url",
+    "audio": "audio_url",
 }
 _DIALECTS: dict[Kind | None, Dialect] = {
     None: Dialect(keep_alive=False),
@@ -113,11 +122,13 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         thinking_budget="thinking_token_budget",
         running_usage=_CONTINUOUS_USAGE,
         continuation={"continue_final_message": True, "add_generation_prompt": False},
+        media=_ALL_MEDIA,
     ),
     "sglang": Dialect(
         stop_tokens="stop_token_ids",
         running_usage=_CONTINUOUS_USAGE,
         continuation={"continue_final_message": True},
+        media=_ALL_MEDIA,
     ),
     "llama.cpp": Dialect(
         repetition_penalty="repeat_penalty",
@@ -127,6 +138,7 @@ _DIALECTS: dict[Kind | None, Dialect] = {
         keep_alive=False,
         forced_tool="only",
         continuation={},
+        media={"image": "image_url", "audio": "input_audio"},
     ),
     "ollama": Dialect(
         top_k=None,

@@ -14,7 +14,7 @@ from dashscope_oss.gateway.interface.api_error import (
     UnsupportedByUpstream,
 )
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.messages import Message
+from dashscope_oss.messages import MediaKind, Message, Part, TextPart
 from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
@@ -28,6 +28,15 @@ _SAME_NAMES = (
     "reasoning_effort",
     "parallel_tool_calls",
 )
+_OSS_ADDRESS = (
+    "Addresses that begin with oss:// are known to the hosted service only; this gateway cannot "
+    "resolve them. Send the file itself, as a data: URL."
+)
+_NO_AUDIO_ADDRESS = (
+    "The server behind this gateway takes audio as base64 only. Send the file itself, as a data: "
+    "URL."
+)
+_AUDIO_FORMATS = {"mpeg": "mp3"}
 _SAME_NAMES_IN_CHAT = ("response_format", "logprobs", "top_logprobs")
 # The service draws from all tokens if top_k is 0 or above this.
 _MAX_TOP_K = 100
@@ -122,6 +131,8 @@ def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, 
         raise InvalidParameter(
             "logprobs is not supported: this model is served by raw completions."
         )
+    if any(_has_file(message) for message in request.messages or ()):
+        raise InvalidParameter("Only text is supported: this model is served by raw completions.")
     template = request.model_info.template
     prompt = _prompt(request)
     fields = {
@@ -132,6 +143,10 @@ def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, 
     if not _max_tokens(request):
         fields["max_tokens"] = _default_max_tokens(request.model_info, prompt)
     return fields
+
+
+def _has_file(message: Message) -> bool:
+    return not all(isinstance(part, TextPart) for part in message.parts)
 
 
 def _max_tokens(request: EngineRequest) -> dict[str, object]:
@@ -255,7 +270,7 @@ def _raw_response_format(request: EngineRequest, upstream: Upstream) -> dict[str
 
 
 def _wire_message(message: Message, upstream: Upstream) -> dict[str, object]:
-    wire: dict[str, object] = {"role": message.role, "content": message.content}
+    wire: dict[str, object] = {"role": message.role, "content": _wire_content(message, upstream)}
     if message.tool_calls:
         wire["tool_calls"] = write_tool_calls(message.tool_calls)
     if message.tool_call_id:
@@ -263,6 +278,37 @@ def _wire_message(message: Message, upstream: Upstream) -> dict[str, object]:
     if message.reasoning:
         wire[upstream.dialect.reasoning] = message.reasoning
     return wire
+
+
+def _wire_content(message: Message, upstream: Upstream) -> str | list[dict[str, object]]:
+    """Return the text, or parts if there are files: marks for a cache are the hosted service's."""
+    if not _has_file(message):
+        return message.content
+    return [wire for part in message.parts for wire in _wire_parts(part, upstream)]
+
+
+def _wire_parts(part: Part, upstream: Upstream) -> list[dict[str, object]]:
+    """Return a part in OpenAI's form; the frames of a video become images."""
+    if isinstance(part, TextPart):
+        return [{"type": "text", "text": part.text}]
+    if part.options:
+        _unsupported(f"{next(iter(part.options))} (of {part.kind})", upstream)
+    if isinstance(part.source, tuple):
+        return [_wire_file("image", str(frame), upstream) for frame in part.source]
+    return [_wire_file(part.kind, str(part.source), upstream)]
+
+
+def _wire_file(kind: MediaKind, address: str, upstream: Upstream) -> dict[str, object]:
+    name = upstream.dialect.media.get(kind) or _unsupported(f"{kind} (of a message)", upstream)
+    if address[:6].lower() == "oss://":
+        raise InvalidParameter(_OSS_ADDRESS)
+    if name != "input_audio":
+        return {"type": name, name: {"url": address}}
+    media_type, is_inline, data = address.partition(";base64,")
+    if not is_inline:
+        raise InvalidParameter(_NO_AUDIO_ADDRESS)
+    subtype = media_type.rpartition("/")[2].removeprefix("x-")
+    return {"type": name, name: {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}}
 
 
 def _unsupported(name: str, upstream: Upstream) -> NoReturn:
