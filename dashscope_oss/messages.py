@@ -174,6 +174,13 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False
+
+    def _repr_html_(self) -> str:
+        counts = {f.name: getattr(self, f.name) for f in fields(self)}
+        special = {name: count for name, count in counts.items() if count}
+        always = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        return html_table(always | special, unknown="not reported")
+
     cache_creation_tokens: int | None = None
     image_tokens: int | None = None
     video_tokens: int | None = None
@@ -357,3 +364,32 @@ class Delta:
         """Whether it holds text and nothing else that a caller would look at."""
         more = self.tool_calls or self.search_results or self.images or self.logprobs is not None
         return not (self.last or self.reasoning or more)
+
+
+def html_table(rows: Mapping[str, object], unknown: str) -> str:
+    """Return names and values as an HTML table, which is how notebooks show a value.
+
+    Args:
+        rows: a name and its value for each row.
+        unknown: what stands for ``None``.
+    """
+    from html import escape  # noqa: PLC0415 - only notebooks need it
+
+    left = "style='text-align:left'"
+    words = {escape(name): escape(_in_words(value, unknown)) for name, value in rows.items()}
+    cells = (
+        f"<tr><th {left}>{name}</th><td {left}>{text}</td></tr>" for name, text in words.items()
+    )
+    return f"<table>{''.join(cells)}</table>"
+
+
+def _in_words(value: object, unknown: str) -> str:
+    if value is None:
+        return unknown
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

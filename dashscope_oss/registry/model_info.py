@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Literal, TypeAlias
 
+from dashscope_oss.messages import html_table
 from dashscope_oss.prompts.echo import Echo
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 
@@ -150,6 +151,11 @@ class ModelInfo:
     notes: tuple[str, ...] = ()
     disputed: tuple[str, ...] = ()
     guessed: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        facts = {f.name: getattr(self, f.name) for f in fields(self)}
+        facts["template"] = self.template and self.template.name
+        return html_table(facts, unknown="not stated")
 
     @property
     def takes_messages(self) -> bool:

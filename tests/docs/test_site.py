@@ -44,12 +44,20 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path, html, broken):
     assert broken_links(tmp_path) == [f"a/index.html: {address}" for address in broken]
 
 
-def test_links_out_of_the_docs_lead_to_the_sites_own_pages(tmp_path):
-    text = "[a](../CHANGELOG.md) [b](errors.md#in-langchain) [c](https://example.invalid/x.md) [d](../Makefile)"
-    staged = linked(text, ROOT / "docs" / "index.md", tmp_path / "x" / "index.md", tmp_path)
-    assert staged == (
-        "[a](../project/changes.md) [b](../errors.md#in-langchain) [c](https://example.invalid/x.md) d"
-    )
+@pytest.mark.parametrize(
+    ("link", "staged"),
+    [
+        ("[a](../CHANGELOG.md)", "[a](../project/changes.md)"),
+        ("[a](errors.md#in-langchain)", "[a](../errors.md#in-langchain)"),
+        ("[a](https://example.invalid/x.md)", "[a](https://example.invalid/x.md)"),
+        ("[a](#here)", "[a](#here)"),
+        ("[the file](../Makefile)", "the file"),
+    ],
+)
+def test_links_of_a_page_suit_its_place_on_the_site(tmp_path, link, staged):
+    """What the site does not have is named without a link."""
+    target = tmp_path / "x" / "index.md"
+    assert linked(link, ROOT / "docs" / "index.md", target, tmp_path) == staged
 
 
 def test_docstrings_lose_what_only_sphinx_reads():
