@@ -39,7 +39,6 @@ class ModelInfo:
         endpoint: which of the service's two endpoints takes it.
         inputs: ``prompt`` (one string), ``messages``, or both.
         modalities: what a message may hold: ``text``, ``image``, ``video``, ``audio``.
-        max_images: most images of one message, if a source states it.
         max_image_bytes: most bytes of one image file.
         max_video_bytes: most bytes of one video file.
         max_audio_bytes: most bytes of one audio file.
@@ -107,7 +106,6 @@ class ModelInfo:
     endpoint: ServiceEndpoint = "text-generation"
     inputs: tuple[Input, ...] = ("messages",)
     modalities: tuple[Modality, ...] = ("text",)
-    max_images: int | None = None
     max_image_bytes: int | None = None
     max_video_bytes: int | None = None
     max_audio_bytes: int | None = None

@@ -67,10 +67,10 @@ def check_length(
 
 
 def warn_of_disputed(model_info: ModelInfo, text: str) -> None:
-    """Warn of what a record's limit rules out, if public sources disagree on that limit."""
+    """Warn of what a record rules out, if public sources disagree on what it says."""
     warn(
-        f"{model_info.id}: {text}; public sources disagree on this limit, so the request is sent "
-        "and the service decides",
+        f"{model_info.id}: {text}; public sources disagree on this, so the request is sent and the "
+        "service decides",
         DashScopeWarning,
     )
 

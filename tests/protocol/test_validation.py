@@ -137,6 +137,16 @@ def test_a_limit_that_sources_dispute_warns_and_the_service_decides():
         assert ask(disputed, max_tokens=1501).parameters["max_tokens"] == 1501
 
 
+def test_tools_and_levels_on_which_sources_differ_are_sent_with_a_warning():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    distilled = find_model("deepseek-r1-distill-qwen-7b")
+    with pytest.warns(DashScopeWarning, match=r"knows no tools, says its record.*sources disagree"):
+        assert ask(distilled, tools=[tool]).parameters["tools"] == [tool]
+    captured = find_model("deepseek-v4-pro")
+    with pytest.warns(DashScopeWarning, match=r"'xhigh', but the model knows high, max, says"):
+        assert ask(captured, reasoning_effort="xhigh").parameters["reasoning_effort"] == "xhigh"
+
+
 # name: values that the vendor's range takes, values that it does not take
 RANGES = {
     "temperature": ([0, 0.0, 1.99], [-0.1, 2, 2.0, "hot", True, [0.5], 10**400, -(10**400)]),

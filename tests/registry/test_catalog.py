@@ -140,7 +140,7 @@ FIELDS = {
     ("reasoning_efforts", ()): "kimi-k3 qwen3.5-27b MiniMax-M2.5",
     ("preserve_thinking", True): "kimi-k2.6 kimi-k2.7-code kimi/kimi-k3 qwen3.6-27b",
     ("context_cache", "explicit"): """kimi-k2.5 kimi-k2.6 kimi-k2.7-code qwen3.8-27b
-        qwen3.8-2.4t-a95b deepseek-v3.2""",
+        qwen3.8-2.4t-a95b deepseek-v3.2 glm-5.1""",
     ("context_cache", "implicit"): "deepseek-v4-pro glm-5.2 kimi-k3 MiniMax-M2.5",
     ("web_search", True): "deepseek-v4-pro deepseek-v4.1-flash kimi-k3 qwen3.5-27b",
     ("web_search", False): "glm-5.3 kimi-k2.6 MiniMax-M2.5",
@@ -158,7 +158,7 @@ DISPUTED = {
     "deepseek-v3": (("context_window", "max_input", "max_output"), "131,072"),
     "qwen3-next-80b-a3b-instruct": (("context_window", "max_output"), "262,144 and 65,536"),
     "kimi-k2-thinking": (("retired_on", "structured"), "2026-07-09"),
-    "deepseek-v4-pro": (("max_output",), "384,000"),
+    "deepseek-v4-pro": (("max_output", "reasoning_efforts"), "384,000"),
     "qwen3.8-27b": (("context_window", "max_input", "max_output"), "262,144"),
 }
 

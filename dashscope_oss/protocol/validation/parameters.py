@@ -27,8 +27,11 @@ def check_parameters(
     for name, value in parameters.items():
         _check_parameter(model_info, name, value)
     if parameters.get("tools") and not model_info.tools:
-        refuse(
-            model_info, "this model knows no tools; choose one that does, or say so in model_info"
+        _refuse_unless_disputed(
+            model_info,
+            "tools",
+            "this model knows no tools",
+            "choose one that does, or say so in model_info",
         )
     _check_thinking(model_info, parameters.get("enable_thinking"))
     _check_max_tokens(model_info, parameters.get("max_tokens"))
@@ -91,15 +94,20 @@ def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
     limit = model_info.max_output
     if not isinstance(max_tokens, int) or not limit or max_tokens <= limit:
         return
-    if "max_output" in model_info.disputed:
-        warn_of_disputed(
-            model_info, f"max_tokens is {max_tokens}, the most is {limit} by its record"
-        )
-        return
-    refuse(
+    _refuse_unless_disputed(
         model_info,
-        f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens; lower it",
+        "max_output",
+        f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens",
+        "lower it",
     )
+
+
+def _refuse_unless_disputed(model_info: ModelInfo, field: str, fact: str, remedy: str) -> None:
+    """Refuse what a field of the record rules out; warn if public sources differ on that field."""
+    if field in model_info.disputed:
+        warn_of_disputed(model_info, f"{fact}, says its record")
+        return
+    refuse(model_info, f"{fact}; {remedy}")
 
 
 def _check_effort(model_info: ModelInfo, effort: object) -> None:
@@ -109,9 +117,11 @@ def _check_effort(model_info: ModelInfo, effort: object) -> None:
     if not levels:
         refuse(model_info, "this model cannot think; leave reasoning_effort out")
     if effort not in levels:
-        refuse(
+        _refuse_unless_disputed(
             model_info,
-            f"reasoning_effort is {effort!r:.100}; the model knows {', '.join(levels)}",
+            "reasoning_efforts",
+            f"reasoning_effort is {effort!r:.100}, but the model knows {', '.join(levels)}",
+            "set one of them",
         )
 
 
