@@ -17,12 +17,11 @@ def leave_out_empty_turns(messages: Sequence[Message]) -> list[Message]:
 
     Services refuse them, and they say nothing.
     """
-    return [turn for turn in messages if not _is_empty(turn)]
-
-
-def _is_empty(turn: Message) -> bool:
-    may_be_left_out = turn.role == "system" or (turn.role == "assistant" and not turn.tool_calls)
-    return may_be_left_out and not holds_anything(turn)
+    return [
+        turn
+        for turn in messages
+        if turn.role in ("user", "tool") or turn.tool_calls or holds_anything(turn)
+    ]
 
 
 def let_system_turns_ask(messages: Sequence[Message]) -> list[Message]:

@@ -43,7 +43,7 @@ BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
 """What blocks are by their ``type``; ``None`` stands for a block without one."""
 _USES = {block_type: use for use, types in BLOCK_TYPES.items() for block_type in types}
 
-_CALL_IDS = ("call_id", "id", "toolUseId", "tool_use_id", "tool_call_id")
+_CALL_IDS = ("call_id", "callId", "id", "toolUseId", "tool_use_id", "tool_call_id")
 _CALL_ARGUMENTS = ("args", "input", "arguments", "parameters", "tool_kwargs")
 _warned_types: set[object] = set()
 

@@ -29,7 +29,11 @@ def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
     A call is added to the assistant's text, a result becomes a turn of the user's.
     """
     names = _names_by_id(messages)
-    return [_in_words(message, names) for message in messages]
+    told: list[Message] = []
+    for message in messages:
+        names.update((call.id, call.name) for call in message.tool_calls)  # ids may come again
+        told.append(_in_words(message, names))
+    return told
 
 
 def pair_calls_with_results(messages: Sequence[Message]) -> list[Message]:
@@ -65,12 +69,13 @@ def _join_calling_answers(messages: Iterable[Message]) -> Iterator[Message]:
 
 def make_calls_sendable(messages: Sequence[Message]) -> list[Message]:
     """Give every call a name, and arguments that are a JSON object."""
-    return [
-        replace(message, tool_calls=tuple(map(with_sendable_arguments, message.tool_calls)))
-        if message.tool_calls
-        else message
-        for message in messages
-    ]
+    return [_with_calls(turn, map(with_sendable_arguments, turn.tool_calls)) for turn in messages]
+
+
+def _with_calls(turn: Message, calls: Iterable[ToolCall]) -> Message:
+    """Return the turn with these calls; itself if they are its own."""
+    changed = tuple(calls)
+    return turn if changed == turn.tool_calls else replace(turn, tool_calls=changed)
 
 
 def write_arguments(arguments: object) -> str:
@@ -120,7 +125,7 @@ def _refuse_constant(name: str) -> None:
 class _Pairing:
     """The turns so far, the calls that wait for a result, and the turns that wait with them."""
 
-    names: Mapping[str, str]
+    names: dict[str, str]
     turns: list[Message] = field(default_factory=list)
     open_calls: list[tuple[str, ToolCall]] = field(default_factory=list)
     waiting: list[Message] = field(default_factory=list)
@@ -149,7 +154,8 @@ class _Pairing:
         ids: set[str] = set()
         calls = [self._with_own_id(call, ids) for call in message.tool_calls]
         self.open_calls += zip((call.id for call in message.tool_calls), calls, strict=True)
-        self.turns.append(replace(message, tool_calls=tuple(calls)))
+        self.names.update((call.id, call.name) for call in calls)
+        self.turns.append(_with_calls(message, calls))
 
     def _add_result(self, message: Message) -> None:
         opened = self._call_of(message)
@@ -157,8 +163,9 @@ class _Pairing:
             self._add_other(_in_words(message, self.names))
             return
         self.open_calls.remove(opened)
-        name = message.tool_name or opened[1].name
-        self.turns.append(replace(message, tool_call_id=opened[1].id, tool_name=name))
+        id = opened[1].id
+        own = message if message.tool_call_id == id else replace(message, tool_call_id=id)
+        self.turns.append(own)
         if not self.open_calls:
             self.close()
 
@@ -175,13 +182,13 @@ class _Pairing:
             ]
         else:
             candidates = self.open_calls
-        return next(iter(candidates), None)
+        return candidates[0] if candidates else None
 
     def _with_own_id(self, call: ToolCall, ids: set[str]) -> ToolCall:
         """Return ``call`` with an id that is not among ``ids``, and add it to them."""
         id = call.id if call.id and call.id not in ids else self._new_id()
         ids.add(id)
-        return replace(call, id=id)
+        return call if call.id == id else replace(call, id=id)
 
     def _new_id(self) -> str:
         """Return an id that is always the same for this place, so that prompt caches hold."""

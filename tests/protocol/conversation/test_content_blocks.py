@@ -73,6 +73,7 @@ def test_thoughts_in_the_forms_of_several_makers(block, thoughts):
             {"id": "fc_1", "call_id": "c", "name": "f", "arguments": '{"a": 1}'},
             ToolCall("c", "f", '{"a": 1}'),
         ),
+        ({"callId": "c", "id": "fc", "name": "f"}, ToolCall("c", "f", "{}")),
         ({"name": "f", "arguments": "{}"}, ToolCall("", "f", "{}")),
         ({"name": "f", "id": 7}, ToolCall("", "f", "{}")),
         ({"toolUseId": "c", "name": "f", "input": {"a": 1}}, ToolCall("c", "f", '{"a": 1}')),

@@ -166,6 +166,12 @@ def test_a_result_is_named_as_well_as_it_is_known(result, name):
     assert shown(tell_tools_in_words([CALL, result]))[1] == ("user", f"Result of {name}:\n3")
 
 
+def test_a_result_names_the_tool_of_the_newest_call_with_its_id():
+    rounds = [Message("assistant", "", (ToolCall("c", name),)) for name in ("f", "g")]
+    told = tell_tools_in_words([rounds[0], result("c"), rounds[1], result("c", "4")])
+    assert shown(told)[1::2] == [("user", "Result of f:\n3"), ("user", "Result of g:\n4")]
+
+
 def test_a_call_without_a_name_gets_one():
     assert with_sendable_arguments(ToolCall("c1")) == ToolCall("c1", "unnamed_tool", "{}")
 
