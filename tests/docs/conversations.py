@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dashscope_oss import Message, ModelInfo, ToolCall, UnsupportedInputError, chat_request
+from dashscope_oss.messages import AudioPart, ImagePart, Part, TextPart, VideoPart
 from dashscope_oss.protocol.conversation.content_blocks import BLOCK_TYPES
 from dashscope_oss.protocol.conversation.steps import OUTCOMES, REASONING_RULES, STEPS
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.validation import REFUSALS
 from dashscope_oss.registry.lookup import all_models, find_model
+from dashscope_oss.registry.model_info import Modality
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "frameworks" / "conversations.md"
@@ -113,6 +115,13 @@ EXAMPLES: dict[str, list[Message]] = {
 }
 """For each row of the table a conversation that shows it."""
 
+MEDIA: dict[Modality, Part] = {
+    "image": ImagePart("https://example.org/x.png"),
+    "video": VideoPart("https://example.org/x.mp4"),
+    "audio": AudioPart("https://example.org/x.mp3"),
+}
+"""For each kind of file a part that holds one."""
+
 AS_IT_IS, REFUSED = "as it is", "refused"
 
 
@@ -132,6 +141,16 @@ def request(kind: str, model_kind: ModelKind) -> Request | None:
         return None
 
 
+def media_outcome(kind: Modality, model_info: ModelInfo) -> str:
+    """What becomes of a kind of file, for a model."""
+    message = Message.of_parts("user", [TextPart("question"), MEDIA[kind]])
+    try:
+        chat_request(model_info, [message])
+    except UnsupportedInputError:
+        return REFUSED
+    return AS_IT_IS
+
+
 def tables() -> dict[str, str]:
     """All tables of the page by the name of their marker."""
     return {
@@ -148,6 +167,7 @@ def tables() -> dict[str, str]:
                 for name, rule in REASONING_RULES.items()
             ),
         ),
+        "media": _table(("", "sent to models of", "other models"), map(_media_row, MEDIA)),
         "blocks": _table(("read as", "`type` of the block"), map(_block_row, BLOCK_TYPES)),
         "refusals": "\n".join(f"- {refusal.kind}" for refusal in REFUSALS),
     }
@@ -176,6 +196,11 @@ def _kind_row(kind: ModelKind) -> tuple[str, ...]:
 
 def _families(is_for: Callable[[ModelInfo], bool]) -> str:
     return ", ".join(dict.fromkeys(model.family for model in all_models() if is_for(model)))
+
+
+def _media_row(kind: Modality) -> tuple[str, ...]:
+    takers = _families(lambda model_info: kind in model_info.modalities)
+    return kind, takers, media_outcome(kind, find_model("glm-5"))
 
 
 def _block_row(use: str) -> tuple[str, str]:

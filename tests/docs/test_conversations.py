@@ -11,10 +11,12 @@ from dashscope_oss.registry.lookup import all_models
 from tests.docs.conversations import (
     AS_IT_IS,
     EXAMPLES,
+    MEDIA,
     MODEL_KINDS,
     PAGE,
     REFUSED,
     ModelKind,
+    media_outcome,
     outcome,
     request,
     tables,
@@ -52,6 +54,13 @@ def test_a_message_is_sent_as_it_is_just_where_the_table_says_so(kind, model_kin
     if sent is not None:
         role = "system" if kind.startswith("system") else None
         assert is_unchanged(sent, EXAMPLES[kind], role) is (words == AS_IT_IS)
+
+
+@pytest.mark.parametrize("kind", MEDIA)
+def test_a_file_is_sent_just_to_the_models_whose_record_has_its_kind(kind):
+    for id in ("glm-5", "qwen3.5-27b", "qwen2.5-omni-7b", "llama3-8b-instruct"):
+        takes = kind in find_model(id).modalities
+        assert (media_outcome(kind, find_model(id)) == AS_IT_IS) is takes
 
 
 def is_unchanged(sent: Request, messages: list[Message], role: str | None) -> bool:
