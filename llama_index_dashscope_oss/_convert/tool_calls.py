@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import dirtyjson  # type: ignore[import-untyped]
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
@@ -15,6 +13,7 @@ from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
 from dashscope_oss.errors import shortened
 from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
+from dashscope_oss.protocol.structured_output import read_loose_object
 from dashscope_oss.protocol.tools import read_tool_call
 
 
@@ -91,13 +90,12 @@ def _arguments(call: ToolCall, model: str) -> dict[str, Any]:
 
 def _untidy_object(text: str) -> dict[str, Any] | None:
     """Return the object in ``text`` despite loose commas and quotes; ``None`` if it broke off."""
-    if not text.rstrip().endswith("}"):
-        return None
+    untidy = text.strip()
     try:
-        plain: object = json.loads(json.dumps(dirtyjson.loads(text), allow_nan=False))
+        arguments, end = read_loose_object(untidy, 0)
     except (ValueError, RecursionError):
         return None
-    return plain if isinstance(plain, dict) else None
+    return arguments if end == len(untidy) else None
 
 
 def _listed_call(call: object) -> ToolCall:

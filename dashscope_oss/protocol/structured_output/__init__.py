@@ -15,6 +15,7 @@ from dashscope_oss.protocol.structured_output.asking import (
     repair,
     response_format,
 )
+from dashscope_oss.protocol.structured_output.loose_json import read_loose_object
 from dashscope_oss.protocol.structured_output.reading import Make, read_object, read_partial_object
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "json_mode",
     "known_methods",
     "nearest_method",
+    "read_loose_object",
     "read_object",
     "read_partial_object",
     "repair",

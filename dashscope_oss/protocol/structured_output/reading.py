@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic_core import from_json
+
+from dashscope_oss.protocol.structured_output.loose_json import read_loose_object
 
 Object = TypeVar("Object")
 Make: TypeAlias = Callable[[dict[str, object]], Object]
@@ -22,24 +25,19 @@ _MAX_UNCLOSED = 20
 """Braces that close nowhere, as in words, after which no further object is looked for."""
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
 _END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>")
-_COMMENT = r"//[^\n]*|/\*.*?\*/|\#[^\n]*"
 _STRING = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
-_BRACES_AND_STRINGS = re.compile(rf"{_STRING}|{_COMMENT}|[{{}}]", re.DOTALL)
-_LOOSE_TOKENS = re.compile(
-    rf"(?P<string>{_STRING})|(?P<comment>{_COMMENT})"
-    r"|(?P<comma>,(?=\s*[}\]]))|(?P<word>\b(?:True|False|None)\b)"
-    r"|(?P<key>(?<=[{,])\s*[A-Za-z_]\w*(?=\s*:))",
-    re.DOTALL,
-)
-_WORDS = {"True": "true", "False": "false", "None": "null"}
-_OPENING = re.compile(
-    rf"\{{(?:(?P<member>\s*(?:{_STRING}|[A-Za-z_]\w*)\s*:)|\s*[}}/#])?", re.DOTALL
-)
+_BRACES_AND_STRINGS = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/|\#[^\n]*|[{{}}]", re.DOTALL)
+_OPENING = re.compile(rf"\{{(?:(?P<member>\s*(?:{_STRING}|[^\W\d]\w*)\s*:)|\s*[}}/#])?", re.DOTALL)
+_SCHEMA_MEMBERS = ("properties", "$defs", "definitions", "items")
+_DECODER = json.JSONDecoder(strict=False)
 _UNFINISHED_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
 def read_object(text: str, make: Make[Object]) -> Object:
     """Return the object that a whole answer gives: the last one that ``make`` takes.
+
+    If it takes none, the object may be wrapped, as in the call of a tool: it is the only member
+    that ``make`` takes.
 
     Args:
         text: the answer. Thoughts between tags, or before a closing tag, are no part of it.
@@ -49,12 +47,35 @@ def read_object(text: str, make: Make[Object]) -> Object:
         ValueError: if there is none, or ``make`` refuses every one.
     """
     refusal: ValueError | None = None
-    for candidate in reversed([span.value for span in _objects(_without_thoughts(text))]):
+    objects = [span.value for span in _objects(_decoded(_without_thoughts(text)))]
+    for candidate in reversed(objects):
         try:
             return make(candidate)
         except ValueError as error:
             refusal = refusal or error
+    for candidate in reversed(objects):
+        if len(wrapped := [*_made_of_members(candidate, make)]) == 1:
+            return wrapped[0]
     raise refusal or ValueError("the answer holds no whole JSON object")
+
+
+def _made_of_members(outer: dict[str, object], make: Make[Object]) -> Iterator[Object]:
+    """Yield what ``make`` makes of the members of an object; those of a schema are none."""
+    for name, member in outer.items():
+        if isinstance(member, dict) and name not in _SCHEMA_MEMBERS:
+            with suppress(ValueError):
+                yield make(member)
+
+
+def _decoded(text: str) -> str:
+    """Return the text in an answer that is one JSON string."""
+    if not (text.lstrip().startswith('"') and text.rstrip().endswith('"')):
+        return text
+    try:
+        decoded: object = json.loads(text)
+    except ValueError:
+        return text
+    return decoded if isinstance(decoded, str) else text
 
 
 def read_partial_object(text: str, make: Make[Object]) -> Object | None:
@@ -90,18 +111,31 @@ def _objects(text: str) -> Iterator[_Span]:
 
     What is inside of an object that cannot be read, or that breaks off, is no answer.
     """
-    at, unclosed = 0, 0
+    at, unclosed, last_brace = 0, 0, text.rfind("}")
     while (opening := _OPENING.search(text, at)) and unclosed <= _MAX_UNCLOSED:
         start = opening.start()
-        end = _closing_brace(text, start)
-        value = _loose_object(text[start:end]) if end else None
-        if value is not None:
-            yield _Span(value, end)
+        may_close = start < last_brace
+        if may_close and (span := _object_at(text, start)):
+            yield span
+            at = span.end
+            continue
+        end = _closing_brace(text, start) if may_close else 0
         is_object = opening["member"] is not None
         if is_object and not end:
             return
         unclosed += not end
-        at = end if is_object or value is not None else start + 1
+        at = end if is_object else start + 1
+
+
+def _object_at(text: str, start: int) -> _Span | None:
+    """Return the object that begins with the brace at ``start``, ``None`` if it cannot be read."""
+    for read in (_DECODER.raw_decode, read_loose_object):
+        try:
+            value, end = read(text, start)
+        except (ValueError, RecursionError):
+            continue
+        return _Span(value, end)
+    return None
 
 
 def _closing_brace(text: str, start: int) -> int:
@@ -112,34 +146,6 @@ def _closing_brace(text: str, start: int) -> int:
         if depth == 0 and token[0] == "}":
             return token.end()
     return 0
-
-
-def _loose_object(text: str) -> dict[str, object] | None:
-    """Return the object in ``text``, which begins and ends with its braces."""
-    for form in (text, _LOOSE_TOKENS.sub(_strict, text)):
-        try:
-            value = json.loads(form, strict=False)
-        except (ValueError, RecursionError):
-            continue
-        return value if isinstance(value, dict) else None
-    return None
-
-
-def _strict(token: re.Match[str]) -> str:
-    """Return a token of a loosely written object as JSON has it."""
-    text = token[0]
-    if token["string"]:
-        return text if text.startswith('"') else _double_quoted(text)
-    if token["word"]:
-        return _WORDS[text]
-    if token["key"]:
-        return json.dumps(text.strip())
-    return ""  # a comment, or a comma behind the last item
-
-
-def _double_quoted(text: str) -> str:
-    inner = re.sub(r"\\'", "'", text[1:-1])
-    return '"' + re.sub(r'(?<!\\)"', r"\"", inner) + '"'
 
 
 def _unfinished(text: str, make: Make[Object]) -> Object | None:

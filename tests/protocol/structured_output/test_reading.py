@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dashscope_oss.protocol.structured_output import read_object, read_partial_object
@@ -146,7 +148,7 @@ def test_pythons_words_and_quotes_are_read_and_strings_stay_as_they_are(text, ex
         TEXT + "</think>I do not know.",
         '{"born": 1815, "name": Ada}',
         '{"born": 1815 "name": "Ada"}',
-        "{'name': 'it's Ada', 'born': 1815}",
+        "{'name': 'the Adas' name', 'born': 1815}",
         '{"name": "Ada", "parents": {"born": 1815}, "x": }',
     ],
 )
@@ -154,6 +156,47 @@ def test_what_could_only_be_guessed_is_no_object(text):
     """A wrong object would be worse than a second question."""
     with pytest.raises(ValueError, match="no whole JSON object"):
         read_object(text, dict)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"name": "Person", "arguments": {TEXT}}}',
+        f'{{"answer": {TEXT}, "note": {{"done": true}}}}',
+        f'{{"person": {TEXT}, "schema": 1, "properties": {DRAFT}}}',
+    ],
+)
+def test_an_object_that_is_wrapped_in_another_is_found(text):
+    assert read_object(text, _ada) == ADA
+
+
+def _ada(json_object):
+    if json_object.keys() != ADA.keys():
+        raise ValueError("not a person")
+    return json_object
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"first": {TEXT}, "second": {DRAFT}}}',
+        f'{{"type": "object", "properties": {TEXT}}}',
+        f'{{"a": {{"b": {TEXT}}}}}',
+    ],
+)
+def test_which_of_several_wrapped_objects_is_meant_is_not_guessed(text):
+    with pytest.raises(ValueError, match="not a person"):
+        read_object(text, _ada)
+
+
+@pytest.mark.parametrize("text", [json.dumps(TEXT), f"\n{json.dumps(TEXT)} "])
+def test_an_answer_that_is_a_string_of_json_is_read(text):
+    assert read_object(text, dict) == ADA
+
+
+@pytest.mark.parametrize("text", [f'"Ada" {TEXT} "born"', f'"{TEXT}"'])
+def test_an_object_between_quotes_is_found_as_between_words(text):
+    assert read_object(text, dict) == ADA
 
 
 def test_the_error_is_that_of_the_last_object():
