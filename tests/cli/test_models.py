@@ -45,3 +45,20 @@ def test_a_near_miss_of_an_id_gets_a_hint(command):
     assert status == 2
     assert "Did you mean ziya-llama-13b-v1?" in complaint
     assert "Did you mean ziya-llama-13b-v1 or" in command("models", "ziya-llama13b-v1")[2]
+
+
+def test_the_sources_of_one_model_are_named_with_their_addresses(command):
+    """A record says `market`, the listing what that is and when it was read."""
+    _, shown, _ = command("models", "kimi-k3")
+
+    (market,) = (line for line in shown.splitlines() if line.startswith("market: "))
+    assert "https://github.com/modelstudioai/skills" in market
+    assert market.endswith("read on 2026-11-29")
+    assert "page-llama" not in shown
+
+
+def test_a_disputed_figure_is_marked_in_the_table(command):
+    _, out, _ = command("models", "--status", "hosted")
+
+    row = next(line for line in out.splitlines() if line.startswith("kimi-k3 "))
+    assert row.split()[3:7] == ["text+image", "~1,000,000", "?", "~1,048,576"]
