@@ -16,6 +16,7 @@ class AnswerEnd:
         next_turns: texts with which the user's next turn begins.
 
     Attributes:
+        has_marks: whether anything may be an end.
         is_reached: whether the user's next turn has begun; what follows is no answer.
     """
 
@@ -23,15 +24,13 @@ class AnswerEnd:
         self._ends = tuple(ends)
         self._next_turns = tuple(next_turns)
         self._held = ""
+        self.has_marks = bool(self._ends or self._next_turns)
         self.is_reached = False
-
-    @property
-    def has_marks(self) -> bool:
-        """Whether anything may be an end."""
-        return bool(self._ends or self._next_turns)
 
     def push(self, piece: str) -> str:
         """Take the next piece; return what is certain to belong to the answer."""
+        if not self.has_marks:
+            return piece
         if self.is_reached:
             return ""
         text = self._held + piece

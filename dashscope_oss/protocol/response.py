@@ -287,7 +287,5 @@ def _read_tool_calls(calls: object) -> tuple[ToolCall, ...]:
 
 
 def _count(counts: object, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        return None
-    return value
+    value = counts.get(name) if counts and isinstance(counts, dict) else None
+    return value if type(value) is int and value >= 0 else None  # True is no count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, TypeAlias, cast
 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
@@ -19,6 +19,8 @@ It is this package's own name, so that no other integration of DashScope is affe
 """
 
 Info: TypeAlias = dict[str, Any]
+
+_COUNTS = tuple(field.name for field in fields(Usage) if field.name != "estimated")
 
 # LangChain's words -> ours. Images and videos are the service's own: LangChain has no words for
 # them, and leaves room for further ones.
@@ -110,10 +112,12 @@ def llm_output(infos: Iterable[Mapping[str, Any] | None], model: str | None) -> 
 def _token_usage(usage: Usage | None) -> dict[str, int] | None:
     if usage is None:
         return None
-    counts = {name: count for name, count in asdict(usage).items() if name != "estimated"}
+    counts = {name: getattr(usage, name) for name in _COUNTS}
     return {name: count for name, count in counts.items() if count is not None}
 
 
 def _summed(usages: Sequence[Mapping[str, int]]) -> dict[str, int] | None:
+    if len(usages) == 1:
+        return dict(usages[0])
     names = dict.fromkeys(name for usage in usages for name in usage)
     return {name: sum(usage.get(name, 0) for usage in usages) for name in names} or None

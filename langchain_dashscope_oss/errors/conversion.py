@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
 
@@ -31,15 +28,17 @@ _LANGCHAIN_CLASSES: dict[type[core.DashScopeError], type[classes.DashScopeError]
 }
 
 
-@contextmanager
-def raising_langchain_errors() -> Iterator[None]:
+class raising_langchain_errors:  # noqa: N801 - it reads like contextlib's
     """Raise the core's errors as LangChain's; for sync, async and generator bodies alike."""
-    try:
-        yield
-    except core.DashScopeError as error:
-        if isinstance(error, ModelError):
-            raise
-        raise as_langchain_error(error).with_traceback(error.__traceback__) from error.__cause__
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, core.DashScopeError) and not isinstance(error, ModelError):
+            raise as_langchain_error(error).with_traceback(error.__traceback__) from error.__cause__
 
 
 def as_langchain_error(error: core.DashScopeError) -> classes.DashScopeError:
