@@ -44,7 +44,11 @@ _METHOD_ARGUMENTS = ("messages", "prompt", "formatted")
 def refuse_settings_in_calls(cls: LLMClass) -> LLMClass:
     """Make the eight methods of ``cls`` raise for arguments that are settings of the object."""
     for name in _METHODS:
-        setattr(cls, name, _guarded(getattr(cls, name)))
+        method = getattr(cls, name)
+        guarded = _guarded(method)
+        # LlamaIndex asks for it with each call; to follow the wrappers costs more than they do.
+        guarded.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+        setattr(cls, name, guarded)
     return cls
 
 

@@ -181,8 +181,8 @@ class LLMSettings(FunctionCallingLLM):
 
     def _options(self, call_arguments: Mapping[str, Any]) -> Options:
         """Return what a call asks for: its own arguments over the settings of this object."""
-        own = {"strict": self.strict_params, **self.additional_kwargs}
-        options = Options.of(self).merged(own)
+        strict = {"strict": True} if self.strict_params else {}
+        options = Options.of(self).merged({**strict, **self.additional_kwargs})
         return options.merged(without_incremental_output(call_arguments))
 
     @field_serializer("model_info")
