@@ -10,8 +10,8 @@ from dashscope_oss.protocol.streaming.sse import BOM, Decoder, Event
 
 EVENT_STREAM = "text/event-stream"
 
-_FIRST_LINE = rb":|(?:data|event|id|retry)(?::|[\r\n])"
-_STARTS = (b"data:", b"event:", b"id:", b"retry:")
+_FIRST_LINE = rb":|(?:data|event|id|retry)(?::|[\r\n])|error: ?\{"
+_STARTS = (b"data:", b"event:", b"id:", b"retry:", b"error: {")
 _BLANK = b" \t\r\n"
 # A body whose first bytes, this many, are blank is what its content type says.
 _MAX_LOOKED_AT = 64
@@ -60,6 +60,7 @@ class EventReader:
         self._max_bytes = sse.MAX_REPLY_BYTES if max_bytes is None else max_bytes
         self._held = bytearray()
         self._is_stream: bool | None = None
+        self._is_blank = False
         self._decoder = Decoder(max_bytes)
 
     @property
@@ -69,8 +70,13 @@ class EventReader:
 
     @property
     def is_within_answer(self) -> bool:
-        """Whether the newest bytes belong to a whole body, or to an event that goes on."""
-        return not (self._is_stream and self._decoder.is_between_events)
+        """Whether the newest bytes belong to a whole body, or to an event that goes on.
+
+        Blank ones do not: some servers send them while they have nothing to say.
+        """
+        if self._is_stream:
+            return not self._decoder.is_between_events
+        return not self._is_blank
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
@@ -98,5 +104,6 @@ class EventReader:
 
     def _hold(self, chunk: bytes) -> None:
         self._held += chunk
+        self._is_blank = not chunk.strip()
         if len(self._held) > self._max_bytes:
             raise ProtocolError(f"the answer is longer than {self._max_bytes} bytes")

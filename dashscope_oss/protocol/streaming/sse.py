@@ -192,6 +192,10 @@ class Decoder:
                 self._kind = value.decode("utf-8", "replace")
             else:
                 self._id = value.strip()
+        elif name == b"error" and value:
+            # llama.cpp's servers of 2025 send errors in a field of this name.
+            self._close_if_data(events)
+            events.append(Event("error", self._status, value, self._id))
 
     def _has_whole_json(self) -> bool:
         if not self._data or not self._data[-1].endswith(b"}"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from pydantic_core import from_json
+
 from dashscope_oss.messages import ToolCall
 from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime
 
@@ -24,9 +26,19 @@ class _OpenCall:
     name: str = ""
     _first_arguments: str = ""
     _arguments: IncrementalText = field(init=False)
+    _pieces: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._arguments = IncrementalText(self.regime)
+
+    def repeats(self, piece: ToolCall) -> bool:
+        """Whether ``piece`` sends all arguments of this call once more.
+
+        Some proxies do behind the last piece, also as the JSON text of the JSON text.
+        """
+        if not (self.id and piece.id == self.id and piece.arguments.endswith(("}", '"'))):
+            return False
+        return _decoded(piece.arguments) == _decoded("".join(self._pieces)) is not None
 
     def added_arguments(self, arguments: str) -> str:
         """Return what the next piece's arguments add.
@@ -38,7 +50,9 @@ class _OpenCall:
             is_object = self._first_arguments.startswith("{")
             self.regime.mode = "cumulative" if repeats and is_object else "incremental"
         self._first_arguments = self._first_arguments or arguments
-        return self._arguments.push(arguments)
+        added = self._arguments.push(arguments)
+        self._pieces.append(added)
+        return added
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ class ToolCallAssembler:
         added = ToolCall(
             id="" if call.id else piece.id,
             name="" if call.name else piece.name,
-            arguments=call.added_arguments(piece.arguments),
+            arguments="" if call.repeats(piece) else call.added_arguments(piece.arguments),
             index=call.index,
         )
         call.id, call.name = call.id or piece.id, call.name or piece.name
@@ -112,6 +126,16 @@ class ToolCallAssembler:
         call = self._calls[index] = _OpenCall(index, self.regime)
         self._by_stated_index.setdefault(index, call)
         return call
+
+
+def _decoded(arguments: str) -> object:
+    """Return the object in JSON text, or in JSON text in JSON text; ``None`` if it is not whole."""
+    try:
+        decoded: object = from_json(arguments)
+        decoded = from_json(decoded) if isinstance(decoded, str) else decoded
+    except ValueError:
+        return None
+    return decoded if isinstance(decoded, dict) else None
 
 
 def _is_another(piece: ToolCall, call: _OpenCall) -> bool:

@@ -17,6 +17,8 @@ JSON = "application/json"
         (b"\n\nid:1\n", JSON, True),
         (b": ping\n", "", True),
         (b"event\n", JSON, True),
+        (b'error: {"a": 1}', JSON, True),
+        (b"error: no", JSON, False),
         (b'{"a": 1}', EVENT_STREAM, False),
         (b" [1]", EVENT_STREAM, False),
         (b"<html>", EVENT_STREAM, False),
@@ -75,6 +77,8 @@ def test_a_reader_may_have_a_limit_of_its_own(body):
     ("chunks", "is_within"),
     [
         ([b'{"a": '], True),
+        ([b'{"a": ', b"\n\n"], False),
+        ([b"\n"], False),
         ([b"data: x\n\n"], False),
         ([b"data: x\n\n", b": comment\n\n"], False),
         ([b"data: x\n\n", b"event: ping\ndata: 1\n\n"], False),

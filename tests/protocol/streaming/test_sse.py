@@ -333,3 +333,14 @@ def test_what_an_event_is(event, failed, sign_of_life):
 )
 def test_the_end_of_a_stream_may_have_blanks_around_it(data, is_end):
     assert Event("", None, data).is_end is is_end
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\n", b""])
+def test_an_error_in_a_field_of_its_own_is_an_error(end):
+    """As llama.cpp's servers of 2025 send it."""
+    data = b'data: {"a": 1}\nerror: {"message": "no"}' + end
+    assert decoded(data) == [
+        Event("", None, b'{"a": 1}'),
+        Event("error", None, b'{"message": "no"}'),
+    ]
+    assert decoded(b"error:\n\n") == []

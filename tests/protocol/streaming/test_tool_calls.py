@@ -130,3 +130,21 @@ def test_it_counts_the_calls_and_knows_whether_all_are_named():
     assert (calls.count, calls.are_named) == (1, False)
     calls.push(piece(0, name="f"))
     assert (calls.count, calls.are_named) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("piece", "added"),
+    [
+        (ToolCall("a", "f", '{"x": 1}', 0), ""),
+        (ToolCall("a", "", '{"x":1}', 0), ""),
+        (ToolCall("a", "f", '"{\\"x\\": 1}"', 0), ""),
+        (ToolCall("a", "f", '{"x": 2}', 0), '{"x": 2}'),
+        (ToolCall("", "", '{"x": 1}', 0), '{"x": 1}'),
+    ],
+)
+def test_all_arguments_once_more_under_the_calls_id_add_nothing(piece, added):
+    """Some proxies repeat a whole call behind its last piece."""
+    assembler = ToolCallAssembler()
+    for arguments in ('{"x":', " 1}"):
+        assembler.push(ToolCall("a", "f", arguments, 0))
+    assert assembler.push(piece).arguments == added

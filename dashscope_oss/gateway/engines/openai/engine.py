@@ -33,6 +33,9 @@ from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 
+_COUNTS_FIELD = "stream_options"
+"""What asks for token counts in a stream. Some servers take no field that they do not know."""
+
 
 class OpenAIEngine:
     """Passes requests on to an OpenAI-compatible server.
@@ -48,6 +51,7 @@ class OpenAIEngine:
         self._status = UpstreamStatus(upstream)
         self._client: UpstreamClient | None = None
         self._health_checker: HealthChecker | None = None
+        self._gives_counts = True
 
     async def start(self) -> None:
         """Prepare connections, and check the server's health; it may come up later.
@@ -113,9 +117,11 @@ class OpenAIEngine:
         reader = UpstreamResponseReader(self.context, max_tokens=body.get("max_tokens"))
         silence_limit = SilenceLimit(self._upstream.timeout)
         with self._status.track_call():
-            async with self._post(path, _to_json(body), silence_limit) as events:
+            async with self._post(path, body, silence_limit) as events:
                 async for event in events:
-                    if delta := reader.push(event):
+                    delta = reader.push(event)
+                    silence_limit.is_over = reader.is_over
+                    if delta:
                         yield delta
                         silence_limit.restart()
             last = reader.finish()
@@ -125,19 +131,30 @@ class OpenAIEngine:
 
     @asynccontextmanager
     async def _post(
-        self, path: str, content: bytes, silence_limit: SilenceLimit
+        self, path: str, body: dict[str, object], silence_limit: SilenceLimit
     ) -> AsyncGenerator[AsyncGenerator[Event, None], None]:
-        """Send a request; the value is the events of the server's answer."""
+        """Send a request; the value is the events of the server's answer.
+
+        A server that refuses to be asked for counts is asked without.
+        """
         if self._client is None:
             raise RuntimeError("start() was not called")
-        async with self._client.post(path, content) as response:
-            if not response.is_success:
-                body = await read_body(response)
-                raise error_for_status(response.status_code, body, self.context)
-            read_end = self._upstream.dialect.keep_alive
-            events = read_events(response, silence_limit, read_end=read_end)
-            async with aclosing(events):
-                yield events
+        if not self._gives_counts:
+            body = {name: value for name, value in body.items() if name != _COUNTS_FIELD}
+        async with self._client.post(path, _to_json(body)) as response:
+            if response.is_success:
+                read_end = self._upstream.dialect.keep_alive
+                events = read_events(response, silence_limit, read_end=read_end)
+                async with aclosing(events):
+                    yield events
+                return
+            refusal = await read_body(response)
+        if not (_COUNTS_FIELD in body and _refuses_counts(response.status_code, refusal)):
+            raise error_for_status(response.status_code, refusal, self.context)
+        self._gives_counts = False
+        self._status.log_once(f"takes no {_COUNTS_FIELD}: its answers come without token counts")
+        async with self._post(path, body, silence_limit) as events:
+            yield events
 
     def _warn_of_tools(self, request: EngineRequest) -> None:
         known = lookup.known_model(request.model_info.id)
@@ -149,6 +166,10 @@ class OpenAIEngine:
 
     def _with_defaults(self, body: dict[str, object]) -> dict[str, object]:
         return body
+
+
+def _refuses_counts(status: int, body: bytes) -> bool:
+    return status in (400, 422) and _COUNTS_FIELD.encode() in body
 
 
 def _to_json(body: Mapping[str, object]) -> bytes:

@@ -15,6 +15,8 @@ from dashscope_oss.protocol.streaming.sse import END_OF_STREAM, Event
 MAX_BODY_BYTES = 10_000_000
 """Most bytes of a body that is no stream, and of one event of a stream."""
 _END_OF_BODY_TIMEOUT = 0.2
+_AFTER_THE_ANSWER_TIMEOUT = 2.0
+"""Seconds for the counts and [DONE] behind a finish reason: some servers never send them."""
 
 
 class SilenceLimit:
@@ -22,9 +24,13 @@ class SilenceLimit:
 
     Args:
         seconds: that may pass between two pieces of the answer.
+
+    Attributes:
+        is_over: whether the answer is over. What may follow must follow soon, and need not.
     """
 
     def __init__(self, seconds: float) -> None:
+        self.is_over = False
         self._seconds = seconds
         self._newest_piece = time.monotonic()
 
@@ -67,7 +73,7 @@ async def read_events(
     silence_limit.restart()
     reader = EventReader(response.headers.get("content-type", ""), MAX_BODY_BYTES)
     async with aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
+        while (chunk := await _next_chunk(chunks, silence_limit)) is not None:
             silence_limit.check()
             for event in reader.feed(chunk):
                 yield event
@@ -83,6 +89,17 @@ async def read_events(
     else:
         yield Event("", None, reader.body)
         yield END_OF_STREAM
+
+
+async def _next_chunk(chunks: AsyncIterator[bytes], silence_limit: SilenceLimit) -> bytes | None:
+    """Return the next bytes of a body; ``None`` if there are none, or none are needed."""
+    if not silence_limit.is_over:
+        return await anext(chunks, None)
+    try:
+        async with asyncio.timeout(_AFTER_THE_ANSWER_TIMEOUT):
+            return await anext(chunks, None)
+    except (TimeoutError, httpx2.HTTPError):
+        return None
 
 
 async def _read_to_end(chunks: AsyncIterator[bytes]) -> None:

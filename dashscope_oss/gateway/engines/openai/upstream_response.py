@@ -62,11 +62,13 @@ class UpstreamResponseReader:
         max_tokens: the limit of the answer's length that was asked for.
 
     Attributes:
+        is_over: whether the server has said why the answer ended; only counts may still come.
         oddities: in which ways the server did not keep to the protocol, though the answer is
             whole.
     """
 
     def __init__(self, context: int | None = None, *, max_tokens: object = None) -> None:
+        self.is_over = False
         self.oddities: list[str] = []
         self._context = context
         self._max_tokens = max_tokens
@@ -153,14 +155,16 @@ class UpstreamResponseReader:
         if not isinstance(choices, list) or not isinstance(choices[0], Mapping):
             raise APIError(*UNREADABLE)
         choice = choices[0]
-        finish_reason = choice.get("finish_reason")
-        if isinstance(finish_reason, str) and finish_reason.lower() not in ("", "null", "none"):
-            self._finish_reason = finish_reason.lower()
+        finish_reason = _read_finish_reason(choice.get("finish_reason"))
+        self._finish_reason = finish_reason or self._finish_reason
         message = choice.get("delta") or choice.get("message") or choice
         if not isinstance(message, Mapping):
             raise APIError(*UNREADABLE)
         logprobs = choice.get("logprobs")
-        return self._read_message(message, logprobs if isinstance(logprobs, dict) else None)
+        delta = self._read_message(message, logprobs if isinstance(logprobs, dict) else None)
+        if delta or finish_reason:  # some servers give a reason behind the thoughts, and go on
+            self.is_over = finish_reason is not None
+        return delta
 
     def _read_message(self, message: Mapping[str, object], logprobs: Json | None) -> Delta | None:
         delta = Delta(
@@ -179,7 +183,9 @@ class UpstreamResponseReader:
     def _read_tool_calls(self, message: Mapping[str, object]) -> tuple[ToolCall, ...]:
         tool_calls = message.get("tool_calls")
         if not tool_calls and message.get("function_call"):  # OpenAI's older form of one call
-            tool_calls = [{"function": message["function_call"], "index": 0}]
+            tool_calls = {"function": message["function_call"], "index": 0}
+        if isinstance(tool_calls, Mapping):  # TGI's older form of one call
+            tool_calls = [tool_calls]
         if not tool_calls:
             return ()
         if not isinstance(tool_calls, list):
@@ -193,6 +199,11 @@ class UpstreamResponseReader:
         self._characters += sum(len(call.name) + len(call.arguments) for call in delta.tool_calls)
         if self._characters > _MAX_ANSWER_CHARACTERS:
             raise APIError(500, "InternalError", "The engine's answer does not end.")
+
+
+def _read_finish_reason(value: object) -> str | None:
+    reason = value.lower() if isinstance(value, str) else ""
+    return None if reason in ("", "null", "none") else reason
 
 
 def _is_error(data: Mapping[str, object]) -> bool:

@@ -8,17 +8,28 @@ import pytest
 
 from dashscope_oss import Client, ClientOptions, Endpoint, Message, chat_request, find_model
 from dashscope_oss.gateway import Gateway, OpenAIEngine, Upstream, serve_in_thread
+from dashscope_oss.gateway.engines.openai import response_body
 from dashscope_oss.gateway.engines.openai.upstream_response import UpstreamResponseReader
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.protocol.streaming.sse import END_OF_STREAM, Event
 from tests.gateway.engines.openai.calls import (
     CHAT_MODEL,
+    deltas_of,
     engine_request,
     generate,
     generate_error,
+    started_engine,
 )
-from tests.gateway.fake_upstream import JSON, SSE, FakeUpstream, chunk, events, short_answer
+from tests.gateway.fake_upstream import (
+    JSON,
+    SSE,
+    FakeUpstream,
+    chunk,
+    events,
+    failed,
+    short_answer,
+)
 
 STREAM = events(*short_answer("Hi"))
 WHOLE = json.dumps(
@@ -89,6 +100,19 @@ async def test_a_server_that_only_shows_that_it_is_there_is_given_up(event):
     over.set()
 
     assert (error.status, error.code) == (500, "RequestTimeOut")
+
+
+@pytest.mark.parametrize("content_type", [JSON, SSE])
+async def test_blank_lines_alone_are_no_answer(content_type):
+    """DeepSeek sends them while a reply waits for its turn."""
+    over = threading.Event()
+    waiting = FakeUpstream((200, content_type, b"\n", over, b"\n"))
+
+    error = await generate_error(waiting, timeout=0.3)
+    over.set()
+
+    assert error.code == "RequestTimeOut"
+    assert (await generate(FakeUpstream((200, JSON, b"\n" * 99 + WHOLE))))[0].text == "Hi"
 
 
 async def test_a_long_event_that_arrives_slowly_is_no_silence():
@@ -172,6 +196,67 @@ def test_a_finish_reason_in_other_words_is_the_services(reason, finish_reason):
     reader.push(END_OF_STREAM)
 
     assert reader.finish().finish_reason == finish_reason
+
+
+@pytest.mark.parametrize("ending", ["silence", "a break"])
+async def test_an_answer_that_is_over_needs_no_end_of_its_stream(monkeypatch, ending):
+    """Some servers never send [DONE] and keep the connection; others break it."""
+    monkeypatch.setattr(response_body, "_AFTER_THE_ANSWER_TIMEOUT", 0.05)
+    body = events(*short_answer("Hi"), done=False)
+    over = threading.Event()
+    answer = (
+        (200, SSE, body, over)
+        if ending == "silence"
+        else (200, f"{SSE}\r\ncontent-length: 9999", body)
+    )
+
+    reply = join_deltas(await generate(FakeUpstream(answer)))
+    over.set()
+
+    assert (reply.text, reply.finish_reason) == ("Hi", "stop")
+
+
+async def test_a_reason_that_comes_too_early_ends_nothing():
+    """Some servers give one behind the thoughts, and go on."""
+    pieces = (chunk("stop", reasoning_content="Hm."), chunk(content="Hi"), chunk("length"))
+
+    reply = join_deltas(await generate(FakeUpstream((200, SSE, events(*pieces)))))
+
+    assert (reply.reasoning, reply.text, reply.finish_reason) == ("Hm.", "Hi", "length")
+
+
+REFUSED = {
+    "mistral": {
+        "object": "error",
+        "message": {
+            "detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "no"}]
+        },
+    },
+    "openai": {"error": {"message": "Unrecognized request argument supplied: stream_options"}},
+}
+
+
+@pytest.mark.parametrize("form", REFUSED)
+async def test_a_server_that_takes_no_stream_options_is_asked_without(caplog, form):
+    """Once, and for every later call; its answers have no counts, and the log says so."""
+    server = FakeUpstream(failed(422, REFUSED[form]), (200, SSE, STREAM))
+    async with started_engine(server.url, name="gpu") as engine:
+        replies = [join_deltas(await deltas_of(engine)) for _ in range(2)]
+
+    assert [(reply.text, reply.usage) for reply in replies] == [("Hi", None)] * 2
+    assert ["stream_options" in call[1] for call in server.calls] == [True, False, False]
+    (line,) = caplog.messages
+    assert line.startswith(f"gpu at {server.url} takes no stream_options")
+
+
+async def test_another_refusal_is_not_tried_again():
+    """Nor is one that names the field in an answer without it."""
+    for server in (
+        FakeUpstream(failed(422, {"error": "no"})),
+        FakeUpstream(failed(500, REFUSED["openai"])),
+    ):
+        await generate_error(server)
+        assert len(server.calls) == 1
 
 
 def test_an_announced_call_that_does_not_come_is_a_stop_or_an_error():

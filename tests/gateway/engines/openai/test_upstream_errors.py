@@ -296,3 +296,13 @@ async def test_an_event_of_an_error_ends_the_answer_with_its_reason():
     error = await generate_error(server)
 
     assert error.message == "The engine failed while it answered: out of memory"
+
+
+@pytest.mark.parametrize("text", ["", "half"])
+async def test_an_error_in_a_field_of_its_own_ends_the_answer(text):
+    """llama.cpp's servers of 2025 write ``error: {…}``, and [DONE] behind it."""
+    begun = events(*short_answer(text, None)[:1], done=False) if text else b""
+    error = b'error: {"code":400,"message":"the request exceeds the available context size"}\n\n'
+    server = FakeUpstream((200, SSE, begun + error + b"data: [DONE]\n\n"))
+
+    assert (await generate_error(server)).message.startswith("Range of input length")

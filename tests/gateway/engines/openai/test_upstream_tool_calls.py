@@ -68,6 +68,18 @@ STREAMS = {
     ),
     "arguments as an object": ([piece("c1", "f", {"a": 1}, index=0)], [("c1", "f", '{"a":1}')]),
     "arguments that are null": ([piece("c1", "f", index=0)], [("c1", "f", "")]),
+    "all arguments once more at the end": (
+        [
+            piece("c1", "f", '{"a":', index=0),
+            piece("c1", None, '"}"}', index=0),
+            piece("c1", "f", '{"a": "}"}', index=0),
+        ],
+        [("c1", "f", '{"a":"}"}')],
+    ),
+    "all arguments once more, as text in text": (
+        [piece("c1", "f", '{"a": 1}', index=0), piece("c1", "f", '"{\\"a\\": 1}"', index=0)],
+        [("c1", "f", '{"a": 1}')],
+    ),
     "arguments that break off": (
         [piece("c1", "f", '{"a": "x', index=0)],
         [("c1", "f", '{"a": "x')],
@@ -103,6 +115,17 @@ async def test_a_call_in_openais_older_form_is_read():
     ((name, arguments),) = [(call.name, call.arguments) for call in reply.tool_calls]
     assert (name, arguments, reply.finish_reason) == ("f", "{}", "tool_calls")
     assert reply.tool_calls[0].id
+
+
+async def test_a_call_that_is_no_list_is_read():
+    """TGI sends the pieces of its only call so (huggingface/text-generation-inference, 2.x)."""
+    calls = [piece("", "f", "{", index=0), piece("", None, "}", index=0)]
+    chunks = [chunk(tool_calls=call) for call in calls]
+
+    reply = join_deltas(await generate(FakeUpstream(streamed(*chunks, chunk("stop")))))
+
+    ((name, arguments),) = [(call.name, call.arguments) for call in reply.tool_calls]
+    assert (name, arguments, reply.finish_reason) == ("f", "{}", "tool_calls")
 
 
 async def test_a_call_that_names_no_tool_is_an_error():
