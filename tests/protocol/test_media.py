@@ -107,7 +107,7 @@ def refusal(*parts, model_info=SEES, **options):
         (ImagePart(PNG_URL[:-2]), "broken base64 (Incorrect padding); encode the whole file"),
         (ImagePart(PNG_URL[:60] + "€"), "broken base64"),
         (ImagePart("data:image/png," + base64_of(PNG)), "its data: URL holds no base64"),
-        (ImagePart("/home/me/cat.png"), "'/home/me/cat.png' is no address; give one that begins"),
+        (ImagePart("folder/cat.png"), "'folder/cat.png' is no address; give one that begins"),
         (ImagePart("file:///etc/passwd"), "is no address"),
         (ImagePart(URL, options={"min_pixels": 0}), "min_pixels is 0; give a number above 0"),
         (VideoPart(URL, options={"fps": "2"}), "fps is '2'; give a number above 0"),
