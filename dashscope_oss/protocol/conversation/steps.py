@@ -114,7 +114,7 @@ OWN_ID = "gets an id"
 WRAPPED = "wrapped"
 
 OUTCOMES: Mapping[str, str] = {
-    LEFT_OUT: "It says nothing, and services refuse it.",
+    LEFT_OUT: "It says nothing, and services refuse it. Thoughts before such an answer go too.",
     ONE_TURN: "It is joined with the turn beside it, by a blank line.",
     USERS_WORDS: "It is a turn of the user's at the same place, or a part of the one beside it.",
     TOLD: (
