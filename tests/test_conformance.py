@@ -94,7 +94,7 @@ def test_rivals_are_known_by_name(monkeypatch, name, module, called, address):
 
 def test_the_documentation_shows_the_checks_of_the_suite():
     """The table's kinds, and how many checks each has, are those of the suite."""
-    page = (ROOT / "docs" / "conformance.md").read_text("utf-8")
+    page = (ROOT / "docs" / "frameworks" / "conformance.md").read_text("utf-8")
     table = page.partition("| what is checked |")[2].partition("\n\n")[0]
     shown = dict(re.findall(r"^\| (.*?) \| \d+/(\d+) \|", table, re.MULTILINE))
     kinds = dict.fromkeys(conftest.KINDS.values(), 0)

@@ -21,6 +21,7 @@ from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import (
     BlockUse,
     block_call,
+    block_result,
     block_text,
     block_thoughts,
     block_use,
@@ -57,10 +58,29 @@ def to_messages(messages: Sequence[BaseMessage], model: str) -> list[Message]:
     turns: list[Message] = []
     for place, message in enumerate(messages):
         try:
-            turns.append(_to_message(message, model))
+            turns.extend(_to_turns(message, model))
         except UnsupportedInputError as error:
             raise error.at_message(place, type(message).__name__, model) from error.__cause__
     return turns
+
+
+def _to_turns(message: BaseMessage, model: str) -> list[Message]:
+    """Return the turn of a message, behind the results of tools that the user's may hold."""
+    results = _blocks(message, "result") if isinstance(message, HumanMessage) else []
+    if not results:
+        return [_to_message(message, model)]
+    rest = [block for block in message.content if block not in results]
+    turns = [_result_message(block) for block in results]
+    if rest:
+        turns.append(message.model_copy(update={"content": rest}))
+    return [_to_message(turn, model) for turn in turns]
+
+
+def _result_message(block: dict[str, Any]) -> BaseMessage:
+    """Return a result as Anthropic and OpenAI write it among the user's blocks."""
+    id, content = block_result(block)
+    text = content if isinstance(content, str | list) else write_arguments(content)
+    return ToolMessage(text, tool_call_id=id)
 
 
 def _to_message(message: BaseMessage, model: str) -> Message:
@@ -114,7 +134,7 @@ def _part(block: dict[str, Any], message: BaseMessage, model: str) -> Part | Non
         return media
     if not isinstance(message, AIMessage) or use in ("text", "file"):
         _refuse_block(block)
-    if use is None:
+    if use in (None, "result"):
         warn_of_left_out(block.get("type"), model)
     elif use == "thoughts" and not block_thoughts(block):
         warn_of_left_out(f"{block['type']} (encrypted)", model)
@@ -160,7 +180,7 @@ def _call_in(block: dict[str, Any], listed: Sequence[ToolCall]) -> ToolCall | No
     return call
 
 
-def _blocks(message: AIMessage, use: BlockUse) -> list[dict[str, Any]]:
+def _blocks(message: BaseMessage, use: BlockUse) -> list[dict[str, Any]]:
     blocks = message.content if isinstance(message.content, list) else ()
     return [block for block in blocks if isinstance(block, dict) and block_use(block) == use]
 

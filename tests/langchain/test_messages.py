@@ -249,6 +249,36 @@ def test_a_call_in_blocks_is_sent_once_whatever_its_ids(chat):
     assert [call["id"] for call in sent_by(engine)[1]["tool_calls"]] == ["c1"]
 
 
+def test_results_among_the_users_blocks_are_results_of_their_calls(chat):
+    """Anthropic keeps them there."""
+    calls = [{"name": "add", "args": {}, "id": id} for id in ("t1", "t2")]
+    results = [
+        {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "3"}]},
+        {"type": "tool_result", "tool_use_id": "t2", "content": {"sum": 4}},
+    ]
+    llm, engine = chat(OK, model=THINKER)
+    talk = [HumanMessage("q"), AIMessage("", tool_calls=calls)]
+    llm.invoke([*talk, HumanMessage([*results, {"type": "text", "text": "And now?"}])])
+    assert [(turn["role"], turn["content"]) for turn in sent_by(engine)[2:]] == [
+        ("tool", "3"),
+        ("tool", '{"sum": 4}'),
+        ("user", "And now?"),
+    ]
+    llm.invoke([*talk, HumanMessage(results)])
+    assert [turn["role"] for turn in sent_by(engine)[2:]] == ["tool", "tool"]
+
+
+def test_a_result_in_an_answer_is_named_as_left_out(chat, monkeypatch):
+    monkeypatch.setattr(content_blocks, "_warned_types", set())
+    llm, engine = chat(OK, model=THINKER)
+    answer = AIMessage(
+        [{"type": "tool_result", "tool_use_id": "s1"}, {"type": "text", "text": "a"}]
+    )
+    with pytest.warns(DashScopeWarning, match="'tool_result'"):
+        llm.invoke([HumanMessage("q"), answer, HumanMessage("q2")])
+    assert sent_by(engine)[1]["content"] == "a"
+
+
 def test_the_older_form_of_calls_and_results_is_carried(chat):
     """OpenAI's functions: a call has no id, and its result names the function."""
     call = {"function_call": {"name": "add", "arguments": "{}"}}

@@ -86,6 +86,11 @@ class Kind:
         return "image" in find_model(self.model_id).modalities
 
     @property
+    def supports_anthropic_inputs(self):
+        # They have cache marks, of which other models' users are warned.
+        return find_model(self.model_id).context_cache == "explicit"
+
+    @property
     def supports_image_urls(self):
         return self.supports_image_inputs
 

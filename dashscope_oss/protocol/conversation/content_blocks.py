@@ -13,7 +13,7 @@ from dashscope_oss.errors import DashScopeWarning, warn
 from dashscope_oss.messages import Json, ToolCall
 from dashscope_oss.protocol.conversation.tool_turns import write_arguments
 
-BlockUse: TypeAlias = Literal["text", "thoughts", "call", "file"]
+BlockUse: TypeAlias = Literal["text", "thoughts", "call", "result", "file"]
 
 BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
     "text": ("text", "input_text", "output_text", "text-plain", "refusal", None),
@@ -26,6 +26,7 @@ BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
         "function_call",
         "custom_tool_call",
     ),
+    "result": ("tool_result", "function_call_output", "custom_tool_call_output"),
     "file": (
         "image",
         "image_url",
@@ -44,6 +45,7 @@ BLOCK_TYPES: Mapping[BlockUse, tuple[str | None, ...]] = {
 _USES = {block_type: use for use, types in BLOCK_TYPES.items() for block_type in types}
 
 _CALL_IDS = ("call_id", "callId", "id", "toolUseId", "tool_use_id", "tool_call_id")
+_RESULT_IDS = ("tool_use_id", "call_id", "tool_call_id")
 _CALL_ARGUMENTS = ("args", "input", "arguments", "parameters", "tool_kwargs")
 _warned_types: set[object] = set()
 
@@ -75,6 +77,12 @@ def block_call(block: Json) -> ToolCall | None:
     id = next((block[key] for key in _CALL_IDS if isinstance(block.get(key), str)), "")
     arguments = next((block[key] for key in _CALL_ARGUMENTS if key in block), None)
     return ToolCall(str(id), name, write_arguments(arguments))
+
+
+def block_result(block: Json) -> tuple[str, object]:
+    """Return the id of the call that a result in a block answers, and the result's content."""
+    id = next((block[key] for key in _RESULT_IDS if isinstance(block.get(key), str)), "")
+    return str(id), block.get("content", block.get("output", ""))
 
 
 def unlisted_calls(calls: Iterable[ToolCall], listed: Sequence[ToolCall]) -> tuple[ToolCall, ...]:

@@ -8,6 +8,7 @@ from dashscope_oss import DashScopeWarning, ToolCall
 from dashscope_oss.protocol.conversation import content_blocks
 from dashscope_oss.protocol.conversation.content_blocks import (
     block_call,
+    block_result,
     block_text,
     block_thoughts,
     block_use,
@@ -27,6 +28,7 @@ from dashscope_oss.protocol.conversation.content_blocks import (
         ({"type": "thinking", "thinking": "a"}, "thoughts"),
         ({"type": "tool_use", "name": "f"}, "call"),
         ({"type": "image", "url": "u"}, "file"),
+        ({"type": "tool_result", "tool_use_id": "c"}, "result"),
         ({"type": "server_tool_use"}, None),
         ({"type": 7}, None),
     ],
@@ -108,6 +110,18 @@ def test_a_call_that_a_message_holds_twice_is_known_by_its_id_its_words_or_its_p
 def test_a_further_call_without_an_id_is_no_repeated_one():
     further = ToolCall("", "f", '{"a": 2}')
     assert unlisted_calls([CALL, further], [CALL]) == (further,)
+
+
+@pytest.mark.parametrize(
+    ("block", "result"),
+    [
+        ({"type": "tool_result", "tool_use_id": "c", "content": "3"}, ("c", "3")),
+        ({"type": "function_call_output", "call_id": "c", "output": "3"}, ("c", "3")),
+        ({"type": "tool_result"}, ("", "")),
+    ],
+)
+def test_a_result_in_the_forms_of_several_makers(block, result):
+    assert block_result(block) == result
 
 
 def test_blocks_that_only_their_maker_can_read_are_named_once(monkeypatch):
