@@ -36,14 +36,23 @@ def media_part(block: ContentBlock, model: str) -> MediaPart | None:
     warn_of_detail(getattr(block, "detail", None), model)
     fps = getattr(block, "fps", None)
     return part(
-        _source(fields, getattr(fields, block.block_type), model),
+        file_source(fields, getattr(fields, block.block_type), model),
         options={} if fps is None else {"fps": fps},
         name=str(fields.path or ""),
     )
 
 
-def _source(block: Any, data: Any, model: str) -> FileSource:  # noqa: ANN401 - see above
-    """Return the bytes or the address in a block; LlamaIndex keeps bytes as base64."""
+def file_source(block: Any, data: Any, model: str) -> FileSource:  # noqa: ANN401 - see above
+    """Return the bytes or the address in a block; LlamaIndex keeps bytes as base64.
+
+    Args:
+        block: has ``path`` and ``url``.
+        data: its bytes, if it has them.
+        model: its id, for errors.
+
+    Raises:
+        UnsupportedInputError: if it holds nothing, or its file cannot be read.
+    """
     if isinstance(data, bytes):
         return f"data:;base64,{data.decode('ascii', 'replace')}"
     if data is not None:

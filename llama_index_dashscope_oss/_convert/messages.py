@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from llama_index.core.base.llms.types import (
     CachePoint,
@@ -11,15 +12,22 @@ from llama_index.core.base.llms.types import (
     CitableBlock,
     CitationBlock,
     ContentBlock,
+    DocumentBlock,
     TextBlock,
 )
 
 from dashscope_oss import Message, UnsupportedInputError
 from dashscope_oss.messages import Part, Role, TextPart
 from dashscope_oss.protocol.conversation.content_blocks import warn_of_left_out
+from dashscope_oss.protocol.conversation.media_blocks import media_part as foreign_media_part
 from dashscope_oss.protocol.conversation.roles import ROLES_BY_NAME
 from dashscope_oss.protocol.validation import is_cache_mark
 from llama_index_dashscope_oss._convert.media_blocks import media_part
+from llama_index_dashscope_oss._convert.other_blocks import (
+    ForeignBlock,
+    document_text,
+    with_own_blocks,
+)
 from llama_index_dashscope_oss._convert.tool_calls import tool_calls_of
 
 # Thoughts and tool calls have fields of their own.
@@ -57,6 +65,7 @@ def with_user_message(
 
 
 def _to_message(message: ChatMessage, model: str) -> Message:
+    message = with_own_blocks(message)
     role, facts = ROLES_BY_NAME[message.role.value], message.additional_kwargs
     turn = Message.of_parts(role, _parts(message.blocks, role, model))
     return Message(
@@ -71,7 +80,7 @@ def _to_message(message: ChatMessage, model: str) -> Message:
     )
 
 
-def _parts(blocks: Iterable[ContentBlock], role: Role, model: str) -> list[Part]:
+def _parts(blocks: Iterable[ContentBlock | ForeignBlock], role: Role, model: str) -> list[Part]:
     parts: list[Part] = []
     for block in blocks:
         if isinstance(block, CachePoint):
@@ -82,18 +91,34 @@ def _parts(blocks: Iterable[ContentBlock], role: Role, model: str) -> list[Part]
     return parts
 
 
-def _parts_of(block: ContentBlock, role: Role, model: str) -> list[Part]:
+def _parts_of(block: ContentBlock | ForeignBlock, role: Role, model: str) -> list[Part]:
     if isinstance(block, TextBlock):
         return [TextPart(block.text)]
     if isinstance(block, CitableBlock):
         return _parts(block.content, role, model)
     if isinstance(block, CitationBlock):
         return _parts([block.cited_content], role, model)
+    if isinstance(block, DocumentBlock) and (text := document_text(block, model)):
+        return [TextPart(text)]
+    if isinstance(block, ForeignBlock):
+        return _parts_of_foreign(block, role, model)
     if media := media_part(block, model):
         return [media]
+    _refuse(type(block).__name__)
+
+
+def _parts_of_foreign(block: ForeignBlock, role: Role, model: str) -> list[Part]:
+    if media := foreign_media_part(block.fields, model):
+        return [media]
+    if role != "assistant":
+        _refuse(f"block of type {block.block_type!r}")
+    warn_of_left_out(block.block_type, model)
+    return []
+
+
+def _refuse(name: str) -> NoReturn:
     raise UnsupportedInputError(
-        f"a {type(block).__name__} cannot be sent, only text, images, videos and audio; leave it "
-        "out"
+        f"a {name} cannot be sent, only text, images, videos and audio; leave it out"
     )
 
 
@@ -114,7 +139,7 @@ def _mark_last(parts: list[Part], point: CachePoint, model: str) -> None:
     parts[-1] = replace(parts[-1], cache_mark=marked)
 
 
-def _is_misplaced(block: ContentBlock, role: Role) -> bool:
+def _is_misplaced(block: ContentBlock | ForeignBlock, role: Role) -> bool:
     """Whether a block holds thoughts of somebody who is no model."""
     return block.block_type == "thinking" and role != "assistant"
 

@@ -14,8 +14,10 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms import ChatMessage
 
 from dashscope_oss import (
+    DashScopeWarning,
     UnsupportedInputError,
 )
+from dashscope_oss.protocol.conversation import content_blocks
 from tests.llama_index.examples import WITH_BLOCKS, WITH_TOOLS
 from tests.llama_index.mock_service import failing, model_over
 
@@ -119,6 +121,99 @@ def test_a_call_that_block_and_list_both_hold_is_sent_once_and_no_other_is_lost(
     make(WITH_TOOLS).chat([ChatMessage("hi"), answer])
     sent = make.body["input"]["messages"][1]["tool_calls"]
     assert [call["id"] for call in sent] == ["1", "fc_9", "3"]
+
+
+class _OwnBlock:
+    block_type = "notes"
+
+    def __init__(self, **fields):
+        self.__dict__.update(fields)
+
+
+FOREIGN_TEXTS = [
+    {"type": "text", "text": "words"},
+    {"type": "output_text", "text": "words"},
+    {"block_type": "text", "text": "words"},
+    {"text": "words"},
+    {"type": "refusal", "refusal": "words"},
+    "words",
+    _OwnBlock(text="words"),
+    DocumentBlock(data=b"words", document_mimetype="text/plain"),
+    DocumentBlock(data=b"\xef\xbb\xbfwords", title="notes.md"),
+    DocumentBlock(data=b"words", document_mimetype="application/ld+json"),
+]
+
+
+@pytest.mark.parametrize("block", FOREIGN_TEXTS, ids=lambda block: str(block)[:30])
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_text_in_blocks_of_any_make_is_sent_as_text(make, block, role):
+    message = ChatMessage(role=role, blocks=[TextBlock(text="a")])
+    message.blocks.append(block)
+    make(WITH_TOOLS).chat([message, ChatMessage("q")])
+    assert make.body["input"]["messages"][0]["content"] == "a\nwords"
+    assert message.blocks[-1] is block
+
+
+@WITH_BLOCKS
+def test_thoughts_and_calls_in_blocks_of_any_make_are_carried_over(make):
+    answer = ChatMessage(role="assistant", blocks=[])
+    answer.blocks += [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "tool_use", "id": "1", "name": "add", "input": {"a": 3}},
+    ]
+    listed = {"id": "1", "function": {"name": "add", "arguments": '{"a": 3}'}}
+    answer.additional_kwargs["tool_calls"] = [listed]
+    make(WITH_TOOLS).chat([ChatMessage("hi"), answer])
+    sent = make.body["input"]["messages"][1]
+    assert sent["reasoning_content"] == "hm"
+    assert [call["id"] for call in sent["tool_calls"]] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [({"type": "web_search_call", "id": "ws_1"}, "web_search_call"), (_OwnBlock(), "_OwnBlock")],
+)
+def test_what_only_another_provider_can_read_is_left_out_with_one_warning(
+    make, monkeypatch, block, name
+):
+    monkeypatch.setattr(content_blocks, "_warned_types", set())
+    answer = ChatMessage("a", role="assistant")
+    answer.blocks.append(block)
+    with pytest.warns(DashScopeWarning, match=f"{name!r} in earlier answers are left out"):
+        make(WITH_TOOLS).chat([ChatMessage("hi"), answer, ChatMessage("q")])
+    make(WITH_TOOLS).chat([ChatMessage("hi"), answer, ChatMessage("q")])
+    assert make.body["input"]["messages"][1]["content"] == "a"
+    question = ChatMessage("hi")
+    question.blocks.append(block)
+    with pytest.raises(UnsupportedInputError, match=f"block of type {name!r} cannot be sent"):
+        make(WITH_TOOLS).chat([question])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf"),
+        DocumentBlock(data=b"\xff\xfe\x00", document_mimetype="text/plain"),
+        DocumentBlock(url="http://127.0.0.1:9/a.txt"),
+    ],
+    ids=["PDF", "no UTF-8", "address"],
+)
+def test_a_document_that_is_no_text_is_refused(make, document):
+    with pytest.raises(UnsupportedInputError, match="a DocumentBlock cannot be sent"):
+        make(WITH_TOOLS).chat([ChatMessage([document])])
+
+
+def test_a_document_in_a_file_is_sent_as_text(make, tmp_path):
+    (tmp_path / "a.txt").write_text("words")
+    make(WITH_TOOLS).chat([ChatMessage([DocumentBlock(path=tmp_path / "a.txt")])])
+    assert make.body["input"]["messages"][0]["content"] == "words"
+
+
+def test_a_picture_in_a_block_of_any_make_is_sent_as_one(make):
+    question = ChatMessage("What is it?")
+    question.blocks.append({"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/a.png"}})
+    make("qwen3.6-27b", enable_thinking=False).chat([question])
+    assert {"image": "http://127.0.0.1:9/a.png"} in make.body["input"]["messages"][0]["content"]
 
 
 @pytest.mark.parametrize(
