@@ -87,8 +87,9 @@ class Kind:
 
     @property
     def supports_anthropic_inputs(self):
-        # They have cache marks, of which other models' users are warned.
-        return find_model(self.model_id).context_cache == "explicit"
+        # They hold cache marks, which other models get with a warning only.
+        may_mark = find_model(self.model_id).context_cache in ("explicit", "unknown")
+        return may_mark and self.has_tool_calling
 
     @property
     def supports_image_urls(self):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from dashscope_oss import Message, ToolCall, UnsupportedInputError
+from dashscope_oss.messages import ImagePart, TextPart
 from dashscope_oss.protocol.conversation.tool_turns import (
     NO_RESULT,
     pair_calls_with_results,
@@ -164,6 +166,12 @@ def test_a_call_in_words_follows_the_text_of_its_turn():
 )
 def test_a_result_is_named_as_well_as_it_is_known(result, name):
     assert shown(tell_tools_in_words([CALL, result]))[1] == ("user", f"Result of {name}:\n3")
+
+
+def test_a_result_that_is_a_picture_is_told_with_it():
+    picture = ImagePart("https://example.org/x.png")
+    shot = replace(Message.of_parts("tool", [picture]), tool_call_id="c1")
+    assert tell_tools_in_words([CALL, shot])[1].parts == (TextPart("Result of add:\n"), picture)
 
 
 def test_a_result_names_the_tool_of_the_newest_call_with_its_id():
