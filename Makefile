@@ -2,6 +2,7 @@
 #
 # PYTHON=...    the interpreter to make .venv with, if not the first on PATH that is new enough
 # ARGS=...      more arguments for pytest: make test ARGS="-k sse -x"; for compare.py in make bench
+# GGUF=...      a model file of yours for make demo, for instance one that writes Chinese
 # JOBS=4        tests that run at a time: many wait, so more than there are cores
 # COVERAGE=1    make test measures branch coverage
 # CHECK=1       make format only says what it would change
@@ -25,7 +26,7 @@ help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## a LangChain chain and a LlamaIndex query engine, over a local gateway
-	@$(PY) examples/demo.py
+	@$(PY) examples/demo.py $(if $(GGUF),--gguf '$(GGUF)')
 
 # No test downloads anything: the file of the embedded model must be there before. pyproject.toml
 # (patch) makes coverage follow the workers and the processes that tests start.

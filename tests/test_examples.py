@@ -7,9 +7,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from dashscope_oss import Client, Endpoint, Options, completion_request, find_model
 from dashscope_oss.gateway import Answer
+from dashscope_oss.gateway.engines import weights
 from dashscope_oss.messages import Usage
 from dashscope_oss.registry.catalog import SEED_IDS
+from tests.conftest import CACHE
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 
@@ -40,6 +43,29 @@ def test_the_demo_does_the_packages_real_work(small_model):
     assert len({model for model, *_ in counted} & set(SEED_IDS)) >= 5
     assert {framework.split()[0] for _, framework, *_ in counted} == {"LangChain", "LlamaIndex"}
     assert "Error" not in done.stderr + done.stdout
+
+
+def test_the_demo_takes_a_model_file_of_yours(small_model, tmp_path, monkeypatch, capsys):
+    """--gguf FILE: that file answers, under its own name. Here it is a copy of the small one."""
+    file = tmp_path / "mine.gguf"
+    file.symlink_to(CACHE / weights.FILE)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    demo = import_module("demo")
+    asked = []
+
+    def ask_all(base_url, *models):
+        endpoint = Endpoint.resolve(base_url=base_url)
+        request = completion_request(find_model(SEED_IDS[0]), "Tea is", Options(max_tokens=2))
+        with Client(endpoint) as client:
+            asked.append(client.send(request).served_by)
+        return []
+
+    monkeypatch.setattr(demo, "ask_all", ask_all)
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--gguf", str(file)])
+    demo.main()
+
+    assert [served_by.startswith("mine") for served_by in asked] == [True]
+    assert "mine.gguf" in capsys.readouterr().out
 
 
 def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway):
