@@ -57,9 +57,9 @@ class ComparedAnswer:
         return f"{self.seconds:.2f} s, {counts}{served_by}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """Every model's answer to every prompt. A notebook shows it as a table.
+    """Every model's answer to every prompt. A notebook shows it as a table, a console as text.
 
     Attributes:
         models: ids of the models; the columns.
@@ -109,7 +109,7 @@ class Comparison:
         axes.legend(fontsize="small")
         return axes
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         blocks = []
         for row in self.rows:
             lines = (f"[{answer.model}] {answer.text}" for answer in row)
