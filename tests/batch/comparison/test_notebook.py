@@ -22,6 +22,7 @@ compare(["llama3-8b-instruct", "ziya-llama-13b-v1"], ["Tea?"], base_url={url!r})
 @pytest.fixture
 def outputs(gateway, tmp_path):
     """What each cell shows, in a kernel of its own."""
+    (tmp_path / "home").mkdir(exist_ok=True)  # a kernel wants to write there
     url = gateway(Answer("A drink.")).base_url
     cells = CELLS.format(url=url).strip().split("\n---\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
