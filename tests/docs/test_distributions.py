@@ -46,7 +46,7 @@ def run(code, engine, names):
     exec(code.replace(LOCAL, engine.base_url), names)
 
 
-@pytest.mark.usefixtures("llamahub", "own_tokenizer")
+@pytest.mark.usefixtures("llamahub", "own_tokenizer", "closed_loop")
 @pytest.mark.parametrize("folder", ["langchain", "llama-index"])
 def test_the_examples_of_a_readme_run(folder, gateway, monkeypatch, capsys):
     engine = gateway(ANSWER)
@@ -57,7 +57,7 @@ def test_the_examples_of_a_readme_run(folder, gateway, monkeypatch, capsys):
     assert "In Hangzhou." in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("llamahub", "own_tokenizer")
+@pytest.mark.usefixtures("llamahub", "own_tokenizer", "closed_loop")
 def test_the_example_for_llamahub_runs(gateway, monkeypatch, capsys):
     engine = gateway(ANSWER)
     monkeypatch.setenv("DASHSCOPE_HTTP_BASE_URL", engine.base_url)

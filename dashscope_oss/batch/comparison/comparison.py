@@ -117,7 +117,7 @@ class Comparison:
         return "\n\n".join(blocks)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(model)}</th>" for model in self.models)
+        head = "".join(f"<th {_STYLE}>{escape(model)}</th>" for model in self.models)
         rows = "".join(map(_row_html, self.rows))
         return f"<table><tr><th></th>{head}</tr>{rows}</table>"
 
