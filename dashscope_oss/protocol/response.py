@@ -21,7 +21,7 @@ from dashscope_oss.protocol.json_body import quoted, text_or_empty
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.streaming.answer_text import AnswerText
 from dashscope_oss.protocol.streaming.incremental import Regime
-from dashscope_oss.protocol.streaming.tool_calls import new_call_id
+from dashscope_oss.protocol.streaming.tool_calls import NO_ARGUMENTS, new_call_id
 from dashscope_oss.protocol.tools import read_tool_call
 from dashscope_oss.tokens import estimates
 
@@ -55,7 +55,7 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
     return Reply(
         text=text,
         reasoning=reasoning + held_reasoning,
-        tool_calls=tuple(map(_with_id, output.tool_calls)),
+        tool_calls=tuple(map(_whole_call, output.tool_calls)),
         finish_reason="stop" if answer.is_stopped else output.finish_reason,
         usage=read_usage(data.get("usage")) or estimate_usage(request, text),
         request_id=text_or_empty(data.get("request_id")) or None,
@@ -199,7 +199,10 @@ def estimate_usage(request: Request, text: str) -> Usage | None:
     )
 
 
-def _with_id(call: ToolCall) -> ToolCall:
+def _whole_call(call: ToolCall) -> ToolCall:
+    """Return a call that came whole, with an id, and as the pieces of a stream give it."""
+    if call.arguments.strip() in NO_ARGUMENTS:
+        call = replace(call, arguments="")
     return call if call.id else replace(call, id=new_call_id())
 
 

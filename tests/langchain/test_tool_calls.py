@@ -155,6 +155,13 @@ async def test_a_whole_call_is_the_same_by_every_path(chat, arguments):
         assert answer.invalid_tool_calls == []
 
 
+@pytest.mark.parametrize("arguments", ["null", "[]"])
+async def test_what_models_write_for_no_arguments_is_none_by_every_path(chat, arguments):
+    llm, _ = chat(removing(arguments), model=THINKER)
+    for answer in await call_each_way(llm.bind_tools([remove])):
+        assert [call["args"] for call in answer.tool_calls] == [{}]
+
+
 CUT_OFF = [
     '{"path": "/data/me/o',
     '{"path": "a\\',
@@ -167,6 +174,7 @@ CUT_OFF = [
     "{",
     '{"path": 1} and',
     "[1]",
+    "[] or null",
     "remove it",
     '{"a": "x\ny',
 ]

@@ -6,7 +6,7 @@ text, whatever the block is called. What only the maker can read is left out, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from dashscope_oss.errors import DashScopeWarning, warn
@@ -86,8 +86,18 @@ def block_result(block: Json) -> tuple[str, object]:
 
 
 def unlisted_calls(calls: Iterable[ToolCall], listed: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    """Return those of ``calls`` that are not among ``listed``, for messages that hold both."""
-    return tuple(call for place, call in enumerate(calls) if not _is_listed(call, place, listed))
+    """Return those of ``calls`` that are not among ``listed``, for messages that hold both.
+
+    Each of ``listed`` stands for one: two calls may be the same in all but their ids.
+    """
+    unmatched: list[ToolCall | None] = [*listed]
+    unlisted: list[ToolCall] = []
+    for place, call in enumerate(calls):
+        if (same := _place_of(call, place, unmatched)) is None:
+            unlisted.append(call)
+        else:
+            unmatched[same] = None
+    return tuple(unlisted)
 
 
 def warn_of_left_out(block_type: object, model: str) -> None:
@@ -102,20 +112,19 @@ def warn_of_left_out(block_type: object, model: str) -> None:
     )
 
 
-def _is_listed(call: ToolCall, place: int, listed: Sequence[ToolCall]) -> bool:
-    """Whether a call is one of ``listed``; some makers give it another id in each place.
+def _place_of(call: ToolCall, place: int, listed: Sequence[ToolCall | None]) -> int | None:
+    """Return where a call stands in ``listed``: by its id, its words, or the same place and name.
 
-    A call that is still streaming may have neither its id nor all of its arguments.
+    Some makers give a call another id in each place. One that is still streaming may have neither
+    its id nor all of its arguments.
     """
-    if any(_is_same(call, other) for other in listed):
-        return True
-    there = listed[place] if place < len(listed) else None
-    return there is not None and there.name == call.name and not (call.id and there.id)
-
-
-def _is_same(call: ToolCall, other: ToolCall) -> bool:
-    same_words = (call.name, call.arguments) == (other.name, other.arguments)
-    return same_words or bool(call.id and call.id == other.id)
+    tests: tuple[Callable[[int, ToolCall], bool], ...] = (
+        lambda _, other: bool(call.id) and call.id == other.id,
+        lambda _, other: (call.name, call.arguments) == (other.name, other.arguments),
+        lambda at, other: at == place and call.name == other.name and not (call.id and other.id),
+    )
+    candidates = [(at, other) for at, other in enumerate(listed) if other is not None]
+    return next((at for test in tests for at, other in candidates if test(at, other)), None)
 
 
 def _all_text(value: object) -> str:

@@ -175,7 +175,7 @@ class _Pairing:
     def _call_of(self, result: Message) -> tuple[str, ToolCall] | None:
         """Return the open call, with its id in the conversation, that ``result`` answers."""
         if result.tool_call_id:
-            candidates = [opened for opened in self.open_calls if opened[0] == result.tool_call_id]
+            candidates = self._calls_by_id(result.tool_call_id)
         elif result.tool_name:
             candidates = [
                 opened for opened in self.open_calls if opened[1].name == result.tool_name
@@ -183,6 +183,13 @@ class _Pairing:
         else:
             candidates = self.open_calls
         return candidates[0] if candidates else None
+
+    def _calls_by_id(self, id: str) -> list[tuple[str, ToolCall]]:
+        """Return the open calls of this id; Gemini's have none, and their results name the tool."""
+        by_id = [opened for opened in self.open_calls if opened[0] == id]
+        return by_id or [
+            opened for opened in self.open_calls if not opened[0] and opened[1].name == id
+        ]
 
     def _with_own_id(self, call: ToolCall, ids: set[str]) -> ToolCall:
         """Return ``call`` with an id that is not among ``ids``, and add it to them."""

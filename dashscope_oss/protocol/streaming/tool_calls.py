@@ -16,6 +16,11 @@ def new_call_id() -> str:
     return f"call_{uuid4().hex[:24]}"
 
 
+NO_ARGUMENTS = ("null", "[]")
+"""What some models and servers write in place of an empty object."""
+_NO_INDEX = -1
+
+
 @dataclass(slots=True)
 class _OpenCall:
     """A call of which pieces may still come."""
@@ -34,17 +39,27 @@ class _OpenCall:
     def repeats(self, piece: ToolCall) -> bool:
         """Whether ``piece`` sends all arguments of this call once more.
 
-        Some proxies do behind the last piece, also as the JSON text of the JSON text.
+        Some servers and proxies do behind the last piece, also as the JSON text of the JSON text.
         """
-        if not (self.id and piece.id == self.id and piece.arguments.endswith(("}", '"'))):
+        if piece.id not in ("", self.id) or not piece.arguments.endswith(("}", '"')):
             return False
-        return _decoded(piece.arguments) == _decoded("".join(self._pieces)) is not None
+        repeated = _decoded(piece.arguments)
+        return repeated is not None and repeated == _decoded("".join(self._pieces))
+
+    def is_followed_by(self, piece: ToolCall) -> bool:
+        """Whether ``piece``, which has a name and no id, begins a second call of the same tool."""
+        if not piece.arguments.startswith("{") or self.repeats(piece):
+            return False
+        return _decoded("".join(self._pieces)) is not None
 
     def added_arguments(self, arguments: str) -> str:
         """Return what the next piece's arguments add.
 
-        No object begins with its own beginning: a piece that does holds all of it so far.
+        No object begins with its own beginning: a piece that does holds all of it so far. What
+        some models write for no arguments is none.
         """
+        if not self._first_arguments and arguments.strip() in NO_ARGUMENTS:
+            return ""
         if self._first_arguments and arguments and not self.regime.is_decided:
             repeats = arguments.startswith(self._first_arguments)
             is_object = self._first_arguments.startswith("{")
@@ -100,10 +115,16 @@ class ToolCallAssembler:
         return added
 
     def _unnumbered(self, piece: ToolCall) -> _OpenCall:
+        known = self._by_id.get((_NO_INDEX, piece.id)) if piece.id else None
         begins = piece.id != self._newest_id if piece.id else bool(piece.name)
-        if begins or not self._calls:
-            return self._begin(len(self._calls))
-        return self._calls[next(reversed(self._calls))]
+        if known is not None:
+            return known
+        if not begins and self._calls:
+            return self._calls[next(reversed(self._calls))]
+        call = self._begin(len(self._calls))
+        if piece.id:
+            self._by_id[_NO_INDEX, piece.id] = call
+        return call
 
     def missing_ids(self) -> tuple[ToolCall, ...]:
         """Return a piece with an id for each call that got none: results are told apart by it."""
@@ -144,4 +165,6 @@ def _is_another(piece: ToolCall, call: _OpenCall) -> bool:
         return False
     if piece.id and call.id:
         return piece.id != call.id
-    return not piece.id and bool(call.name) and piece.name != call.name
+    if piece.id or not call.name:
+        return False
+    return piece.name != call.name or call.is_followed_by(piece)

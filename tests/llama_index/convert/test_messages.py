@@ -105,6 +105,19 @@ def test_calls_in_the_lists_of_other_makers_are_carried_over(make, listed):
     assert (sent["id"], sent["function"]) == ("1", {"name": "add", "arguments": '{"a": 3}'})
 
 
+def test_a_result_that_names_its_tool_in_place_of_an_id_is_the_calls(make):
+    """As in the history of a Gemini model, whose calls have no ids."""
+    call = _OfAnotherMaker(id=None, name="handoff", args={"to": "email"})
+    history = [
+        ChatMessage("summarize"),
+        ChatMessage("", role="assistant", additional_kwargs={"tool_calls": [call]}),
+        ChatMessage("done", role="tool", additional_kwargs={"tool_call_id": "handoff"}),
+    ]
+    make(WITH_TOOLS).chat(history)
+    _, called, result = make.body["input"]["messages"]
+    assert (result["tool_call_id"], result["content"]) == (called["tool_calls"][0]["id"], "done")
+
+
 @WITH_BLOCKS
 def test_a_call_that_block_and_list_both_hold_is_sent_once_and_no_other_is_lost(make):
     def listed(id, a):

@@ -124,6 +124,12 @@ def test_a_result_in_the_forms_of_several_makers(block, result):
     assert block_result(block) == result
 
 
+def test_two_calls_that_differ_in_their_ids_alone_are_two():
+    again = ToolCall("c2", "f", '{"a": 1}')
+    assert unlisted_calls([CALL, again], [CALL]) == (again,)
+    assert unlisted_calls([CALL, again], [again, CALL]) == ()
+
+
 def test_blocks_that_only_their_maker_can_read_are_named_once(monkeypatch):
     monkeypatch.setattr(content_blocks, "_warned_types", set())
     with pytest.warns(DashScopeWarning, match="m: content blocks of type 'web_search_call'"):

@@ -119,6 +119,10 @@ PAIRED = {
         [calls("", ""), result(None, "4", "g"), result(None, "3", "f")],
         [("assistant", "call_1", "call_2"), ("tool", "call_2", "4"), ("tool", "call_1", "3")],
     ),
+    "results that name their tool in place of the id, as Gemini's do": (
+        [calls("", ""), result("g", "4"), result("f")],
+        [("assistant", "call_1", "call_2"), ("tool", "call_2", "4"), ("tool", "call_1", "3")],
+    ),
     "two calls with one id": (
         [calls("call_1", "call_1"), result("call_1"), result("call_1", "4")],
         [("assistant", "call_1", "call_2"), ("tool", "call_1", "3"), ("tool", "call_2", "4")],

@@ -42,6 +42,12 @@ FORMS = {
         piece(0, "c1", arguments="}"),
         piece(0, "c2", arguments="]"),
     ],
+    "no index, in turns": [
+        piece(None, "c1", "add", "{"),
+        piece(None, "c2", "sub", "["),
+        piece(None, "c1", arguments="}"),
+        piece(None, "c2", arguments="]"),
+    ],
     "no index": [
         piece(None, "c1", "add", "{"),
         piece(arguments="}"),
@@ -71,6 +77,31 @@ def test_id_and_name_of_a_call_come_once(form):
     pieces = assembled(*FORMS[form])
     assert "".join(each.id for each in pieces) == "c1c2"
     assert "".join(each.name for each in pieces) == "addsub"
+
+
+def test_whole_calls_of_one_tool_under_one_index_are_several():
+    """As Ollama's are behind some proxies: without ids."""
+    calls = assembled(piece(0, "", "f", '{"a": 1}'), piece(0, "", "f", '{"a": 2}'))
+    assert [(call.index, call.arguments) for call in calls] == [(0, '{"a": 1}'), (1, '{"a": 2}')]
+
+
+@pytest.mark.parametrize("last", [piece(0, arguments='{"a": 1}'), piece(0, "", "f", '{"a": 1}')])
+def test_a_last_piece_that_holds_all_arguments_once_more_adds_nothing(last):
+    calls = assembled(piece(0, "c", "f", '{"a"'), piece(0, arguments=": 1}"), last)
+    assert "".join(call.arguments for call in calls) == '{"a": 1}'
+
+
+@pytest.mark.parametrize("none", ["null", "[]", " null "])
+def test_what_models_write_for_no_arguments_is_none(none):
+    (call,) = assembled(piece(0, "c", "f", none))
+    assert call.arguments == ""
+
+
+def test_a_null_inside_of_arguments_stays():
+    calls = assembled(
+        piece(0, "c", "f", '{"a": '), piece(0, arguments="null"), piece(0, "", "", "}")
+    )
+    assert "".join(call.arguments for call in calls) == '{"a": null}'
 
 
 def test_calls_without_an_id_are_told_apart_by_their_names():
@@ -139,7 +170,8 @@ def test_it_counts_the_calls_and_knows_whether_all_are_named():
         (ToolCall("a", "", '{"x":1}', 0), ""),
         (ToolCall("a", "f", '"{\\"x\\": 1}"', 0), ""),
         (ToolCall("a", "f", '{"x": 2}', 0), '{"x": 2}'),
-        (ToolCall("", "", '{"x": 1}', 0), '{"x": 1}'),
+        (ToolCall("", "", '{"x": 1}', 0), ""),
+        (ToolCall("", "", '{"x": 2}', 0), '{"x": 2}'),
     ],
 )
 def test_all_arguments_once_more_under_the_calls_id_add_nothing(piece, added):
