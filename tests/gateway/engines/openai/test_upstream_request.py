@@ -134,6 +134,16 @@ async def test_a_prompt_to_a_chat_model_is_written_in_its_form_once(prompt):
     assert body["prompt"] == "<reserved_106>hi<reserved_107>"
 
 
+@pytest.mark.parametrize("prompt", ["hi", "<s>[INST] hi [/INST]", "[INST] hi [/INST]"])
+async def test_the_mark_of_the_beginning_is_left_to_the_engine(prompt):
+    """Its tokenizer adds one: two would be one too many. A form without it is none to wrap."""
+    request = EngineRequest(model_info=find_model("llama2-7b-chat-v2"), prompt=prompt)
+
+    body = await sent_body(request, api="completions")
+
+    assert body["prompt"] == "[INST] hi [/INST]"
+
+
 @pytest.mark.parametrize("model", [CHAT_MODEL, PROMPT_MODEL])
 async def test_the_limit_of_length_goes_by_the_name_that_all_servers_know(model):
     """Ollama, and raw completions of all kinds, ignore max_completion_tokens."""
