@@ -29,6 +29,7 @@ REFERENCE = {
 FAMILIES = """## The families
 
 Each has a page: abilities, limits, an example, the prompt template, the weights."""
+MARK = re.compile(r"^<!-- (needs [^>]*) -->\n```(\w+)\n", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 
@@ -71,7 +72,12 @@ def linked(text: str, source: Path, target: Path, site: Path) -> str:
         address = Path(os.path.relpath(site / name, target.parent)).as_posix()
         return f"[{words}]({address}{place})" if name else words
 
-    return LINK.sub(on_site, text)
+    return LINK.sub(on_site, marked(text))
+
+
+def marked(text: str) -> str:
+    """Return the page's text with what a block of code needs shown above it."""
+    return MARK.sub(r'```\2 title="\1"\n', text)
 
 
 def write(path: Path, text: str) -> None:

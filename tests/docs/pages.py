@@ -24,6 +24,9 @@ _PYTHON = re.compile(
 )
 
 
+_MARKED = re.compile(r"^<!-- needs [^\n]*-->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -35,6 +38,11 @@ def read(page: Path | str) -> str:
 def blocks(page: Path | str, kind: str) -> list[str]:
     """The page's blocks of code in a language."""
     return [code for language, code in _BLOCK.findall(read(page)) if language == kind]
+
+
+def unmarked_blocks(page: Path | str) -> list[tuple[str, str]]:
+    """Language and code of each block that is not marked as needing what a test has not."""
+    return _BLOCK.findall(_MARKED.sub("", read(page)))
 
 
 def without_code(page: Path | str) -> str:

@@ -8,14 +8,14 @@ from dashscope_oss import find_model
 from dashscope_oss.gateway import Gateway, serve_in_thread
 from dashscope_oss.gateway.config import build_load_balancer, parse_config
 from dashscope_oss.registry.catalog import SEED_IDS
-from tests.docs.pages import blocks, read
+from tests.docs.pages import GUIDES, blocks, read
 from tests.gateway.fake_upstream import FakeUpstream, streamed
 
 GUIDE = "docs/gateway/serving.md"
 KEYS = {"VLLM_KEY": "sk-1", "GPU_KEY": "sk-2"}
 
 
-@pytest.mark.parametrize("text", [*blocks(GUIDE, "toml"), *blocks("docs/gateway/index.md", "toml")])
+@pytest.mark.parametrize("text", [text for page in GUIDES for text in blocks(page, "toml")])
 def test_every_configuration_file_loads(text):
     """Each is served as it stands, except for the servers behind it."""
     balancer = build_load_balancer(parse_config(text, GUIDE), KEYS)

@@ -7,7 +7,7 @@ from tests.docs.pages import ROOT, read
 from website.docstrings import plain
 from website.families import families, page
 from website.links import broken_links
-from website.staging import linked
+from website.staging import linked, marked
 
 FAMILIES = [pytest.param(name, models, id=name) for name, models in families().items()]
 
@@ -58,6 +58,12 @@ def test_links_of_a_page_suit_its_place_on_the_site(tmp_path, link, staged):
     """What the site does not have is named without a link."""
     target = tmp_path / "x" / "index.md"
     assert linked(link, ROOT / "docs" / "index.md", target, tmp_path) == staged
+
+
+def test_what_a_block_needs_is_shown_above_it():
+    assert (
+        marked("<!-- needs a GPU -->\n```sh\nvllm\n```") == '```sh title="needs a GPU"\nvllm\n```'
+    )
 
 
 def test_docstrings_lose_what_only_sphinx_reads():
