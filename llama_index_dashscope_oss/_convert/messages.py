@@ -102,9 +102,8 @@ def _parts_of(block: ContentBlock | ForeignBlock, role: Role, model: str) -> lis
         return [TextPart(text)]
     if isinstance(block, ForeignBlock):
         return _parts_of_foreign(block, role, model)
-    if media := media_part(block, model):
-        return [media]
-    _refuse(type(block).__name__)
+    media = media_part(block, model)
+    return [media] if media else _refuse(type(block).__name__)
 
 
 def _parts_of_foreign(block: ForeignBlock, role: Role, model: str) -> list[Part]:

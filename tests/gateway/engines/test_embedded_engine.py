@@ -54,9 +54,11 @@ def test_a_small_model_of_text_refuses_images(embedded):
     """Whatever the model sees for which it stands in."""
     image = Message.of_parts("user", [ImagePart("http://127.0.0.1:1/a.png")])
     request = chat_request(find_model("qwen3.6-27b"), [image], Options(enable_thinking=False))
-    with Client(Endpoint.resolve(base_url=embedded)) as client:
-        with pytest.raises(InvalidRequestError, match="a message of a certain modal"):
-            client.send(request)
+    with (
+        Client(Endpoint.resolve(base_url=embedded)) as client,
+        pytest.raises(InvalidRequestError, match="a message of a certain modal"),
+    ):
+        client.send(request)
 
 
 def test_the_embedded_model_counts_truly(embedded):
