@@ -10,6 +10,8 @@ from dashscope_oss.prompts.answer_end import unfinished_mark_length
 class StopSequenceFilter:
     """Takes an answer in pieces and hands on what stands before the first stop text.
 
+    The first is the one that is complete first, as where the model itself is stopped.
+
     Args:
         stops: texts that end the answer and are not part of it.
 
@@ -27,9 +29,11 @@ class StopSequenceFilter:
         if self.hit or not self._stops:
             return "" if self.hit else piece
         text = self._held + piece
-        places = [place for place in map(text.find, self._stops) if place >= 0]
-        self.hit = bool(places)
-        end = min(places) if places else len(text) - unfinished_mark_length(text, self._stops)
+        matches = [(text.find(stop) + len(stop), text.find(stop)) for stop in self._stops]
+        _, end = min((match for match in matches if match[1] >= 0), default=(0, None))
+        self.hit = end is not None
+        if end is None:
+            end = len(text) - unfinished_mark_length(text, self._stops)
         self._held = "" if self.hit else text[end:]
         return text[:end]
 
