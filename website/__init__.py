@@ -5,7 +5,8 @@
 - ``families``: a page for each family of models, from the registry
 - ``docstrings``, ``griffe_extension``: docstrings without what only Sphinx reads
 - ``links``: every link and address of the built site leads somewhere on it
-- ``zensical.toml``, ``zensical.zh.toml``: settings and navigation, English and Chinese
+- ``navigation.en.toml``, ``navigation.zh.toml``, ``zensical.toml``: the pages of each language, and
+  the settings that both share
 
 Zensical builds it: Material for MkDocs has reached its end of life, and this is what its makers
 go on with. Nothing on the site is loaded from elsewhere, neither fonts nor scripts.

@@ -11,6 +11,8 @@ from website.families import families, page, title
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+CHINESE = DOCS / "zh"
+THEME = ROOT / "website" / "theme"
 PROJECT = {
     "CHANGELOG.md": "project/changes.md",
     "SECURITY.md": "project/security.md",
@@ -35,15 +37,25 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 def stage_english(target: Path) -> None:
     """Write every page of the English site below ``target``."""
-    names = {path: path.relative_to(DOCS).as_posix() for path in sorted(DOCS.rglob("*.md"))}
-    guides = {path: name for path, name in names.items() if not name.startswith("zh/")}
+    guides = {path: path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     project = {ROOT / source: name for source, name in PROJECT.items() if name != "index.md"}
     for source, name in (guides | project).items():
-        write(target / name, linked(source.read_text("utf-8"), source, target / name, target))
+        if CHINESE not in source.parents:
+            write_page(source, target / name, target)
     for name, package in REFERENCE.items():
         write(target / "reference" / f"{name}.md", f"# {package}\n\n::: {package}\n")
     stage_families(target)
-    shutil.copytree(ROOT / "website" / "theme", target / "theme")
+    shutil.copytree(THEME, target / "theme")
+
+
+def stage_chinese(target: Path) -> None:
+    """Write every page of the Chinese site, which stands in the English one's folder ``zh``.
+
+    A link to a page that is there in English only leads to its address.
+    """
+    for source in CHINESE.rglob("*.md"):
+        write_page(source, target / source.relative_to(CHINESE), target)
+    shutil.copytree(THEME, target / "theme")
 
 
 def stage_families(target: Path) -> None:
@@ -64,15 +76,47 @@ def linked(text: str, source: Path, target: Path, site: Path) -> str:
 
     def on_site(match: re.Match[str]) -> str:
         words, address, place = match[1], match[2], match[3] or ""
-        path = (source.parent / address).resolve()
-        if path.is_relative_to(DOCS):
-            name = path.relative_to(DOCS).as_posix()
-        else:
-            name = PROJECT.get(path.relative_to(ROOT).as_posix(), "")
-        address = Path(os.path.relpath(site / name, target.parent)).as_posix()
-        return f"[{words}]({address}{place})" if name else words
+        address = address_on_site((source.parent / address).resolve(), source, target, site)
+        return f"[{words}]({address}{place})" if address else words
 
-    return LINK.sub(on_site, marked(text))
+    return LINK.sub(on_site, text)
+
+
+def address_on_site(path: Path, source: Path, target: Path, site: Path) -> str:
+    """Return the address of a file, seen from the page ``source``; empty if it is not there."""
+    chinese = CHINESE in source.parents
+    if chinese and CHINESE in path.parents:
+        return relative(site / path.relative_to(CHINESE), target.parent)
+    name = english_name(path)
+    if name is None:
+        return ""
+    if chinese:  # the builder takes addresses as seen from the page's file
+        return f"{relative(folder(name), 'zh' / target.relative_to(site).parent)}/"
+    return relative(site / name, target.parent)
+
+
+def english_name(path: Path) -> Path | None:
+    """Return what a file is called on the English site."""
+    if DOCS in path.parents:
+        return path.relative_to(DOCS)
+    name = PROJECT.get(path.relative_to(ROOT).as_posix())
+    return Path(name) if name else None
+
+
+def folder(name: Path) -> Path:
+    """Return the folder that the page of that name becomes."""
+    return name.parent if name.name == "index.md" else name.with_suffix("")
+
+
+def relative(path: Path, start: Path) -> str:
+    """Return the way from ``start`` to ``path`` as a browser writes it."""
+    return Path(os.path.relpath(path, start)).as_posix()
+
+
+def write_page(source: Path, target: Path, site: Path) -> None:
+    """Write a page as the site needs it."""
+    text = marked(source.read_text("utf-8"))
+    write(target, linked(text, source, target, site))
 
 
 def marked(text: str) -> str:

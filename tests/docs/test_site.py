@@ -60,6 +60,28 @@ def test_links_of_a_page_suit_its_place_on_the_site(tmp_path, link, staged):
     assert linked(link, ROOT / "docs" / "index.md", target, tmp_path) == staged
 
 
+@pytest.mark.parametrize(
+    ("page", "link", "staged"),
+    [
+        ("index.md", "[a](gateway/index.md)", "[a](gateway/index.md)"),
+        ("index.md", "[a](../errors.md#in-langchain)", "[a](../errors/#in-langchain)"),
+        ("gateway/index.md", "[a](../../index.md)", "[a](../../)"),
+        ("gateway/serving.md", "[a](../../../SECURITY.md)", "[a](../../project/security/)"),
+        ("index.md", "[the file](../../Makefile)", "the file"),
+    ],
+)
+def test_a_link_of_a_chinese_page_may_lead_to_an_english_one(tmp_path, page, link, staged):
+    source = ROOT / "docs" / "zh" / page
+    assert linked(link, source, tmp_path / page, tmp_path) == staged
+
+
+def test_every_chinese_page_is_in_its_navigation():
+    pages = (ROOT / "docs" / "zh").rglob("*.md")
+    names = [path.relative_to(ROOT / "docs" / "zh").as_posix() for path in pages]
+    navigation = read("website/navigation.zh.toml")
+    assert [name for name in names if f'"{name}"' not in navigation] == []
+
+
 def test_what_a_block_needs_is_shown_above_it():
     assert (
         marked("<!-- needs a GPU -->\n```sh\nvllm\n```") == '```sh title="needs a GPU"\nvllm\n```'
@@ -72,7 +94,7 @@ def test_docstrings_lose_what_only_sphinx_reads():
 
 def test_every_page_is_in_the_navigation():
     """And nothing in it is missing."""
-    navigation = read("website/zensical.toml")
+    navigation = read("website/navigation.en.toml")
     pages = (path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md"))
     english = [path.as_posix() for path in pages if path.parts[0] != "zh"]
     assert [name for name in english if f'"{name}"' not in navigation] == []

@@ -1,4 +1,4 @@
-"""The Chinese README keeps in step with the English one.
+"""The Chinese README and the Chinese pages keep in step with the English ones.
 
 A word of prose no test can compare. What both languages write alike can be: code, names between
 backticks, figures, links, and the order in which they come.
@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import pytest
 
-from tests.docs.pages import read
+from tests.docs.pages import ROOT, read
 
 ENGLISH, CHINESE = read("README.md"), read("README.zh.md")
 
@@ -17,6 +17,20 @@ BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
 FACT = re.compile(r"`[^`\n]+`|\d+(?:[.,:/-]\d+)*")  # a name in code, a figure, a date
 LINK = re.compile(r"\]\(([^)]+)\)")
+
+
+PAGES = sorted(
+    path.relative_to(ROOT / "docs" / "zh").as_posix()
+    for path in (ROOT / "docs" / "zh").rglob("*.md")
+)
+"""Those of the documentation that are there in both languages."""
+BY_PAGE = pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        pytest.param(ENGLISH, CHINESE, id="README.md"),
+        *(pytest.param(read(f"docs/{n}"), read(f"docs/zh/{n}"), id=n) for n in PAGES),
+    ],
+)
 
 
 def without_code(page: str) -> str:
@@ -49,17 +63,30 @@ BY_SECTION = pytest.mark.parametrize(
 )
 
 
-def test_every_block_of_code_is_there_to_the_letter_and_in_order():
+@BY_PAGE
+def test_every_block_of_code_is_there_to_the_letter_and_in_order(english, chinese):
     """Comments in code stay English."""
-    assert BLOCK.findall(CHINESE) == BLOCK.findall(ENGLISH)
+    assert BLOCK.findall(chinese) == BLOCK.findall(english)
 
 
-def test_headings_and_code_come_in_the_same_order():
+@BY_PAGE
+def test_headings_and_code_come_in_the_same_order(english, chinese):
     """So that a block stands in the section that it belongs to."""
     outlines = [
-        re.findall(r"^(?:#+ |```)", without_code(page), re.MULTILINE) for page in (CHINESE, ENGLISH)
+        re.findall(r"^(?:#+ |```)", without_code(page), re.MULTILINE) for page in (chinese, english)
     ]
     assert outlines[0] == outlines[1]
+
+
+def test_the_first_four_subjects_are_there_in_chinese():
+    """Start, LangChain, LlamaIndex, the gateway and one's own weights."""
+    assert PAGES == [
+        "frameworks/langchain.md",
+        "frameworks/llama_index.md",
+        "gateway/index.md",
+        "gateway/serving.md",
+        "index.md",
+    ]
 
 
 @BY_SECTION
