@@ -1,8 +1,4 @@
-"""How the answers of each kind of OpenAI-compatible server are read, and how they break.
-
-The shapes follow the servers' sources of 2026 (vLLM's and SGLang's protocol.py, Ollama's
-openai.go); llama.cpp's are what a real server sent.
-"""
+"""How the parts of an answer are read, and which answers are none."""
 
 import json
 import logging
@@ -15,10 +11,10 @@ from dashscope_oss.gateway.engines.openai.upstream_response import (
     UpstreamResponseReader,
     listed_model_ids,
 )
-from dashscope_oss.messages import ToolCall, Usage
+from dashscope_oss.messages import Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.protocol.streaming.sse import Event
-from tests.gateway.engines.openai.calls import engine_request, generate, generate_error
+from tests.gateway.engines.openai.calls import generate, generate_error
 from tests.gateway.fake_upstream import (
     HTML,
     JSON,
@@ -29,94 +25,6 @@ from tests.gateway.fake_upstream import (
     short_answer,
     streamed,
 )
-
-# Choices with null fields, "reasoning", a forced call that ends with "stop", usage in every piece
-# (continuous_usage_stats) with cached tokens.
-VLLM = (
-    chunk(role="assistant", content="", reasoning=None),
-    {**chunk(reasoning="Hm."), "usage": {"prompt_tokens": 9, "completion_tokens": 1}},
-    chunk(
-        tool_calls=[
-            {"id": "chatcmpl-tool-1", "type": "function", "index": 0, "function": {"name": "add"}}
-        ]
-    ),
-    chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a":'}}]),
-    chunk(tool_calls=[{"index": 0, "function": {"arguments": " 1}"}}]),
-    chunk("stop", content=None),
-    {
-        "choices": [],
-        "usage": {
-            "prompt_tokens": 9,
-            "total_tokens": 21,
-            "completion_tokens": 12,
-            "prompt_tokens_details": {"cached_tokens": 8},
-        },
-    },
-)
-# "reasoning_content", usage null but in a last piece of its own, thinking counted beside the rest.
-SGLANG = (
-    {**chunk(role="assistant", content=""), "usage": None},
-    {**chunk(reasoning_content="Hm.", content=None, tool_calls=None), "usage": None},
-    {**chunk(content="Hi"), "usage": None},
-    {**chunk("stop", content=None), "usage": None},
-    {
-        "choices": [],
-        "usage": {
-            "prompt_tokens": 9,
-            "total_tokens": 13,
-            "completion_tokens": 4,
-            "prompt_tokens_details": None,
-            "reasoning_tokens": 2,
-        },
-    },
-)
-# Whole calls with the same index though they are two; usage in a last piece of its own.
-OLLAMA = (
-    chunk(role="assistant", content="", reasoning="Hm."),
-    chunk(
-        role="assistant",
-        content="",
-        tool_calls=[
-            {
-                "id": id,
-                "index": 0,
-                "type": "function",
-                "function": {"name": "add", "arguments": "{}"},
-            }
-            for id in ("call_a", "call_b")
-        ],
-    ),
-    chunk("tool_calls", role="assistant", content=""),
-    {
-        "choices": [],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
-    },
-)
-
-
-@pytest.mark.parametrize(
-    ("kind", "objects", "tool_calls", "usage"),
-    [
-        ("vllm", VLLM, (ToolCall("chatcmpl-tool-1", "add", '{"a": 1}', 0),), (9, 12, 21, 8, None)),
-        ("sglang", SGLANG, (), (9, 4, 13, None, 2)),
-        (
-            "ollama",
-            OLLAMA,
-            (ToolCall("call_a", "add", "{}", 0), ToolCall("call_b", "add", "{}", 1)),
-            (9, 4, 13, None, None),
-        ),
-    ],
-)
-async def test_the_answer_of_each_kind_is_read(kind, objects, tool_calls, usage):
-    """Thinking, tool calls, finish reason and every count, whatever the server calls them."""
-    server = FakeUpstream(streamed(*objects))
-
-    reply = join_deltas(await generate(server, engine_request("glm-5"), kind=kind))
-
-    assert reply.reasoning == "Hm."
-    assert reply.tool_calls == tool_calls
-    assert reply.finish_reason == ("tool_calls" if tool_calls else "stop")
-    assert reply.usage == Usage(*usage)
 
 
 @pytest.mark.parametrize(
