@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from dashscope_oss import Message, ModelInfo, all_models
+from dashscope_oss.registry.catalog import SEED_IDS
 
 LOCAL = "http://127.0.0.1:8000/api/v1"
 CONVERSATION = (
@@ -24,7 +25,10 @@ SERVED = "A [gateway](../gateway/index.md) answers, in front of weights that you
 TEMPLATE = (
     "A model that takes only a prompt is sent a conversation in this form. You write messages."
 )
-SERVING = "[Serving your own weights](../gateway/serving.md) says how to run them."
+SERVING = (
+    "[Serving your own weights](../gateway/serving.md#the-five-families) names the weights of all "
+    "retired models of the vendor's pages, and says how to run them."
+)
 IN_WORDS = {"none": "in words"}
 """Without help of the service, the schema stands in the prompt."""
 
@@ -93,7 +97,8 @@ def title(family: str, models: Sequence[ModelInfo]) -> str:
 def summary(models: Sequence[ModelInfo]) -> str:
     """Return how many are hosted, when that was checked, and what the vendor names instead."""
     hosted = sum(model.status == "hosted" for model in models)
-    text = f"Of {len(models)} in the registry, the hosted service has {hosted or 'none'}"
+    number = "one model" if len(models) == 1 else f"{len(models)} models"
+    text = f"The registry has {number} of this family; the hosted service has {hosted or 'none'}"
     checked = max((model.checked for model in models if model.checked), default=None)
     text += f" (as of {checked})." if checked else "."
     successors = sorted({id for model in models for id in model.successors})
@@ -162,7 +167,8 @@ def marks(stop: Sequence[str]) -> str:
 def weights(models: Sequence[ModelInfo]) -> str:
     """Return where the open weights are; empty if no record says it."""
     known = [f"- `{model.id}`: `{model.weights}`" for model in models if model.weights]
-    return "\n".join([*known, "", SERVING]) if known else ""
+    is_described = any(model.id in SEED_IDS for model in models)
+    return "\n".join([*known, "", SERVING] if is_described else known).strip()
 
 
 def notes(models: Sequence[ModelInfo]) -> str:

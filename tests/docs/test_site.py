@@ -24,6 +24,14 @@ def test_a_page_shows_the_template_as_it_is_sent():
     assert "`Fengshenbang/Ziya-LLaMA-13B-v1 v1.0.3`" in text
 
 
+def test_a_family_says_where_its_weights_are():
+    """Or nothing, where no record and no page says it."""
+    baichuan = page("baichuan2", families()["baichuan2"])
+    assert "## Weights" in baichuan
+    assert "serving.md#the-five-families" in baichuan
+    assert "## Weights" not in page("kimi", families()["kimi"])
+
+
 @pytest.mark.parametrize(
     ("html", "broken"),
     [
