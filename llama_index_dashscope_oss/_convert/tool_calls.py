@@ -13,6 +13,7 @@ from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
 from dashscope_oss.errors import shortened
 from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
+from dashscope_oss.protocol.streaming.tool_calls import NO_ARGUMENTS
 from dashscope_oss.protocol.structured_output import read_loose_object
 from dashscope_oss.protocol.tools import read_tool_call
 
@@ -73,7 +74,7 @@ def _arguments(call: ToolCall, model: str) -> dict[str, Any]:
         UnreadableAnswerError: if they are no JSON object. An agent would run the tool with its
             defaults, which nobody asked for.
     """
-    if call.arguments.strip() in ("", "null"):
+    if call.arguments.strip() in ("", *NO_ARGUMENTS):
         return {}
     arguments = parse_arguments(call.arguments)
     if arguments is None:

@@ -53,6 +53,12 @@ def test_the_shape_of_a_message():
     assert reply.tool_calls == (ToolCall("c1", "f", "{}", 0),)
 
 
+@pytest.mark.parametrize("none", ["null", "[]", ""])
+def test_what_models_write_for_no_arguments_is_none(none):
+    call = {"id": "c", "function": {"name": "f", "arguments": none}}
+    assert read(chat_body("", tool_calls=[call])).tool_calls == (ToolCall("c", "f", ""),)
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

@@ -1,7 +1,7 @@
 """Tools: how they are asked for, how calls of them are read."""
 
 import pytest
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import ChatMessage, ChatResponse
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
@@ -137,6 +137,19 @@ def test_untidy_arguments_of_a_tool_are_read(make, arguments):
     llm = make(WITH_TOOLS, Answer(tool_calls=(call,)))
     (selected,) = llm.get_tool_calls_from_response(llm.chat_with_tools([ADD], "hi"))
     assert selected.tool_kwargs == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("arguments", ["null", "[]", " "])
+def test_what_models_write_for_no_arguments_is_none(make, arguments):
+    """In an answer, and in a message of the user's own."""
+    call = ToolCall(id="1", name="now", arguments=arguments, index=0)
+    answer = make(WITH_TOOLS, Answer(tool_calls=(call,))).chat_with_tools([ADD], "hi")
+    listed = {"id": "1", "function": {"name": "now", "arguments": arguments}}
+    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [listed]})
+    own = ChatResponse(message=message, additional_kwargs={"finish_reason": "stop"})
+    for response in (answer, own):
+        (selected,) = make(WITH_TOOLS).get_tool_calls_from_response(response)
+        assert selected.tool_kwargs == {}
 
 
 NOT_WHOLE = (
