@@ -1,7 +1,8 @@
 """LangChain's objects to the core's neutral ones, and back. No I/O.
 
 Both model classes import from here: what goes out is made by :mod:`.messages`, what comes back by
-:mod:`.results` (whole answers) and :mod:`.chunks` (streams), what LangChain asks of a model by
+:mod:`.results` (whole answers) and :mod:`.chunks` (streams; :mod:`.broken_calls` of those whose
+calls broke off), what LangChain asks of a model by
 :mod:`.profile`.
 """
 

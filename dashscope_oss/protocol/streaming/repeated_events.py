@@ -27,7 +27,12 @@ class RepeatedEvents:
         """Return those of the next events that are new."""
         new: list[Event] = []
         for event in events:
-            if not event.id or not self._ids_count_events or self._is_new(event):
+            if event.id and event.id not in self._seen:  # as nearly all are
+                self._seen[event.id] = hash(event.data)
+                self._newest_id = event.id
+                self._held.clear()
+                new.append(event)
+            elif not event.id or not self._ids_count_events or self._is_new(event):
                 new += self._released(event)
         return new
 
@@ -37,13 +42,8 @@ class RepeatedEvents:
         return held
 
     def _is_new(self, event: Event) -> bool:
-        known, found = self._seen.get(event.id), hash(event.data)
         newest, self._newest_id = self._newest_id, event.id
-        if known is None:
-            self._seen[event.id] = found
-            self._held.clear()
-            return True
-        if known != found:
+        if self._seen[event.id] != hash(event.data):
             self._ids_count_events = False
             return True
         if event.id == newest and len(self._seen) == 1:

@@ -1,5 +1,9 @@
 """Answers that are one JSON object: how a model is asked for it, and which one in a text it is.
 
+- :mod:`.asking`: the methods, and the words for a model that has none of them.
+- :mod:`.reading`: the object in a text, whole or as far as it has come.
+- :mod:`.loose_json`: objects that are not written quite as JSON.
+
 All names below may be imported from here.
 """
 
