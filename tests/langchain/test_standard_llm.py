@@ -32,6 +32,7 @@ COUNTS = {
     "output_tokens": USAGE.output_tokens,
     "total_tokens": USAGE.total_tokens,
     "cached_tokens": USAGE.cached_tokens,
+    "cache_creation_tokens": USAGE.cache_creation_tokens,
     "reasoning_tokens": USAGE.reasoning_tokens,
 }
 
