@@ -108,7 +108,7 @@ def refuses(url):
         try:
             with socket.create_connection((place.host, place.port), timeout=5) as connection:
                 connection.settimeout(0.05)
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError, ConnectionResetError):
                     connection.recv(1)
         except ConnectionRefusedError:
             return True
