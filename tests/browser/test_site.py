@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from website.build import HTML
 
-PAGES = ("", "frameworks/langchain/", "gateway/serving/", "models/", "models/ziya/", "errors/")
+PAGES = ("", "frameworks/langchain/", "gateway/serving/", "models/ziya/", "errors/", "zh/")
 PHONE = {"width": 390, "height": 844}
 
 
