@@ -130,7 +130,7 @@ class IncrementalText:
         before, regime = self._newest, self._regime
         if not text.startswith(before):
             is_trimmed = before.startswith(text) and _MARK.fullmatch(before, len(text))
-            regime.mode = "cumulative" if self._weight and is_trimmed else "incremental"
+            regime.mode = "cumulative" if is_trimmed and self._has_grown() else "incremental"
             return self.push(text)
         if self._proves_new_text(text):
             regime.mode = "incremental"
@@ -170,26 +170,31 @@ class IncrementalText:
     def _weight_of(self, text: str) -> int:
         """Return how much the next text says for text so far."""
         before = self._newest
-        is_promised_new = self._regime.mode == "expected"
-        if text == before or (is_promised_new and _is_drawn(before, text)):
+        if text == before or _may_be_new(before, text):
             return 0
         return _ENOUGH if len(before) >= _MIN_TELLING_LENGTH else 1
 
+    def _has_grown(self) -> bool:
+        """Whether texts have grown upon each other, as far as that tells anything."""
+        if self._regime.mode == "expected":
+            return self._weight > 0
+        return len(self._newest) > self._handed_on
+
     def _likely_mode(self) -> StreamMode:
         """Return the mode of a stream that ended before it was certain."""
-        if (told := self._told_by_counts()) is not None:
-            return told
         if self._weight:
             return "cumulative"
+        if (told := self._told_by_counts()) is not None:
+            return told
         only_repeats = all(text == self._newest for text in self._held)
         is_long = len(self._newest) >= _MIN_TELLING_LENGTH and not _is_drawing(self._newest)
         is_told_twice = only_repeats and (is_long or self._regime.mode == "unasked")
-        return "cumulative" if is_told_twice else "incremental"
+        return "cumulative" if is_told_twice or self._has_grown() else "incremental"
 
     def _told_by_counts(self) -> StreamMode | None:
         """Return what the counts say at the end: those of each event, or the last one."""
         first, *later = self._tokens
-        if first and all(later):
+        if first and all(later) and self._newest[: self._handed_on].strip():
             growth = log(len(self._newest) / self._handed_on)
             as_text_so_far = abs(growth - log(sum(filter(None, self._tokens)) / first))
             as_new_text = abs(growth - log((later[-1] or 1) / first))
@@ -202,10 +207,11 @@ class IncrementalText:
         return "cumulative" if total < len(self._tokens) else None
 
 
-def _is_drawn(before: str, text: str) -> bool:
-    """Whether a text that continues another may be new all the same: a drawing, or a number."""
-    added = text[len(before) :]
-    return text.isdigit() or (_is_drawing(text) and set(added) <= set(before))
+def _may_be_new(before: str, text: str) -> bool:
+    """Whether a text that continues another is new as likely: a drawing, a number, white space."""
+    if text.isdigit() or not before.strip():
+        return True
+    return _is_drawing(text) and set(text[len(before) :]) <= set(before)
 
 
 def _is_drawing(text: str) -> bool:

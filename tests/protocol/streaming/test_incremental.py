@@ -58,7 +58,8 @@ def test_a_text_that_does_not_begin_with_the_one_before_proves_new_text():
 
 
 def test_texts_that_keep_growing_prove_text_so_far():
-    assert added("unknown", ["ha", "haha", "hahalo", "hahalo!"]) == ["ha", "", "halo", "!", ""]
+    """Those that a drawing may have, too, do not count."""
+    assert added("unknown", ["ha", "haha", "hahalo", "hahalo!"]) == ["ha", "", "", "halo!", ""]
 
 
 def test_one_growth_of_a_long_text_is_proof_enough():
@@ -111,8 +112,9 @@ def test_a_last_event_that_lacks_the_white_space_of_the_one_before_is_whole():
         ["a", "aa", "aaa", "aaaa", "aaaaa", "aaaaaa"],
         ["1", "12", "1"],
         ["-" * 16, "-" * 20, "-" * 24, "|", "-" * 16, "-" * 20, "-" * 24],
+        ["\n", "\nIt is a place"],
     ],
-    ids=["drawing", "numbers", "table"],
+    ids=["drawing", "numbers", "table", "white space"],
 )
 def test_new_text_that_begins_like_the_text_before_is_new_text(texts):
     assert "".join(added("expected", texts)) == "".join(texts)
