@@ -28,9 +28,23 @@ from dashscope_oss.errors import (
     UnreadableAnswerError,
     UnsupportedInputError,
 )
-from dashscope_oss.messages import Delta, Message, Options, Reply, ToolCall, Usage
+from dashscope_oss.messages import (
+    AudioPart,
+    Delta,
+    ImagePart,
+    Message,
+    Options,
+    Reply,
+    SearchResult,
+    TextPart,
+    ToolCall,
+    Usage,
+    VideoPart,
+)
 from dashscope_oss.protocol.request import chat_request, completion_request
 from dashscope_oss.registry.lookup import ModelInfo, all_models, find_model, register_model
+from dashscope_oss.tokens.rate_limits import RateLimits
+from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.async_client import AsyncClient
 from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
@@ -43,6 +57,7 @@ __all__ = [
     "APIConnectionError",
     "APITimeoutError",
     "AsyncClient",
+    "AudioPart",
     "AuthenticationError",
     "Client",
     "ClientOptions",
@@ -54,6 +69,7 @@ __all__ = [
     "DefaultAioHttpClient",
     "Delta",
     "Endpoint",
+    "ImagePart",
     "InvalidRequestError",
     "Message",
     "ModelInfo",
@@ -63,14 +79,19 @@ __all__ = [
     "ProtocolError",
     "QuotaExhaustedError",
     "RateLimitError",
+    "RateLimits",
     "Reply",
     "RetiredModelWarning",
+    "SearchResult",
     "ServerError",
+    "TextPart",
     "ToolCall",
     "UnknownModelWarning",
     "UnreadableAnswerError",
     "UnsupportedInputError",
     "Usage",
+    "UsageTable",
+    "VideoPart",
     "__version__",
     "all_models",
     "chat_request",

@@ -174,17 +174,16 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False
+    cache_creation_tokens: int | None = None
+    image_tokens: int | None = None
+    video_tokens: int | None = None
+    audio_tokens: int | None = None
 
     def _repr_html_(self) -> str:
         counts = {f.name: getattr(self, f.name) for f in fields(self)}
         special = {name: count for name, count in counts.items() if count}
         always = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
         return html_table(always | special, unknown="not reported")
-
-    cache_creation_tokens: int | None = None
-    image_tokens: int | None = None
-    video_tokens: int | None = None
-    audio_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,8 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
     ) -> Request:
         model_info, options = self._call_options(stop, arguments)
         sent = to_messages(messages, model_info.id)
-        return self._checked_length(chat_request(model_info, sent, options, stream=stream))
+        request = chat_request(model_info, sent, options, stream=stream)
+        return self._counted(self._checked_length(request))
 
     def stream(
         self,

@@ -168,9 +168,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
         **kwargs: object,
     ) -> Iterator[GenerationChunk]:
         with raising_langchain_errors():
-            request = self._request(prompt, stop, kwargs, stream=True)
-            if self.rate_limiter:
-                self.rate_limiter.acquire(blocking=True)
+            request = self._in_turn(self._request(prompt, stop, kwargs, stream=True))
             on_retry = retry_callback(run_manager)
             with closing(self._client.stream(request, on_retry=on_retry)) as deltas:
                 for delta in deltas:
@@ -187,9 +185,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
         **kwargs: object,
     ) -> AsyncIterator[GenerationChunk]:
         with raising_langchain_errors():
-            request = self._request(prompt, stop, kwargs, stream=True)
-            if self.rate_limiter:
-                await self.rate_limiter.aacquire(blocking=True)
+            request = await self._ain_turn(self._request(prompt, stop, kwargs, stream=True))
             on_retry = async_retry_callback(run_manager)
             async with aclosing(self._async_client.stream(request, on_retry=on_retry)) as deltas:
                 async for delta in deltas:
@@ -219,9 +215,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
         if self.streaming:
             return reduce(add, self._stream(prompt, stop, run_manager, **kwargs))
         with raising_langchain_errors():
-            request = self._request(prompt, stop, kwargs)
-            if self.rate_limiter:
-                self.rate_limiter.acquire(blocking=True)
+            request = self._in_turn(self._request(prompt, stop, kwargs))
             reply = self._client.send(request, on_retry=retry_callback(run_manager))
             return to_generation(reply, request.model_info.id)
 
@@ -236,9 +230,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
             chunks = self._astream(prompt, stop, run_manager, **kwargs)
             return reduce(add, [chunk async for chunk in chunks])
         with raising_langchain_errors():
-            request = self._request(prompt, stop, kwargs)
-            if self.rate_limiter:
-                await self.rate_limiter.aacquire(blocking=True)
+            request = await self._ain_turn(self._request(prompt, stop, kwargs))
             on_retry = async_retry_callback(run_manager)
             reply = await self._async_client.send(request, on_retry=on_retry)
             return to_generation(reply, request.model_info.id)
@@ -262,6 +254,17 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
             model_info, prompt, options, stream=stream, formatted=formatted
         )
         return self._checked_length(request)
+
+    def _in_turn(self, request: Request) -> Request:
+        """Return ``request`` once the rate limiter lets it out."""
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        return self._counted(request)
+
+    async def _ain_turn(self, request: Request) -> Request:
+        if self.rate_limiter:
+            await self.rate_limiter.aacquire(blocking=True)
+        return self._counted(request)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         arguments = self._trace_arguments(kwargs)

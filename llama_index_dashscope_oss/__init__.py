@@ -12,7 +12,7 @@ except ImportError as error:
         'llama_index_dashscope_oss needs LlamaIndex: pip install "dashscope-oss[llama-index]"'
     ) from error
 
-from llama_index_dashscope_oss._calls.rate_limiter import RateLimits
+from dashscope_oss import RateLimits
 from llama_index_dashscope_oss._tokens.estimator import TokenEstimator
 from llama_index_dashscope_oss.base import DashScopeOSS, use_tokenizer
 

@@ -109,19 +109,19 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
         request = self._chat_request(messages, kwargs)
-        return chat_response(request, self._send(request))
+        return chat_response(request, self._client.send(request))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece."""
         request = self._chat_request(messages, kwargs, stream=True)
-        return to_responses(request, self._stream(request), chat_response)
+        return to_responses(request, self._client.stream(request), chat_response)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation, without blocking."""
         request = self._chat_request(messages, kwargs)
-        return chat_response(request, await self._asend(request))
+        return chat_response(request, await self._async_client.send(request))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -129,13 +129,13 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     ) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece, without blocking."""
         request = self._chat_request(messages, kwargs, stream=True)
-        return ato_responses(request, self._astream(request), chat_response)
+        return ato_responses(request, self._async_client.stream(request), chat_response)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt; ``formatted`` says that it is in the model's own form already."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        return completion_response(request, self._send(request))
+        return completion_response(request, self._client.send(request))
 
     @llm_completion_callback()
     def stream_complete(
@@ -143,7 +143,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     ) -> CompletionResponseGen:
         """Answer a prompt piece by piece; see :meth:`complete`."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        return to_responses(request, self._stream(request), completion_response)
+        return to_responses(request, self._client.stream(request), completion_response)
 
     @llm_completion_callback()
     async def acomplete(
@@ -151,7 +151,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     ) -> CompletionResponse:
         """Answer a prompt, without blocking; see :meth:`complete`."""
         request = self._completion_request(prompt, kwargs, formatted=formatted)
-        return completion_response(request, await self._asend(request))
+        return completion_response(request, await self._async_client.send(request))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -159,7 +159,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     ) -> CompletionResponseAsyncGen:
         """Answer a prompt piece by piece, without blocking; see :meth:`complete`."""
         request = self._completion_request(prompt, kwargs, formatted=formatted, stream=True)
-        return ato_responses(request, self._astream(request), completion_response)
+        return ato_responses(request, self._async_client.stream(request), completion_response)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **_: Any

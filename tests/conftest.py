@@ -13,6 +13,8 @@ from dashscope_oss.gateway import ScriptedEngine
 from dashscope_oss.gateway.engines import weights
 from dashscope_oss.pytest_plugin import started_gateways
 from dashscope_oss.registry import lookup
+from dashscope_oss.tokens import rate_limits
+from tests.clock import Clock
 
 # A busy machine may be slow: no example of hypothesis has a deadline.
 settings.register_profile("tests", deadline=None)
@@ -40,6 +42,15 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def no_implicit_event_loop() -> None:
     """LlamaIndex asks for the thread's event loop; asyncio would make one that nobody closes."""
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time for rate limits that passes only while a call waits for its turn."""
+    clock = Clock()
+    monkeypatch.setattr(rate_limits, "time", clock)
+    monkeypatch.setattr(rate_limits, "_sleep", clock.asleep)
+    return clock
 
 
 @pytest.fixture(scope="session")

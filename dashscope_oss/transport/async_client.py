@@ -72,7 +72,7 @@ class AsyncClient(BaseClient):
         while True:
             attempt = self._attempt(request, number, deadline)
             try:
-                return await self._send_once(attempt)
+                return self._answered(attempt, await self._send_once(attempt))
             except DashScopeError as error:
                 wait = self._wait_before_retry(attempt, error, on_retry)
             await self._sleep(wait)
@@ -121,13 +121,12 @@ class AsyncClient(BaseClient):
                         chunks = response.aiter_bytes()
                         while (chunk := await _next_chunk(chunks, deadline)) is not None:
                             for delta in assembler.feed(chunk):
-                                attempt.request_id = delta.request_id or attempt.request_id
-                                yield delta
+                                yield self._piece(attempt, assembler, delta)
                                 deadline.restart()
                             if attempt.is_over(assembler):
                                 return
                         for delta in assembler.close():
-                            yield delta
+                            yield self._piece(attempt, assembler, delta)
                 return
             except DashScopeError as error:
                 wait = self._wait_before_retry(attempt, error, on_retry, assembler, unseen)

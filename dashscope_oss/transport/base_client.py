@@ -17,7 +17,7 @@ from dashscope_oss.errors import (
     DashScopeWarning,
     warn,
 )
-from dashscope_oss.messages import Delta
+from dashscope_oss.messages import Delta, Reply, Usage
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.error_mapping import NEITHER_ENDPOINT, is_wrong_endpoint
 from dashscope_oss.protocol.request import Request, at_other_endpoint
@@ -68,6 +68,30 @@ class BaseClient(ABC):
             self._limits,
             request_headers(request, self.endpoint, self.options, stream=stream),
         )
+
+    def _answered(self, attempt: Attempt, reply: Reply) -> Reply:
+        """Return a whole answer; whoever counts answers has then been told of it."""
+        self._tell(attempt, reply.usage, reply.text)
+        return reply
+
+    def _piece(self, attempt: Attempt, assembler: Assembler, delta: Delta) -> Delta:
+        """Return a piece of an answer; see :meth:`_answered`."""
+        attempt.request_id = delta.request_id or attempt.request_id
+        if delta.last:
+            self._tell(attempt, delta.usage, assembler.so_far())
+        return delta
+
+    def _tell(self, attempt: Attempt, usage: Usage | None, text: str) -> None:
+        options, request = self.options, attempt.request
+        if options.usage_table is not None:
+            options.usage_table.add(
+                request.model_info,
+                usage,
+                framework=options.framework,
+                is_billed=self.endpoint.is_vendor,
+            )
+        if options.on_answer is not None:
+            options.on_answer(request, usage, text)
 
     def _http_request(
         self, attempt: Attempt, http: httpx2.Client | httpx2.AsyncClient

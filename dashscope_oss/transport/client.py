@@ -75,7 +75,7 @@ class Client(BaseClient):
         while True:
             attempt = self._attempt(request, number, deadline)
             try:
-                return self._send_once(attempt)
+                return self._answered(attempt, self._send_once(attempt))
             except DashScopeError as error:
                 wait = self._wait_before_retry(attempt, error, on_retry)
             self._sleep(wait)
@@ -137,12 +137,12 @@ class Client(BaseClient):
             refuse_explosive_encoding(response)
             for chunk in response.iter_bytes():
                 for delta in assembler.feed(chunk):
-                    attempt.request_id = delta.request_id or attempt.request_id
-                    yield delta
+                    yield self._piece(attempt, assembler, delta)
                     attempt.deadline.restart()
                 if attempt.is_over(assembler):
                     return
-            yield from assembler.close()
+            for delta in assembler.close():
+                yield self._piece(attempt, assembler, delta)
 
     def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():

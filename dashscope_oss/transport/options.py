@@ -10,6 +10,9 @@ from typing import TypeAlias
 import httpx2
 
 from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.messages import Usage
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
 from dashscope_oss.transport.http.timeouts import (
     Timeout,
@@ -22,6 +25,7 @@ __all__ = [
     "DEFAULT_MAX_CONNECTIONS",
     "DEFAULT_MAX_RETRIES",
     "ClientOptions",
+    "OnAnswer",
     "OnRetry",
     "Timeout",
     "storable_timeout",
@@ -30,6 +34,9 @@ __all__ = [
 DEFAULT_TOTAL_FACTOR = 4
 """Times ``timeout``: the default of ``total_timeout``."""
 DEFAULT_MAX_RETRIES = 2
+
+OnAnswer: TypeAlias = Callable[[Request, Usage | None, str], None]
+"""Called once for each answer that is complete: the call, its token counts, its text."""
 
 OnRetry: TypeAlias = Callable[[int, DashScopeError, float], None]
 """Called before each retry: number of the failed try, its error, seconds until the next."""
@@ -51,6 +58,9 @@ class ClientOptions:
         max_connections: connections open at once; further calls wait for a free one.
         default_headers: sent with every call. They may hold secrets and are never shown.
         on_retry: called before every retry.
+        on_answer: called when an answer is complete, whole or streamed.
+        usage_table: where the tokens of all answers are counted.
+        framework: where the calls are made, for the usage table.
         http_client: an ``httpx2.Client`` of yours for blocking calls. It is used as it is and never
             closed here; ``total_timeout`` is then checked between its reads only.
         http_async_client: an ``httpx2.AsyncClient`` of yours; one serves one event loop only.
@@ -65,6 +75,9 @@ class ClientOptions:
     max_connections: int = DEFAULT_MAX_CONNECTIONS
     default_headers: Mapping[str, str] | None = field(default=None, repr=False)
     on_retry: OnRetry | None = None
+    on_answer: OnAnswer | None = None
+    usage_table: UsageTable | None = None
+    framework: str = "client"
     http_client: httpx2.Client | None = None
     http_async_client: httpx2.AsyncClient | None = None
 

@@ -17,8 +17,7 @@ from langchain_dashscope_oss._convert.metadata import PROVIDER
 def register_translator() -> None:
     """Make LangChain ask this module for the content blocks of this package's messages.
 
-    It is the only thing that importing this package changes in LangChain, under the package's
-    own name.
+    It stands under the package's own name: no other integration is affected.
     """
     block_translators.register_translator(PROVIDER, _message_blocks, _chunk_blocks)
 

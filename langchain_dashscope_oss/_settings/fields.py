@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from dashscope_oss.registry.lookup import ModelInfo, find_model
+from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.endpoint import KEY_VARIABLE
 from dashscope_oss.transport.options import (
     DEFAULT_MAX_CONNECTIONS,
@@ -72,6 +73,8 @@ class Settings(Serializable):
             nor serialised.
         http_client: an ``httpx2.Client`` of yours for sync calls; never closed here.
         http_async_client: an ``httpx2.AsyncClient`` for async calls.
+        usage_table: where the tokens of all answers are counted, with those of other models. It is
+            neither shown nor serialised.
         model_kwargs: further parameters, sent as they are; alias ``extra_body``.
         model_info: a record to use for ``model`` instead of the registry's.
         streaming: ``True``: ``invoke`` streams inside, so that callbacks see each token.
@@ -125,6 +128,9 @@ class Settings(Serializable):
         default=None, exclude=True, repr=False
     )
     http_async_client: SkipValidation[InstanceOf[httpx2.AsyncClient]] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    usage_table: SkipValidation[InstanceOf[UsageTable]] | None = Field(
         default=None, exclude=True, repr=False
     )
     model_kwargs: dict[str, Any] = Field(default_factory=dict)

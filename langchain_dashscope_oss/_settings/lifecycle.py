@@ -7,11 +7,14 @@ pickled: connections belong to one object in one process.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
 from pydantic import SecretStr
 
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens.rate_limits import RateLimits
 from dashscope_oss.transport.async_client import AsyncClient
 from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
@@ -30,9 +33,12 @@ _CONNECTION_SETTINGS = (
     "max_connections",
     "http_client",
     "http_async_client",
+    "usage_table",
+    "rate_limiter",
 )
-_CALLERS_CLIENTS = ("http_client", "http_async_client")
-_UNPICKLED_SETTINGS = ("default_headers", *_CALLERS_CLIENTS)
+_SHARED_SETTINGS = ("http_client", "http_async_client", "usage_table")
+"""What a deep copy has in common with its original."""
+_UNPICKLED_SETTINGS = ("default_headers", *_SHARED_SETTINGS)
 # Names of cached properties. LangChain caches its serialised form under a private name, which would
 # go stale when a setting changes.
 _CONNECTIONS = ("_endpoint", "_client", "_async_client")
@@ -62,11 +68,32 @@ class Lifecycle(Settings):
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self._endpoint, ClientOptions.of(self))
+        return Client(self._endpoint, self._client_options)
 
     @cached_property
     def _async_client(self) -> AsyncClient:
-        return AsyncClient(self._endpoint, ClientOptions.of(self))
+        return AsyncClient(self._endpoint, self._client_options)
+
+    @property
+    def _client_options(self) -> ClientOptions:
+        limits = self._rate_limits
+        return replace(
+            ClientOptions.of(self),
+            framework="LangChain",
+            on_answer=None if limits is None else limits.count_answer,
+        )
+
+    @property
+    def _rate_limits(self) -> RateLimits | None:
+        """The limiter, if it is one that is told of tokens; both model classes have the field."""
+        limiter = getattr(self, "rate_limiter", None)
+        return limiter if isinstance(limiter, RateLimits) else None
+
+    def _counted(self, request: Request) -> Request:
+        """Return a request that is about to be sent; it then counts against the limits."""
+        if self._rate_limits is not None:
+            self._rate_limits.count_question(request)
+        return request
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
@@ -81,7 +108,7 @@ class Lifecycle(Settings):
         # Open connections cannot be copied: the copy shares the caller's clients and makes its
         # own of all others.
         shared = memo if memo is not None else {}
-        for name in (*_CALLERS_CLIENTS, *_CACHES):
+        for name in (*_SHARED_SETTINGS, *_CACHES):
             if (value := self.__dict__.get(name)) is not None:
                 shared[id(value)] = value
         copied = super().__deepcopy__(shared)

@@ -1,5 +1,4 @@
-"""Calls: which arguments they may have, the request, the answer, the account's rate limits.
+"""Calls: which arguments they may have, the request, and what limits the account.
 
-``requests.RequestLLM`` is what the model class is built on; ``call_guard`` and ``rate_limiter``
-stand around its calls. Users import ``RateLimits`` from the package itself.
+``requests.RequestLLM`` is what the model class is built on; ``call_guard`` stands around its calls.
 """

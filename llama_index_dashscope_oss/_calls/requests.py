@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from dashscope_oss import Delta, Reply, chat_request, completion_request
+from dashscope_oss import chat_request, completion_request
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import input_length
-from llama_index_dashscope_oss._calls import rate_limiter
 from llama_index_dashscope_oss._convert.messages import to_messages
 from llama_index_dashscope_oss._convert.prompt_functions import MessagesToPrompt, is_users_own
 from llama_index_dashscope_oss._settings.copying import CopyableLLM
@@ -71,29 +70,6 @@ class RequestLLM(CopyableLLM):
             input_length.check_length(
                 request.model_info, request.text, tokenizer=self.tokenizer_fn, hint=_TOO_LONG
             )
-        rate_limiter.charge_input(self._rate_limits, request)
+        if self._rate_limits is not None:
+            self._rate_limits.count_question(request)
         return request
-
-    def _send(self, request: Request) -> Reply:
-        reply = self._client.send(request)
-        rate_limiter.charge_answer(self._rate_limits, request, reply)
-        return reply
-
-    async def _asend(self, request: Request) -> Reply:
-        reply = await self._async_client.send(request)
-        rate_limiter.charge_answer(self._rate_limits, request, reply)
-        return reply
-
-    def _stream(self, request: Request) -> Generator[Delta, None, None]:
-        deltas = self._client.stream(request)
-        return rate_limiter.charge_stream(self._rate_limits, request, deltas)
-
-    def _astream(self, request: Request) -> AsyncGenerator[Delta, None]:
-        deltas = self._async_client.stream(request)
-        return rate_limiter.acharge_stream(self._rate_limits, request, deltas)
-
-    @property
-    def _rate_limits(self) -> rate_limiter.RateLimits | None:
-        """The limiter, if it is one that is told of tokens."""
-        limiter = getattr(self, "rate_limiter", None)  # younger than llama-index-core 0.14.0
-        return limiter if isinstance(limiter, rate_limiter.RateLimits) else None

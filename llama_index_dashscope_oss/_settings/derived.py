@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.generic_utils import (
@@ -11,7 +12,7 @@ from llama_index.core.base.llms.generic_utils import (
 from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import PrivateAttr
 
-from dashscope_oss import AsyncClient, Client, Endpoint
+from dashscope_oss import AsyncClient, Client, Endpoint, RateLimits
 from dashscope_oss.transport.options import ClientOptions
 from llama_index_dashscope_oss._convert.prompt_functions import (
     CompletionToPrompt,
@@ -20,8 +21,8 @@ from llama_index_dashscope_oss._convert.prompt_functions import (
 )
 from llama_index_dashscope_oss._settings.fields import LLMSettings, without_incremental_output
 
-UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client")
-"""Settings with secrets or open connections: in no dump and no pickle."""
+UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client", "usage_table")
+"""Settings with secrets, open connections or counts: in no dump and no pickle."""
 
 _OF_CLIENTS = (
     *UNSTORED,
@@ -30,6 +31,7 @@ _OF_CLIENTS = (
     "workspace",
     "timeout",
     "total_timeout",
+    "rate_limiter",
     "max_retries",
     "max_connections",
 )
@@ -64,9 +66,20 @@ class ConfiguredLLM(LLMSettings):
             api_key=self.api_key,
             workspace=self.workspace,
         )
-        options = ClientOptions.of(self)
+        limits = self._rate_limits
+        options = replace(
+            ClientOptions.of(self),
+            framework="LlamaIndex",
+            on_answer=None if limits is None else limits.count_answer,
+        )
         self._client = Client(endpoint, options)
         self._async_client = AsyncClient(endpoint, options)
+
+    @property
+    def _rate_limits(self) -> RateLimits | None:
+        """The limiter, if it is one that is told of tokens."""
+        limiter = getattr(self, "rate_limiter", None)  # younger than llama-index-core 0.14.0
+        return limiter if isinstance(limiter, RateLimits) else None
 
     def _choose_prompt_functions(self) -> None:
         """Take the family's template where the user gave no function of his own."""

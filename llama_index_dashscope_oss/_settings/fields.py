@@ -19,7 +19,7 @@ from pydantic import (
     field_serializer,
 )
 
-from dashscope_oss import ConfigurationError, ModelInfo, Options, find_model
+from dashscope_oss import ConfigurationError, ModelInfo, Options, UsageTable, find_model
 from dashscope_oss.transport.options import (
     DEFAULT_MAX_CONNECTIONS,
     DEFAULT_MAX_RETRIES,
@@ -92,6 +92,8 @@ class LLMSettings(FunctionCallingLLM):
         default_headers: sent with every call. In no dump, pickle or event.
         http_client: an ``httpx2.Client`` of yours for the blocking methods; never closed here.
         http_async_client: an ``httpx2.AsyncClient`` for the async methods.
+        usage_table: where the tokens of all answers are counted, with those of other models. In no
+            dump or pickle.
         model_info: the model's record in place of the registry's.
         context_window: tokens of input and output together, in place of the record's limits.
         is_chat_model: whether LlamaIndex hands over messages or a prompt.
@@ -154,6 +156,7 @@ class LLMSettings(FunctionCallingLLM):
     http_async_client: SkipValidation[httpx2.AsyncClient] | None = Field(
         None, exclude=True, repr=False
     )
+    usage_table: SkipValidation[UsageTable] | None = Field(None, exclude=True, repr=False)
     model_info: ModelInfo | None = None
     context_window: int | None = Field(None, ge=1)
     is_chat_model: bool | None = None

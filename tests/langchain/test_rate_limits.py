@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.rate_limiters import BaseRateLimiter
 
-from dashscope_oss import find_model, register_model
+from dashscope_oss import Usage
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
-from langchain_dashscope_oss import RateLimits, rate_limits
-from langchain_dashscope_oss.errors import ConfigurationError
+from langchain_dashscope_oss import RateLimits
 
 from .calling import CLASSES, PATHS, call
 
@@ -78,67 +75,38 @@ async def test_no_more_calls_are_open_at_once_than_connections(cls):
 # The package's own limiter.
 
 
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-    async def asleep(self, seconds):
-        self.now += seconds
+def test_it_is_one_of_langchains():
+    assert isinstance(RateLimits(60), BaseRateLimiter)
 
 
-@pytest.fixture
-def timer(monkeypatch):
-    timer = Clock()
-    monkeypatch.setattr(rate_limits, "time", timer)
-    monkeypatch.setattr(rate_limits, "asyncio", SimpleNamespace(sleep=timer.asleep))
-    return timer
-
-
-async def test_own_limits_spread_calls_evenly_over_a_minute(timer):
-    limits = RateLimits(requests_per_minute=120)
-    for _ in range(3):
-        assert limits.acquire()
-        assert await limits.aacquire()
-    assert timer.now == 1002.5  # the first call goes at once
-
-
-async def test_own_limits_can_be_asked_without_waiting(timer):
-    limits = RateLimits(requests_per_minute=60)
-    assert limits.acquire(blocking=False)
-    assert not limits.acquire(blocking=False)
-    assert not await limits.aacquire(blocking=False)
-    timer.now += 1
-    assert await limits.aacquire(blocking=False)
-
-
-def test_the_vendors_limits_are_ready_made():
-    assert RateLimits.of("kimi-k2.5").requests_per_minute == 60
-
-
-@pytest.mark.parametrize("tokens_per_minute", [None, 1000])
-def test_limits_of_requests_that_no_page_states_are_not_made_up(tokens_per_minute):
-    info = replace(find_model("llama3-8b-instruct"), id="mine", tokens_per_minute=tokens_per_minute)
-    register_model(info)
-    with pytest.raises(ConfigurationError, match=r"mine; give .*requests_per_minute="):
-        RateLimits.of("mine")
-
-
-def test_a_limit_under_which_nothing_could_be_sent_is_refused():
-    with pytest.raises(ConfigurationError, match="above 0"):
-        RateLimits(requests_per_minute=0)
-
-
-async def test_a_model_keeps_to_its_own_limits(either, timer):
+async def test_a_model_keeps_to_its_own_limits(either, clock):
     llm, engine = either(Answer("ok"), rate_limiter=RateLimits(requests_per_minute=60))
     llm.invoke("Hi")
     await llm.ainvoke("Hi")
     assert len(engine.requests) == 2
-    assert timer.now == 1001
+    assert clock.passed == 1
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@PATHS
+async def test_tokens_of_a_call_hold_up_the_next(either, clock, path, streaming):
+    limits = RateLimits(tokens_per_minute=1000)
+    answer = Answer("one two three", usage=Usage(300, 200, 500))
+    llm, _ = either(answer, rate_limiter=limits, streaming=streaming)
+    await call(llm, path)
+    assert clock.passed == 0
+    limits.acquire()
+    assert clock.passed == 30
+
+
+def test_a_new_limiter_counts_from_then_on(chat, clock):
+    """A copy, too, keeps to its own."""
+    first, second = RateLimits(tokens_per_minute=60), RateLimits(tokens_per_minute=60)
+    llm, _ = chat(Answer("ok", usage=Usage(1, 1, 2)), rate_limiter=first)
+    copied = llm.model_copy(update={"rate_limiter": second})
+    copied.invoke("Hi")
+    copied.close()
+    assert (first.reserve(clock.now), second.reserve(clock.now)) == (0, 2)
+    llm.rate_limiter = second
+    assert llm.invoke("Hi").text == "ok"
+    assert first.reserve(clock.now) == 0

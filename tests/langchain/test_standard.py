@@ -1,7 +1,7 @@
 """LangChain's standard tests over a scripted gateway, for one model of every kind.
 
-The integration suite runs for models with tools, with images too, without, and without messages or
-usage; the unit suite, which sends nothing, for the three that differ most. The only expected
+The integration suite runs for models with tools, with images, without both, and without messages
+or usage; the unit suite, which sends nothing, for the three that differ most. The only expected
 failure is test_serdes, whose reason lies upstream (a loaded copy is tested in test_secrets.py).
 """
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
-from dashscope_oss import ConfigurationError
-from dashscope_oss.tokens.rate_limits import RateLimits
+from dashscope_oss import ConfigurationError, Message, RateLimits, Usage, chat_request, find_model
+from dashscope_oss.tokens import estimates
+from tests.clock import Clock
 
 
 def test_the_first_call_goes_out_at_once_and_the_next_after_its_share_of_a_minute():
@@ -58,3 +62,55 @@ def test_the_vendors_limits_are_ready_made():
 def test_limits_that_no_page_states_are_not_made_up(model):
     with pytest.raises(ConfigurationError, match=rf"{model}.*requests_per_minute="):
         RateLimits.of(model)
+
+
+def test_requests_wait_for_their_turn(clock: Clock):
+    """Sixty a minute are one a second."""
+    limits = RateLimits(requests_per_minute=60)
+    assert [limits.acquire() for _ in range(3)] == [True] * 3
+    assert clock.passed == 2
+
+
+async def test_requests_wait_for_their_turn_without_blocking(clock: Clock):
+    """By the names of both frameworks."""
+    limits = RateLimits(requests_per_minute=60)
+    assert await limits.aacquire()
+    assert await limits.async_acquire()
+    assert clock.passed == 1
+
+
+async def test_it_can_be_asked_without_waiting(clock: Clock):
+    limits = RateLimits(requests_per_minute=60)
+    assert limits.acquire(blocking=False)
+    assert not limits.acquire(blocking=False)
+    assert not await limits.aacquire(blocking=False)
+    clock.now += 1
+    assert await limits.aacquire(blocking=False)
+
+
+CALL = chat_request(find_model("llama3-8b-instruct"), [Message("user", "How was the sea?")])
+QUESTION = estimates.estimate("How was the sea?", "llama3")
+
+
+@pytest.mark.parametrize(
+    ("usage", "taken"),
+    [
+        (Usage(300, 200, 500), 500),
+        (None, QUESTION + estimates.estimate("calm", "llama3")),
+        (Usage(), QUESTION + estimates.estimate("calm", "llama3")),
+    ],
+)
+def test_a_call_counts_by_estimate_and_then_by_the_services_number(clock: Clock, usage, taken):
+    limits = RateLimits(tokens_per_minute=60)
+    limits.count_question(CALL)
+    assert limits.reserve(clock.now) == QUESTION
+    limits.count_answer(CALL, usage, "calm")
+    assert limits.reserve(clock.now) == taken
+
+
+def test_a_copy_is_the_same_object_and_a_pickle_begins_anew():
+    """Limits are an account's, and belong to one process."""
+    limits = RateLimits(60, 1000)
+    assert copy.copy(limits) is copy.deepcopy(limits) is limits
+    assert repr(pickle.loads(pickle.dumps(limits))) == repr(limits)
+    assert repr(limits) == "RateLimits(requests_per_minute=60, tokens_per_minute=1000)"

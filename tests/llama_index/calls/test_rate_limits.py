@@ -1,107 +1,18 @@
-"""Ready-made limits of requests and tokens a minute. Time is given, so no test waits for it."""
+"""Limits of requests and tokens a minute; one object for both frameworks."""
 
 import pytest
 from llama_index.core.llms import ChatMessage
 
-from dashscope_oss import (
-    ConfigurationError,
-    Usage,
-)
+from dashscope_oss import Usage
 from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.tokens import estimates
+from langchain_dashscope_oss import ChatDashScopeOSS
 from llama_index_dashscope_oss import DashScopeOSS, RateLimits
-from llama_index_dashscope_oss._calls import rate_limiter
-from tests.llama_index.examples import CHAT, PROMPT_ONLY, WITH_TOOLS
+from tests.llama_index.examples import CHAT, PROMPT_ONLY
 
 WITH_LIMITER = pytest.mark.skipif(
     "rate_limiter" not in DashScopeOSS.model_fields, reason="llama-index-core 0.14.0 has none"
 )
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    async def asleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    @property
-    def passed(self) -> float:
-        return round(self.now - 1000.0, 6)
-
-
-@pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(rate_limiter, "time", clock)
-
-    class Asyncio:
-        sleep = staticmethod(clock.asleep)
-
-    monkeypatch.setattr(rate_limiter, "asyncio", Asyncio)
-    return clock
-
-
-def test_the_vendors_limits_are_ready_made():
-    """From the registry, by the id of a model."""
-    limits = RateLimits.of("kimi-k2.5")
-    assert (limits.requests_per_minute, limits.tokens_per_minute) == (60, 100_000)
-
-
-def test_limits_that_no_page_states_are_not_made_up():
-    """The error says what to give."""
-    with pytest.raises(ConfigurationError, match=rf"{WITH_TOOLS}.*requests_per_minute="):
-        RateLimits.of(WITH_TOOLS)
-
-
-def test_limits_under_which_nothing_could_be_sent_are_refused():
-    with pytest.raises(ConfigurationError, match="above 0"):
-        RateLimits(requests_per_minute=0)
-
-
-def test_limits_are_shown_with_their_numbers():
-    assert repr(RateLimits(60)) == "RateLimits(requests_per_minute=60, tokens_per_minute=None)"
-
-
-def test_requests_are_spread_over_the_minute(clock):
-    """The first goes at once; 60 a minute are one a second, and an idle minute saves nothing up."""
-    limits = RateLimits(requests_per_minute=60)
-    limits.acquire()
-    assert clock.passed == 0
-    for _ in range(3):
-        limits.acquire()
-    assert clock.passed == 3
-    clock.now += 60
-    limits.acquire()
-    limits.acquire()
-    assert clock.passed == 64
-
-
-async def test_async_requests_wait_alike(clock):
-    limits = RateLimits(requests_per_minute=120)
-    for _ in range(3):
-        await limits.async_acquire()
-    assert clock.passed == 1
-
-
-def test_tokens_hold_up_the_next_request(clock):
-    """1,000 tokens a minute: a call of 500 takes half of it; what was too much is given back."""
-    limits = RateLimits(tokens_per_minute=1000)
-    limits.acquire(300)
-    limits.charge(200)
-    limits.acquire()
-    assert clock.passed == 30
-    limits.charge(1000)
-    limits.charge(-900)
-    limits.acquire()
-    assert clock.passed == 36
 
 
 @WITH_LIMITER
@@ -135,6 +46,18 @@ def test_a_question_counts_before_it_is_answered(make, clock):
     limits.acquire()
     assert clock.passed == estimates.estimate("How was the sea that day?", "llama3")
     stream.close()
+
+
+@WITH_LIMITER
+def test_langchains_models_count_against_the_same_limits(make, clock):
+    limits = RateLimits(requests_per_minute=60, tokens_per_minute=60)
+    answer = Answer("one", usage=Usage(3, 2, 5))
+    llm = make(CHAT, answer, rate_limiter=limits)
+    chat = ChatDashScopeOSS(model=CHAT, base_url=llm.base_url, rate_limiter=limits)
+    chat.invoke("hi")
+    chat.close()
+    llm.complete("hi")
+    assert clock.passed == 5
 
 
 class Counting:
