@@ -221,3 +221,35 @@ def test_what_is_no_record_or_no_message_is_a_type_error_that_says_what_to_pass(
         chat_request("glm-5", [user("hi")])
     with pytest.raises(TypeError, match="list of Message"):
         chat_request(HOSTED, "hi")
+
+
+LEVELS = replace(find_model("glm-5"), id="levels", reasoning_efforts=("high", "max"))
+
+
+def test_an_effort_is_one_of_the_models_levels():
+    assert sent(LEVELS, reasoning_effort="max")["reasoning_effort"] == "max"
+    with pytest.raises(UnsupportedInputError, match="'low', but the model knows high, max"):
+        sent(LEVELS, reasoning_effort="low")
+
+
+def test_a_model_that_cannot_think_takes_no_effort():
+    with pytest.raises(UnsupportedInputError, match="cannot think; leave reasoning_effort out"):
+        sent(find_model("llama3-8b-instruct"), reasoning_effort="low")
+
+
+@pytest.mark.parametrize("option", [{"reasoning_effort": "odd"}, {"preserve_thinking": True}])
+def test_what_the_record_does_not_state_is_sent_with_one_warning(option):
+    [name] = option
+    unstated = replace(
+        LEVELS, id=f"no-{name}", reasoning_efforts=(), preserve_thinking=False, thinking="hybrid"
+    )
+    with pytest.warns(
+        DashScopeWarning, match=rf"no-{name}: the record .* takes {name}; it is sent"
+    ):
+        assert sent(unstated, **option)[name] == option[name]
+    assert sent(unstated, **option)[name] == option[name]
+
+
+def sent(model_info, **options):
+    """The parameters that are sent."""
+    return chat_request(model_info, [Message("user", "q")], Options(**options)).parameters

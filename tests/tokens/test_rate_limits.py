@@ -114,3 +114,10 @@ def test_a_copy_is_the_same_object_and_a_pickle_begins_anew():
     assert copy.copy(limits) is copy.deepcopy(limits) is limits
     assert repr(pickle.loads(pickle.dumps(limits))) == repr(limits)
     assert repr(limits) == "RateLimits(requests_per_minute=60, tokens_per_minute=1000)"
+
+
+async def test_it_really_waits():
+    limits = RateLimits(requests_per_minute=60_000)
+    assert await limits.async_acquire()
+    assert await limits.async_acquire()
+    assert limits.acquire()

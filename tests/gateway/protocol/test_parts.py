@@ -59,6 +59,14 @@ def test_a_model_of_text_takes_lists_of_text(engine, url):
     assert (message.content, message.parts) == ("ab", ())
 
 
+@pytest.mark.parametrize("content", [5, {"text": "a"}])
+def test_content_is_text_or_a_list(url, content):
+    body = {"model": SEES, "input": {"messages": [{"role": "user", "content": content}]}}
+    response = httpx.post(f"{url}/services/aigc/{ENDPOINTS[SEES]}/generation", json=body).json()
+
+    assert response["message"] == "input content must be a string."
+
+
 def test_an_image_for_a_model_of_text_is_refused_as_the_service_refuses_it(url):
     response = post(url, {"image": URL}, model=TEXT).json()
 
