@@ -62,8 +62,10 @@ def test_a_query_engine_does_so_without_blocking(make, documents, run):
     assert str(run(llm, engine.aquery("Who is it?"))) == ANSWER
 
 
-def test_a_chat_engine_shows_the_pictures_that_it_finds(make, documents):
+def test_a_chat_engine_shows_the_pictures_that_it_finds(make, documents, memory):
     llm = make(SEES, sees)
-    engine = MultiModalContextChatEngine.from_defaults(documents, multi_modal_llm=llm)
+    engine = MultiModalContextChatEngine.from_defaults(
+        documents, multi_modal_llm=llm, memory=memory
+    )
     assert str(engine.chat("Who is it?")) == ANSWER
     assert "".join(engine.stream_chat("And now?").response_gen) == ANSWER
