@@ -20,10 +20,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test clients browser lowest newest format lint types notebooks docs workflows wheel \
-	bench fuzz record constraints clean
+	bench bench-batch fuzz record constraints clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## a LangChain chain and a LlamaIndex query engine, over a local gateway
 	@$(PY) examples/demo.py $(if $(GGUF),--gguf '$(GGUF)')
@@ -92,6 +92,9 @@ wheel: $(VENV)/.dev ## build the wheel from the source archive, and the two thin
 
 bench: $(VENV)/bench/.made ## compare with the peers on this machine; ARGS="--quick --rounds 1"
 	@$(VENV)/bench/bin/python benchmarks/compare.py $(ARGS)
+
+bench-batch: $(VENV)/.dev ## a million rows through a batch: CPU a row, memory; ARGS=10000 is quicker
+	@$(PY) benchmarks/batch.py $(ARGS)
 
 # The peers have an environment of their own: one of them pins an old SDK of the vendor.
 $(VENV)/bench/.made: pyproject.toml $(wildcard benchmarks/peers*.txt) | $(VENV)/.made

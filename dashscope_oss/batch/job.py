@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from dashscope_oss.batch.calls.pace import Pace
-from dashscope_oss.batch.calls.tries import input_tokens
+from dashscope_oss.batch.calls.tries import ends_run, tokens_of
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
 from dashscope_oss.batch.checkpoint import Checkpoint
 from dashscope_oss.batch.files.interface import Reader, Writer
@@ -18,18 +18,10 @@ from dashscope_oss.batch.files.jsonl import JsonlWriter
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.rows.form import Form
-from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode
-from dashscope_oss.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    DashScopeError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-    QuotaExhaustedError,
-)
+from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
+from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json, Reply
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.tokens.estimates import estimate
 from dashscope_oss.transport.async_client import AsyncClient
 
 _DIGEST_BYTES = 16
@@ -133,7 +125,8 @@ class JobRun:
             DashScopeError: if no row can succeed, as with a wrong key; if the checkpoint cannot be
                 written; if the job is strict, for the first row that cannot be asked.
         """
-        job, fatal = self._job, None
+        job = self._job
+        fatal: Exception | None = None
         loop = asyncio.get_running_loop()
         seconds = float("inf") if job.deadline is None else job.deadline
         timer = loop.call_later(min(seconds, _YEAR), self.stop_because, "--deadline has passed")
@@ -141,7 +134,8 @@ class JobRun:
         try:
             async with aclosing(asked) as results:
                 async for (number, request), result in results:
-                    if isinstance(result, DashScopeError) and self._ends_run(result):
+                    answered = bool(self._progress.tally.answered)
+                    if isinstance(result, Exception) and ends_run(result, has_answers=answered):
                         fatal = result
                         self.stop.set()
                     else:
@@ -167,8 +161,9 @@ class JobRun:
                 "it asks what is new"
             )
         with ExitStack() as files:
-            failed_aside = files.enter_context(replacing(job.failures_path))
+            # The first one to begin is the last one to get its name.
             aside = files.enter_context(replacing(job.output))
+            failed_aside = files.enter_context(replacing(job.failures_path))
             failed = files.enter_context(closing(JsonlWriter(failed_aside)))
             answered = files.enter_context(closing(job.open_writer(aside)))
             for number, values, outcome in self._outcomes():
@@ -232,7 +227,7 @@ class JobRun:
             )
 
     def _keep(self, number: int, digest: bytes, result: Reply | Exception, tokens: int) -> None:
-        outcome = Failure.of(result) if isinstance(result, Exception) else result
+        outcome = outcome_of(result)
         self._checkpoint.record(
             number,
             digest,
@@ -242,26 +237,12 @@ class JobRun:
         )
         self._progress.add(result)
 
-    def _ends_run(self, error: DashScopeError) -> bool:
-        """Whether an error is no row's own: all others would fail with it too."""
-        if isinstance(error, AuthenticationError | QuotaExhaustedError | ConfigurationError):
-            return True
-        refused_model = isinstance(error, ModelNotFoundError | PermissionDeniedError)
-        return refused_model and not self._progress.tally.answered
-
     def _outcomes(self) -> Iterator[tuple[int, Json | None, Outcome]]:
         """Yield number, values and outcome of each row, in the order of the input."""
         recorded = self._checkpoint.outcomes()
         for number, values in self._job.reader.rows():
             outcome = next(data for row, data in recorded if row == number)
             yield number, None if isinstance(values, DashScopeError) else values, decode(outcome)
-
-
-def tokens_of(request: Request, reply: Reply) -> int:
-    """Return the tokens of a call; an estimate where the service reported none."""
-    if reply.usage is not None and reply.usage.total_tokens is not None:
-        return reply.usage.total_tokens
-    return input_tokens(request) + estimate(reply.text, request.model_info.tokenizer)
 
 
 def _digest(request: Request) -> bytes:

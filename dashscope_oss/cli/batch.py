@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY
 from dashscope_oss.batch.checkpoint import Checkpoint
-from dashscope_oss.batch.files.formats import (
-    JSONL,
-    checked_ending,
-    first_row,
-    open_reader,
-    prepare_writer,
-)
 from dashscope_oss.batch.job import Job, JobRun
 from dashscope_oss.batch.report.progress import Progress
-from dashscope_oss.batch.rows.choice import choose_form
-from dashscope_oss.batch.rows.openai_form import OpenAIForm
-from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.messages import Options
-from dashscope_oss.registry.lookup import find_model
-from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.rate_limits import RateLimits
-from dashscope_oss.transport.async_client import AsyncClient
-from dashscope_oss.transport.endpoint import REGIONS, Endpoint
-from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES, ClientOptions
+from dashscope_oss.batch.report.tally import Tally
+from dashscope_oss.cli.batch_jobs import build_job, build_ray_job
+from dashscope_oss.transport.endpoint import REGIONS
+from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
 
+ACTORS = 4
 CTRL_C = "Ctrl-C"
 INTERRUPTED = 130
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -50,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_row_arguments(parser)
     _add_call_arguments(parser)
     _add_run_arguments(parser)
+    _add_cluster_arguments(parser)
 
 
 def _add_row_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +110,23 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many machines")
+    group.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="answer a Parquet file on this Ray cluster: auto, HOST:PORT, or local for one on this "
+        "machine; IN and OUT must be where all machines see them",
+    )
+    group.add_argument(
+        "--actors",
+        type=int,
+        default=ACTORS,
+        metavar="N",
+        help=f"processes of the cluster that ask, --concurrency calls each (default: {ACTORS})",
+    )
+
+
 def seconds(text: str) -> float:
     """Return the seconds in a time such as ``90``, ``30m`` or ``1h30m``.
 
@@ -135,86 +139,32 @@ def seconds(text: str) -> float:
     return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in parts))
 
 
-def parameters(pairs: list[str]) -> dict[str, object]:
-    """Return the parameters in arguments of the form NAME=VALUE; a value is JSON, or text.
-
-    Raises:
-        ConfigurationError: for another form, or a name that comes twice.
-    """
-    values: dict[str, object] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not name or not equals or name in values:
-            raise ConfigurationError(f"--parameter takes NAME=VALUE, each name once, not {pair!r}")
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return values
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Ask all rows and write the answers; return the exit status."""
+    if arguments.ray:
+        return _run_on_ray(arguments)
     job, model_info = build_job(arguments)
     progress = Progress(job.reader.count(), model_info=model_info)
     with job.open_checkpoint() as checkpoint:
         return asyncio.run(_run(job, checkpoint, progress))
 
 
-def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
-    """Return what the arguments ask for, and the model if it is one.
+def _run_on_ray(arguments: argparse.Namespace) -> int:
+    from dashscope_oss.batch.ray_job import connected  # noqa: PLC0415 - of the extra
 
-    Raises:
-        ConfigurationError: if it cannot be done.
-    """
-    reader, output = open_reader(arguments.input), arguments.output
-    if output.resolve() == arguments.input.resolve():
-        raise ConfigurationError("IN and OUT are the same file: the input would be lost")
-    model_info = find_model(arguments.model) if arguments.model else None
-    form = choose_form(
-        first_row(reader),
-        model_info,
-        Options().merged(parameters(arguments.parameter)),
-        prompt=arguments.prompt_column,
-        messages=arguments.messages_column,
-        system=arguments.system,
-        answer=arguments.answer_column,
-    )
-    if isinstance(form, OpenAIForm) and checked_ending(output) not in JSONL:
-        raise ConfigurationError(f"a batch file is answered in its own form: {output} is no .jsonl")
-    endpoint = Endpoint.resolve(base_url=arguments.base_url, region=arguments.region)
-    client_options = ClientOptions(
-        timeout=arguments.timeout,
-        max_retries=arguments.max_retries,
-        max_connections=arguments.concurrency,
-    )
-    job = Job(
-        reader=reader,
-        output=output,
-        open_writer=prepare_writer(output, reader, form.answer_columns()),
-        form=form,
-        client=AsyncClient(endpoint, client_options),
-        concurrency=arguments.concurrency,
-        pace=Pace(_limits(arguments, model_info, endpoint)),
-        retry_failed=arguments.retry_failed,
-        strict=arguments.strict,
-        overwrite=arguments.overwrite,
-        max_tokens_total=arguments.max_tokens_total,
-        deadline=arguments.deadline,
-    )
-    return job, model_info
-
-
-def _limits(
-    arguments: argparse.Namespace, model_info: ModelInfo | None, endpoint: Endpoint
-) -> RateLimits:
-    """Return the limits of the command line; else, at the vendor's, those of the record."""
-    stated = model_info if endpoint.is_vendor else None
-    requests, tokens = arguments.requests_per_minute, arguments.tokens_per_minute
-    if stated is not None:
-        requests = stated.requests_per_minute if requests is None else requests
-        tokens = stated.tokens_per_minute if tokens is None else tokens
-    return RateLimits(requests, tokens)
+    job, model_info = build_ray_job(arguments)
+    progress = Progress(job.reader.count(), model_info=model_info)
+    folder = job.open_folder()
+    with connected(arguments.ray), progress:
+        _tell_changes(folder.changes, folder.path, progress)
+        stopped_by = job.ask(folder, progress)
+    print(progress.summary)
+    if stopped_by:
+        print(_how_to_go_on(stopped_by, progress.tally, folder.path), file=sys.stderr)
+        return 1
+    failures = job.write(folder)
+    print(_where_it_is(job.output, job.failures_path, folder.path, failures), file=sys.stderr)
+    return 1 if failures else 0
 
 
 async def _run(job: Job, checkpoint: Checkpoint, progress: Progress) -> int:
@@ -225,25 +175,29 @@ async def _run(job: Job, checkpoint: Checkpoint, progress: Progress) -> int:
         await job_run.ask()
     print(progress.summary)
     if not job_run.is_complete:
-        print(_how_to_go_on(job_run, checkpoint), file=sys.stderr)
+        text = _how_to_go_on(job_run.stopped_by, progress.tally, checkpoint.path)
+        print(text, file=sys.stderr)
         return INTERRUPTED if job_run.stopped_by == CTRL_C else 1
     failures = job_run.write()
-    print(_where_it_is(job, checkpoint, failures), file=sys.stderr)
+    print(_where_it_is(job.output, job.failures_path, checkpoint.path, failures), file=sys.stderr)
     return 1 if failures else 0
 
 
 def _tell_start(job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
-    if checkpoint.changes:
-        changes = "; ".join(checkpoint.changes)
-        progress.say(
-            f"This is a new run, because something is different: {changes}. What was answered "
-            f"before is kept in {checkpoint.path}, and is used again with the former settings."
-        )
+    _tell_changes(checkpoint.changes, checkpoint.path, progress)
     done = checkpoint.progress()
     if done.answered or done.failed:
         again = "are asked again" if job.retry_failed else "are not: --retry-failed asks them again"
         failed = f"; {done.failed:,} that failed {again}" if done.failed else ""
         progress.say(f"Going on: {done.answered:,} rows are answered{failed}.")
+
+
+def _tell_changes(changes: list[str], checkpoint: Path, progress: Progress) -> None:
+    if changes:
+        progress.say(
+            f"This is a new run, because something is different: {'; '.join(changes)}. What was "
+            f"answered before is kept in {checkpoint}, and is used again with the former settings."
+        )
 
 
 def _heed_interrupts(job_run: JobRun, progress: Progress) -> None:
@@ -260,18 +214,17 @@ def _heed_interrupts(job_run: JobRun, progress: Progress) -> None:
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
 
 
-def _how_to_go_on(job_run: JobRun, checkpoint: Checkpoint) -> str:
-    done = checkpoint.progress()
+def _how_to_go_on(stopped_by: str, tally: Tally, checkpoint: Path) -> str:
     return (
-        f"Stopped: {job_run.stopped_by}. {done.answered:,} rows are answered and kept in "
-        f"{checkpoint.path}; the same command goes on."
+        f"Stopped: {stopped_by}. {tally.earlier + tally.answered:,} rows are answered and kept in "
+        f"{checkpoint}; the same command goes on."
     )
 
 
-def _where_it_is(job: Job, checkpoint: Checkpoint, failures: int) -> str:
+def _where_it_is(output: Path, failed: Path, checkpoint: Path, failures: int) -> str:
     if not failures:
-        return f"The answers are in {job.output}; {checkpoint.path} is no longer needed."
+        return f"The answers are in {output}; {checkpoint} is no longer needed."
     return (
-        f"The answers are in {job.output}. {failures:,} rows have none: see {job.failures_path}; "
-        "the same command with --retry-failed asks them again."
+        f"The answers are in {output}. {failures:,} rows have none: see {failed}; the same command "
+        "with --retry-failed asks them again."
     )

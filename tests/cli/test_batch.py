@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dashscope_oss.cli.batch import parameters, seconds
+from dashscope_oss.cli.batch import seconds
+from dashscope_oss.cli.batch_jobs import parameters
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault
 

@@ -10,7 +10,16 @@ from typing import Generic, TypeVar
 import httpx2
 
 from dashscope_oss.batch.calls.pace import Pace
-from dashscope_oss.errors import APIConnectionError, DashScopeError, RateLimitError
+from dashscope_oss.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    ConfigurationError,
+    DashScopeError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    QuotaExhaustedError,
+    RateLimitError,
+)
 from dashscope_oss.messages import Reply
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import estimates
@@ -96,6 +105,19 @@ def wait_before_retry(
     return wait
 
 
+def ends_run(error: Exception, *, has_answers: bool) -> bool:
+    """Whether an error is no row's own, but one that all others would end in too.
+
+    Args:
+        error: of the last try of a row.
+        has_answers: whether any row was answered so far: then a model that does not exist, or
+            must not be used, is that of some rows only.
+    """
+    if isinstance(error, AuthenticationError | QuotaExhaustedError | ConfigurationError):
+        return True
+    return isinstance(error, ModelNotFoundError | PermissionDeniedError) and not has_answers
+
+
 def is_refusal(error: Exception) -> bool:
     """Whether the server takes no calls for the moment, whichever they are."""
     if not isinstance(error, DashScopeError) or not error.retryable:
@@ -124,3 +146,10 @@ def used_tokens(answer: object, at_least: int) -> int:
     """Return the tokens that an answer reports, or ``at_least`` if it reports fewer or none."""
     usage = answer.usage if isinstance(answer, Reply) else None
     return max((usage and usage.total_tokens) or 0, at_least)
+
+
+def tokens_of(request: Request, reply: Reply) -> int:
+    """Return the tokens of a call; an estimate where the service reported none."""
+    if reply.usage is not None and reply.usage.total_tokens is not None:
+        return reply.usage.total_tokens
+    return input_tokens(request) + estimates.estimate(reply.text, request.model_info.tokenizer)

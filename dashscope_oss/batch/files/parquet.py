@@ -94,15 +94,20 @@ class ParquetWriter:
         if len(self._rows) == _ROW_GROUP_ROWS:
             self._flush()
 
+    def write_table(self, table: pa.Table) -> None:
+        """Write rows that are together already, after all that were written before."""
+        self._flush()
+        self._writer.write_table(table)
+
     def close(self) -> None:
         """Write what is left, and close the file."""
-        if self._rows:
-            self._flush()
+        self._flush()
         self._writer.close()
 
     def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
-        self._rows = []
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
+            self._rows = []
 
 
 def answer_schema(schema: pa.Schema, answer_columns: Sequence[str]) -> pa.Schema:

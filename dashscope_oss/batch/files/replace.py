@@ -11,16 +11,21 @@ from dashscope_oss.errors import DashScopeError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, part: str = "part") -> Iterator[Path]:
     """Give a path beside ``path`` to write to; at the end it takes the name ``path``.
 
     If anything goes wrong it is removed, and whatever has the name ``path`` stays as it was. A
     killed process leaves it behind, and the next one writes over it.
 
+    Args:
+        path: the file.
+        part: ending of the file beside it; several processes that may write at once need each
+            its own.
+
     Raises:
         DashScopeError: if the disk is full or the file cannot be written.
     """
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{path.name}.{part}")
     try:
         yield aside
         with aside.open("rb+") as file:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from dashscope_oss.batch.report.displays import Display, choose_display
 from dashscope_oss.batch.report.summary import Summary
 from dashscope_oss.batch.report.tally import Tally
-from dashscope_oss.messages import Reply
 from dashscope_oss.registry.model_info import ModelInfo
 
 UPDATE_SECONDS = 0.5
@@ -26,7 +26,8 @@ class Progress:
                 progress.add(label)
         print(progress.summary)
 
-    In a terminal it is a bar, in a notebook a cell, elsewhere a line every ten seconds.
+    In a terminal it is a bar, in a notebook a cell, elsewhere a line every ten seconds. ``with``
+    does where nothing is awaited; then only :meth:`add_counts` changes what is shown.
 
     Args:
         total: number of rows, if it is known.
@@ -54,20 +55,35 @@ class Progress:
         return Summary(self.tally, self._model_info)
 
     def add(self, result: object) -> None:
-        """Count what ``run`` yielded: an error, a :class:`Reply`, or any other answer."""
-        if isinstance(result, Exception):
-            self.tally.add_error(type(result).__name__)
-        else:
-            self.tally.add_answer(result.usage if isinstance(result, Reply) else None)
+        """Count what ``run`` yielded; see :meth:`Tally.add`."""
+        self.tally.add(result)
+
+    def add_counts(self, counts: Mapping[str, object]) -> None:
+        """Count what another process has done; see :attr:`Tally.counts`."""
+        self.tally.add_counts(counts)
+        self._display.update(self.tally)
 
     def say(self, text: str) -> None:
         """Show a sentence that stays."""
         self._display.say(text)
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self.tally.began_at = time.monotonic()
-        self._updates = asyncio.create_task(self._update())
+        self._display.update(self.tally)
         return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.tally.ended_at = time.monotonic()
+        self._display.close(self.tally)
+
+    async def __aenter__(self) -> Self:
+        self._updates = asyncio.create_task(self._update())
+        return self.__enter__()
 
     async def __aexit__(
         self,
@@ -75,10 +91,9 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.tally.ended_at = time.monotonic()
         self._updates.cancel()
         await asyncio.gather(self._updates, return_exceptions=True)
-        self._display.close(self.tally)
+        self.__exit__(kind, error, trace)
 
     async def _update(self) -> None:
         while True:

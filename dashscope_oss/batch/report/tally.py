@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dashscope_oss.messages import Usage
+from dashscope_oss.batch.rows.outcome import Failure, Outcome
+from dashscope_oss.messages import Reply
+
+_SUMS = (
+    *("earlier", "earlier_failed", "answered", "errors", "refusals"),
+    *("input_tokens", "output_tokens", "unreported"),
+)
 
 
 @dataclass
@@ -39,18 +46,43 @@ class Tally:
     began_at: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
 
-    def add_answer(self, usage: Usage | None) -> None:
-        """Count an answered row."""
+    def add(self, result: object) -> None:
+        """Count a row that was dealt with.
+
+        Args:
+            result: an error, a :class:`Failure`, a :class:`Reply`, or any other answer, of whose
+                tokens nothing is known.
+        """
+        if isinstance(result, Exception | Failure):
+            kind = result.kind if isinstance(result, Failure) else type(result).__name__
+            self.errors[kind] += 1
+            return
         self.answered += 1
+        usage = result.usage if isinstance(result, Reply) else None
         if usage is None or usage.estimated:
             self.unreported += 1
         else:
             self.input_tokens += usage.input_tokens or 0
             self.output_tokens += usage.output_tokens or 0
 
-    def add_error(self, kind: str) -> None:
-        """Count a row that has no answer, for an error of class ``kind``."""
-        self.errors[kind] += 1
+    def add_earlier(self, outcomes: Iterable[Outcome]) -> None:
+        """Count rows that an earlier start has dealt with."""
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                self.earlier_failed += 1
+            else:
+                self.earlier += 1
+
+    @property
+    def counts(self) -> dict[str, object]:
+        """What another tally can add, in a form that can be written as JSON."""
+        return {name: getattr(self, name) for name in _SUMS}
+
+    def add_counts(self, counts: Mapping[str, object]) -> None:
+        """Add the counts of another part of the run."""
+        for name, count in counts.items():
+            amount = Counter(count) if isinstance(count, Mapping) else count
+            setattr(self, name, getattr(self, name) + amount)
 
     @property
     def failed(self) -> int:

@@ -43,6 +43,11 @@ Outcome: TypeAlias = Reply | Failure
 _REPLY_TEXTS = ("reasoning", "finish_reason", "request_id", "served_by", "logprobs")
 
 
+def outcome_of(result: Reply | Exception) -> Outcome:
+    """Return what is kept of an answer or an error."""
+    return Failure.of(result) if isinstance(result, Exception) else result
+
+
 def encode(outcome: Outcome) -> bytes:
     """Return an outcome as JSON; what is empty is left out."""
     if isinstance(outcome, Failure):

@@ -21,9 +21,8 @@ PRICED = replace(find_model("glm-5"), price_in=0.004, price_out=0.02)
 def tally():
     """A run of ten rows after twenty seconds: two answered earlier, four now, one failed."""
     tally = Tally(10, earlier=2, began_at=100.0, ended_at=120.0)
-    for _ in range(4):
-        tally.add_answer(REPLY.usage)
-    tally.add_error("RateLimitError")
+    for result in (*[REPLY] * 4, RateLimitError("no")):
+        tally.add(result)
     return tally
 
 
@@ -69,8 +68,8 @@ def test_the_table_has_rows_tokens_errors_cost_and_rate(tally):
 
 
 def test_tokens_that_nobody_counted_are_no_zero(tally):
-    tally.add_answer(None)
-    tally.add_answer(replace(REPLY.usage, estimated=True))
+    tally.add({"label": "good"})
+    tally.add(replace(REPLY, usage=replace(REPLY.usage, estimated=True)))
 
     rows = dict(Summary(tally, PRICED).rows)
 

@@ -1,0 +1,106 @@
+"""The folder beside the output in which a run on a cluster keeps its blocks."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from dashscope_oss.batch.blocks import BlockFiles, split_rows
+from dashscope_oss.batch.checkpoint import differences
+from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.messages import Json
+
+_FORMAT = 1
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True)
+class BlockFolder:
+    """The folder of a run, and how it differs from the run before.
+
+    Attributes:
+        path: the folder, beside the output.
+        files: the files of the blocks.
+        changes: how the settings differ from those of the run before, if this one is new.
+    """
+
+    path: Path
+    files: BlockFiles
+    changes: list[str]
+
+    @classmethod
+    def open(cls, output: Path, source: Path, settings: Json) -> BlockFolder:
+        """Return the folder of a run; it is made if there is none.
+
+        Args:
+            output: the run's output.
+            source: the Parquet file that the rows come from.
+            settings: what else makes the run.
+
+        Raises:
+            ConfigurationError: if it belongs to another input, or to a run without Ray.
+            DashScopeError: if it cannot be written.
+        """
+        path = output.with_name(f"{output.name}.checkpoint")
+        if path.is_file():
+            raise ConfigurationError(
+                f"{path} belongs to a run without --ray; choose another output, or move it away"
+            )
+        text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
+        run = path / blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+        try:
+            is_new = not run.exists()
+            former = _latest_settings(path) if is_new else None
+            _claim(path, output, source)
+            run.mkdir(exist_ok=True)
+            _write(run / "settings.json", settings)
+            rows = split_rows(source.resolve(), path.resolve() / "rows.parquet")
+        except OSError as error:
+            raise DashScopeError(f"cannot write {path}: {error}") from error
+        changes = differences(former, settings) if former else []
+        return cls(path, BlockFiles(rows, run.resolve()), changes)
+
+    @property
+    def wrote_output(self) -> bool:
+        """Whether the output was last written by this run."""
+        noted = self.path / "output.json"
+        return noted.exists() and json.loads(noted.read_text("utf-8")) == self.files.folder.name
+
+    def note_output(self) -> None:
+        """Note that this run has written the output."""
+        _write(self.path / "output.json", self.files.folder.name)
+
+
+def _claim(path: Path, output: Path, source: Path) -> None:
+    """Make the folder that of one input, or raise if it is another's."""
+    path.mkdir(exist_ok=True)
+    stat = source.stat()
+    claim = {
+        "format": _FORMAT,
+        "input": os.path.relpath(source.resolve(), output.resolve().parent),
+        "size": stat.st_size,
+        "modified": stat.st_mtime_ns,
+    }
+    noted = path / "input.json"
+    if not noted.exists():
+        _write(noted, claim)
+    elif (found := json.loads(noted.read_text("utf-8"))) != claim:
+        what = "has changed since" if found["input"] == claim["input"] else "is not the input of"
+        raise ConfigurationError(
+            f"{source} {what} the run whose checkpoint is {path} (over {found['input']}); choose "
+            "another output, or move the checkpoint away"
+        )
+
+
+def _latest_settings(path: Path) -> Json | None:
+    found = sorted(path.glob("*/settings.json"), key=lambda file: file.stat().st_mtime_ns)
+    return json.loads(found[-1].read_text("utf-8")) if found else None
+
+
+def _write(path: Path, value: object) -> None:
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, ensure_ascii=False), "utf-8")

@@ -1,0 +1,221 @@
+"""A Parquet file in blocks, each answered by itself: what a worker of a cluster does.
+
+The folder of a run, which all machines must see, holds for each block a log of its outcomes while
+it is under way, and its answered rows once it is finished. Nothing here knows Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, aclosing, closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.batch.calls.tries import ends_run
+from dashscope_oss.batch.calls.window import run
+from dashscope_oss.batch.files.jsonl import JsonlWriter
+from dashscope_oss.batch.files.parquet import ParquetWriter, answer_schema
+from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.files.row_log import RowLog
+from dashscope_oss.batch.report.tally import Tally
+from dashscope_oss.batch.rows.columns import Columns
+from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
+from dashscope_oss.errors import DashScopeError
+from dashscope_oss.messages import Json, Reply
+from dashscope_oss.protocol.request import Request
+from dashscope_oss.transport.async_client import AsyncClient
+
+BLOCK_ROWS = 500
+MAX_BLOCK_ROWS = 5000
+"""A file with a row group of more rows is copied in blocks of ``BLOCK_ROWS``."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A row group of a file.
+
+    Attributes:
+        number: which one, from 0.
+        first_row: the number of its first row in the whole file, from 1.
+        num_rows: how many rows it has.
+    """
+
+    number: int
+    first_row: int
+    num_rows: int
+
+
+def blocks_of(rows: Path) -> list[Block]:
+    """Return the blocks of a Parquet file."""
+    with pq.ParquetFile(rows) as file:
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    return [Block(n, sum(sizes[:n]) + 1, size) for n, size in enumerate(sizes)]
+
+
+def split_rows(source: Path, copy: Path) -> Path:
+    """Return a file with the rows of ``source`` in blocks that are not too large.
+
+    Args:
+        source: a Parquet file; it is returned itself if its row groups are small enough.
+        copy: where a copy is made if not.
+    """
+    if all(block.num_rows <= MAX_BLOCK_ROWS for block in blocks_of(source)):
+        return source
+    if not copy.exists():
+        with ExitStack() as files:
+            aside = files.enter_context(replacing(copy))
+            file = files.enter_context(pq.ParquetFile(source))
+            writer = files.enter_context(pq.ParquetWriter(aside, file.schema_arrow))
+            for batch in file.iter_batches(BLOCK_ROWS):
+                writer.write_batch(batch)
+    return copy
+
+
+@dataclass(frozen=True)
+class BlockFiles:
+    """The files of a run's blocks.
+
+    Attributes:
+        rows: the Parquet file whose row groups are the blocks.
+        folder: where the outcomes go.
+    """
+
+    rows: Path
+    folder: Path
+
+    def log(self, number: int) -> Path:
+        """The outcomes of a block, row by row; gone once it is finished without a failure."""
+        return self.folder / f"{number:08}.log"
+
+    def answered(self, number: int) -> Path:
+        """The answered rows of a finished block."""
+        return self.folder / f"{number:08}.parquet"
+
+    def failed(self, number: int) -> Path:
+        """The rows of a finished block that have no answer."""
+        return self.folder / f"{number:08}.failed.jsonl"
+
+    def is_finished(self, number: int, *, retry_failed: bool) -> bool:
+        """Whether nothing is left to ask of a block.
+
+        Args:
+            number: the block's.
+            retry_failed: ask rows again that failed.
+        """
+        if not self.answered(number).exists():
+            return False
+        return not (retry_failed and self.failed(number).exists())
+
+    def failures(self, number: int) -> list[bytes]:
+        """Return the lines about rows of a finished block that have no answer."""
+        file = self.failed(number)
+        return file.read_bytes().splitlines(keepends=True) if file.exists() else []
+
+    def tokens(self, number: int, answer: str) -> int:
+        """Return the tokens of a finished block, as far as the service reported them.
+
+        Args:
+            number: the block's.
+            answer: the name that the columns of the answer begin with.
+        """
+        columns = [f"{answer}_{side}_tokens" for side in ("input", "output")]
+        table = pq.read_table(self.answered(number), columns=columns)
+        return sum(pc.sum(column).as_py() or 0 for column in table.columns)
+
+    def read(self, block: Block) -> list[tuple[int, Json]]:
+        """Return the rows of a block, each with its number in the whole file."""
+        with pq.ParquetFile(self.rows) as file:
+            values = file.read_row_group(block.number).to_pylist()
+        return list(enumerate(values, block.first_row))
+
+
+@dataclass(frozen=True)
+class BlockWorker:
+    """Answers blocks, one after the other.
+
+    Attributes:
+        files: the files of the blocks.
+        form: makes requests of rows, and rows of answers.
+        client: asks.
+        pace: limits of the account, or this worker's part of them.
+        concurrency: most calls under way at a time.
+        retry_failed: ask rows again that failed.
+    """
+
+    files: BlockFiles
+    form: Columns
+    client: AsyncClient
+    pace: Pace
+    concurrency: int
+    retry_failed: bool = False
+
+    async def answer(self, block: Block) -> Tally:
+        """Ask all rows of a block that have no outcome yet, write it, and return the counts.
+
+        Raises:
+            DashScopeError: if no row can succeed, as with a wrong key, or a file cannot be
+                written.
+        """
+        rows, tally = self.files.read(block), Tally(block.num_rows)
+        with RowLog(self.files.log(block.number)) as log:
+            outcomes = {row: decode(data) for row, data in log.read().items()}
+            if self.retry_failed:
+                outcomes = {n: each for n, each in outcomes.items() if isinstance(each, Reply)}
+            tally.add_earlier(outcomes.values())
+            to_ask = self._to_ask(rows, outcomes, tally)
+            asked = run(to_ask, self.client, self.concurrency, pace=self.pace)
+            async with aclosing(asked) as results:
+                async for row, result in results:
+                    has_answers = bool(tally.answered or tally.earlier)
+                    if isinstance(result, Exception) and ends_run(result, has_answers=has_answers):
+                        raise result
+                    outcomes[row] = outcome_of(result)
+                    log.append(row, encode(outcomes[row]))
+                    tally.add(outcomes[row])
+        self._write(block, rows, outcomes)
+        return tally
+
+    def _to_ask(
+        self, rows: list[tuple[int, Json]], outcomes: dict[int, Outcome], tally: Tally
+    ) -> Iterator[tuple[int, Request]]:
+        for number, values in rows:
+            if number in outcomes:
+                continue
+            try:
+                request = self.form.request(values)
+            except DashScopeError as error:
+                error.message = f"row {number}: {error.message}"
+                outcomes[number] = outcome_of(error)
+                tally.add(outcomes[number])
+            else:
+                yield number, request
+
+    def _write(
+        self, block: Block, rows: list[tuple[int, Json]], outcomes: dict[int, Outcome]
+    ) -> None:
+        """Write the finished block; another worker that does the same at the same time may."""
+        part, failures = uuid4().hex, 0
+        schema = answer_schema(pq.read_schema(self.files.rows), self.form.answer_columns())
+        with ExitStack() as files:
+            # The first one to begin is the last one to get its name: then the block is finished.
+            aside = files.enter_context(replacing(self.files.answered(block.number), part=part))
+            failed_aside = files.enter_context(
+                replacing(self.files.failed(block.number), part=part)
+            )
+            failed = files.enter_context(closing(JsonlWriter(failed_aside)))
+            answered = files.enter_context(closing(ParquetWriter(aside, schema)))
+            for number, values in rows:
+                outcome = outcomes[number]
+                if isinstance(outcome, Failure):
+                    failures += 1
+                    failed.write(self.form.failed(number, values, outcome))
+                else:
+                    answered.write(self.form.answered(number, values, outcome))
+        if not failures:
+            self.files.failed(block.number).unlink(missing_ok=True)
+            self.files.log(block.number).unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""A Parquet file answered on a Ray cluster: the side of the machine that starts it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+import ray.exceptions
+
+from dashscope_oss.batch.block_folder import BlockFolder
+from dashscope_oss.batch.blocks import Block, BlockFiles, BlockWorker, blocks_of
+from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
+from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.ray import part_of_limits
+from dashscope_oss.batch.report.progress import Progress
+from dashscope_oss.batch.rows.columns import Columns
+from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.transport.async_client import AsyncClient
+
+
+@dataclass(kw_only=True)
+class RayJob:
+    """A Parquet file to be answered into another one by the actors of a Ray cluster.
+
+    The rows are blocks, its row groups. An actor answers a block at a time and writes it into the
+    folder beside the output, which all machines must see. A block that is finished stays so,
+    whatever happens to actors and machines; of one that was under way the answered rows stay.
+
+    Attributes:
+        reader: the rows.
+        output: the file with their answers, in their order.
+        form: makes requests of rows, and rows of answers.
+        client: asks; each actor gets its like, without the key.
+        actors: how many.
+        concurrency: most calls that an actor has under way at a time.
+        requests_per_minute: of the account, divided over the actors.
+        tokens_per_minute: of the account, divided over the actors.
+        retry_failed: ask rows again that failed earlier.
+        overwrite: replace an output that another run has written.
+        max_tokens_total: tokens of all answers, those of earlier starts included, after which the
+            run stops.
+        deadline: seconds after which it stops.
+    """
+
+    reader: ParquetReader
+    output: Path
+    form: Columns
+    client: AsyncClient
+    actors: int
+    concurrency: int
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    retry_failed: bool = False
+    overwrite: bool = False
+    max_tokens_total: int | None = None
+    deadline: float | None = None
+
+    @property
+    def failures_path(self) -> Path:
+        """The file with the rows that have no answer."""
+        return self.output.with_name(f"{self.output.name}.failed.jsonl")
+
+    def open_folder(self) -> BlockFolder:
+        """Return the folder of this run.
+
+        Raises:
+            ConfigurationError: if it cannot be this run's, or the output is another's.
+        """
+        folder = BlockFolder.open(self.output, self.reader.path, self.form.settings)
+        if self.output.exists() and not self.overwrite and not folder.wrote_output:
+            raise ConfigurationError(
+                f"{self.output} is there already, and not from this run; choose another output, "
+                "or replace it with --overwrite"
+            )
+        return folder
+
+    def ask(self, folder: BlockFolder, progress: Progress) -> str:
+        """Answer all blocks that are not finished; return why the run was stopped, if it was.
+
+        Raises:
+            DashScopeError: if no row can succeed, as with a wrong key.
+        """
+        files, end = folder.files, time.monotonic() + (self.deadline or float("inf"))
+        finished, left = self._divide(files)
+        tokens = self._count_finished(files, finished, progress)
+        results = self._results(files, left)
+        with closing(results):
+            for counts in results:
+                progress.add_counts(counts)
+                used = tokens + progress.tally.input_tokens + progress.tally.output_tokens
+                if self.max_tokens_total is not None and used >= self.max_tokens_total:
+                    return f"the answers cost {used:,} tokens"
+                if time.monotonic() > end:
+                    return "--deadline has passed"
+        return ""
+
+    def write(self, folder: BlockFolder) -> int:
+        """Write the output, and the rows without an answer beside it; return how many these are.
+
+        Raises:
+            DashScopeError: if a file cannot be written.
+        """
+        files, failures = folder.files, 0
+        schema = answer_schema(self.reader.schema(), self.form.answer_columns())
+        with ExitStack() as stack:
+            # The first one to begin is the last one to get its name.
+            aside = stack.enter_context(replacing(self.output))
+            failed_aside = stack.enter_context(replacing(self.failures_path))
+            answered = stack.enter_context(closing(ParquetWriter(aside, schema)))
+            failed = stack.enter_context(failed_aside.open("wb"))
+            for block in blocks_of(files.rows):
+                answered.write_table(pq.read_table(files.answered(block.number)))
+                lines = files.failures(block.number)
+                failed.writelines(lines)
+                failures += len(lines)
+        if not failures:
+            self.failures_path.unlink()
+        folder.note_output()
+        return failures
+
+    def _divide(self, files: BlockFiles) -> tuple[list[Block], list[Block]]:
+        """Return the blocks that are finished, and those that are not."""
+        finished: list[Block] = []
+        left: list[Block] = []
+        for block in blocks_of(files.rows):
+            is_finished = files.is_finished(block.number, retry_failed=self.retry_failed)
+            (finished if is_finished else left).append(block)
+        return finished, left
+
+    def _count_finished(self, files: BlockFiles, blocks: list[Block], progress: Progress) -> int:
+        """Count the rows of finished blocks; return their tokens if there is a limit of them."""
+        tokens = 0
+        for block in blocks:
+            answered = pq.read_metadata(files.answered(block.number)).num_rows
+            progress.tally.earlier += answered
+            progress.tally.earlier_failed += block.num_rows - answered
+            if self.max_tokens_total is not None:
+                tokens += files.tokens(block.number, self.form.answer)
+        return tokens
+
+    def _results(
+        self, files: BlockFiles, blocks: list[Block]
+    ) -> Generator[dict[str, object], None, None]:
+        """Yield the counts of each block as it is finished."""
+        if not blocks:
+            return
+        dataset = ray.data.from_items(
+            [asdict(block) for block in blocks], override_num_blocks=len(blocks)
+        ).map_batches(
+            _BlockActor,
+            fn_constructor_kwargs={
+                "files": files,
+                "form": self.form,
+                "client": self.client,
+                "limits": (self.requests_per_minute, self.tokens_per_minute, self.actors),
+                "concurrency": self.concurrency,
+                "retry_failed": self.retry_failed,
+            },
+            batch_format="pyarrow",
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=min(self.actors, len(blocks))),
+        )
+        with _plain_errors():
+            for row in dataset.iter_rows():
+                yield json.loads(row["counts"])
+
+
+class _BlockActor:
+    """A worker as Ray Data wants it: its batches are blocks, one each."""
+
+    def __init__(
+        self,
+        *,
+        files: BlockFiles,
+        form: Columns,
+        client: AsyncClient,
+        limits: tuple[float | None, float | None, int],
+        concurrency: int,
+        retry_failed: bool,
+    ) -> None:
+        pace = Pace(part_of_limits(*limits))
+        self._worker = BlockWorker(files, form, client, pace, concurrency, retry_failed)
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        (block,) = (Block(**values) for values in batch.to_pylist())
+        tally = await self._worker.answer(block)
+        return pa.table({"counts": [json.dumps(tally.counts)]})
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Connect to a Ray cluster, unless the process already is; leave it at the end.
+
+    Args:
+        address: what ``ray.init`` takes; ``local`` starts a cluster on this machine.
+    """
+    data_context = ray.data.DataContext.get_current()
+    data_context.enable_progress_bars = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Raise the error of a worker as it was there."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, DashScopeError):
+                raise cause from None
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise DashScopeError(f"the Ray job failed: {error}") from error
