@@ -26,7 +26,7 @@ from dashscope_oss import AsyncClient, ClientOptions, Endpoint, Message, chat_re
 from dashscope_oss.batch.job import JobRun
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.report.tally import Tally
-from dashscope_oss.cli.batch_jobs import build_job
+from dashscope_oss.cli.choices.batch import build_job
 from dashscope_oss.cli.command import _parse
 
 MODEL = "llama3-8b-instruct"

@@ -12,8 +12,8 @@ What users need can be imported from here:
 
 Inside, ``calls`` holds the calls under way, ``rows`` knows what a row means, ``files`` reads and
 writes formats, and ``report`` shows how far a run is. ``checkpoint`` keeps what was answered;
-``comparison`` sets models side by side; ``job`` joins the others for a file, and
-``dashscope-oss batch`` starts it.
+``comparison`` sets models side by side; ``job`` joins the others for a file on one machine,
+``cluster`` on many, and ``dashscope-oss batch`` starts them.
 """
 
 from dashscope_oss.batch.calls.pace import Pace

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dashscope_oss.batch.rows.settings import differences
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
@@ -225,21 +226,3 @@ class Checkpoint:
                 f"cannot write the checkpoint {self.path}: {error}. The rows recorded so far are "
                 "safe: free space, and give the same command again"
             ) from error
-
-
-def differences(
-    before: Mapping[str, object], after: Mapping[str, object], within: str = ""
-) -> list[str]:
-    """Return in words how the settings of two runs differ: ``temperature: 0.2, now 0.7``."""
-    words: list[str] = []
-    for name in dict.fromkeys((*before, *after)):
-        old, new = before.get(name), after.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            words += differences(old, new, f"{within}{name}.")
-        elif old != new:
-            words.append(f"{within}{name}: {_shown(old)}, now {_shown(new)}")
-    return words
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else f"{value!s:.60}"

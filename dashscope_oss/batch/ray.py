@@ -29,7 +29,7 @@ try:
 except ImportError as error:
     raise ImportError(f'{error.name} is missing: pip install "dashscope-oss[ray]"') from error
 
-from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.batch.calls.pace import Pace, part_of_limits
 from dashscope_oss.batch.calls.tries import ends_run
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
 from dashscope_oss.batch.files.parquet import answer_schema
@@ -40,7 +40,6 @@ from dashscope_oss.messages import Json, Options, Reply
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.registry.lookup import find_model
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.rate_limits import RateLimits
 from dashscope_oss.transport.async_client import AsyncClient
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.options import ClientOptions
@@ -157,11 +156,3 @@ class AskModel:
     def _schema(self, schema: pa.Schema) -> pa.Schema:
         answers = answer_schema(schema, self._form.answer_columns())
         return answers.append(pa.field(self._error_column, pa.string()))
-
-
-def part_of_limits(
-    requests_per_minute: float | None, tokens_per_minute: float | None, actors: int
-) -> RateLimits:
-    """Return what one of several actors may use of an account's limits."""
-    limits = (requests_per_minute, tokens_per_minute)
-    return RateLimits(*(limit and limit / actors for limit in limits))

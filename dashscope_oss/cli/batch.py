@@ -15,7 +15,7 @@ from dashscope_oss.batch.checkpoint import Checkpoint
 from dashscope_oss.batch.job import Job, JobRun
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.report.tally import Tally
-from dashscope_oss.cli.batch_jobs import build_job, build_ray_job
+from dashscope_oss.cli.choices.batch import build_job, build_ray_job
 from dashscope_oss.transport.endpoint import REGIONS
 from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
 
@@ -150,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_on_ray(arguments: argparse.Namespace) -> int:
-    from dashscope_oss.batch.ray_job import connected  # noqa: PLC0415 - of the extra
+    from dashscope_oss.batch.cluster.ray_job import connected  # noqa: PLC0415 - of the extra
 
     job, model_info = build_ray_job(arguments)
     progress = Progress(job.reader.count(), model_info=model_info)

@@ -89,7 +89,7 @@ def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serve until stopped; one line on stdout tells when the gateway is ready, and where."""
     # These need the extra `gateway`; `dashscope-oss serve --help` does not.
-    from dashscope_oss.cli.engine_choice import build_engine  # noqa: PLC0415
+    from dashscope_oss.cli.choices.engine import build_engine  # noqa: PLC0415
     from dashscope_oss.gateway import Gateway, GatewayConfig, load_config, serve  # noqa: PLC0415
     from dashscope_oss.gateway.security.api_keys import key_from_environment  # noqa: PLC0415
 

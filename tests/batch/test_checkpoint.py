@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from dashscope_oss import ConfigurationError, DashScopeError
-from dashscope_oss.batch.checkpoint import Checkpoint, Known, Progress, differences
+from dashscope_oss.batch.checkpoint import Checkpoint, Known, Progress
+from dashscope_oss.batch.rows.settings import differences
 
 SETTINGS = {"model": "a", "parameters": {"temperature": 0.2}, "system": None}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss.cli.batch import seconds
-from dashscope_oss.cli.batch_jobs import parameters
+from dashscope_oss.cli.choices.batch import parameters
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway import Answer, Fault
 

@@ -89,5 +89,13 @@ class Pace:
                 await self._changed.wait()
 
 
+def part_of_limits(
+    requests_per_minute: float | None, tokens_per_minute: float | None, actors: int
+) -> RateLimits:
+    """Return what one of several actors may use of an account's limits."""
+    limits = (requests_per_minute, tokens_per_minute)
+    return RateLimits(*(limit and limit / actors for limit in limits))
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dashscope_oss.batch.rows.outcome import Failure
-from dashscope_oss.batch.rows.parameters import stated_parameters
+from dashscope_oss.batch.rows.settings import stated_parameters
 from dashscope_oss.batch.rows.wire_messages import read_messages
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Json, Message, Options, Reply

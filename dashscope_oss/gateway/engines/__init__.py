@@ -4,5 +4,5 @@ Each engine is a class with the methods of ``interface.engine.Engine``. ``openai
 on to one OpenAI-compatible server; ``load_balancer`` shares them among several; ``embedded`` runs
 the model whose file ``weights`` fetches; ``scripted`` answers from a script, which ``script`` reads
 from JSON. ``health`` tells whether an engine can answer. To add an engine, write such a class in a
-file of its own and name it in ``cli/engine_choice.py``.
+file of its own and name it in ``cli/choices/engine.py``.
 """

@@ -10,18 +10,20 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import ray
-import ray.data
-import ray.exceptions
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import ray
+    import ray.data
+    import ray.exceptions
+except ImportError as error:
+    raise ImportError(f'{error.name} is missing: pip install "dashscope-oss[ray]"') from error
 
-from dashscope_oss.batch.block_folder import BlockFolder
-from dashscope_oss.batch.blocks import Block, BlockFiles, BlockWorker, blocks_of
-from dashscope_oss.batch.calls.pace import Pace
+from dashscope_oss.batch.calls.pace import Pace, part_of_limits
+from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, BlockWorker, blocks_of
+from dashscope_oss.batch.cluster.folder import BlockFolder
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
-from dashscope_oss.batch.ray import part_of_limits
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.rows.columns import Columns
 from dashscope_oss.errors import ConfigurationError, DashScopeError

@@ -31,7 +31,7 @@ from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.options import ClientOptions
 
 if TYPE_CHECKING:
-    from dashscope_oss.batch.ray_job import RayJob
+    from dashscope_oss.batch.cluster.ray_job import RayJob
 
 
 def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
@@ -71,8 +71,8 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
         ConfigurationError: if it cannot be done.
         ImportError: if Ray is not installed.
     """
+    from dashscope_oss.batch.cluster.ray_job import RayJob  # noqa: PLC0415 - of the extra
     from dashscope_oss.batch.files.parquet import ParquetReader  # noqa: PLC0415 - of the extra
-    from dashscope_oss.batch.ray_job import RayJob  # noqa: PLC0415 - of the extra
 
     reader = _open_input(arguments)
     if not isinstance(reader, ParquetReader) or checked_ending(arguments.output) not in PARQUET:

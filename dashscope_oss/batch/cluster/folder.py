@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from dashscope_oss.batch.blocks import BlockFiles, split_rows
-from dashscope_oss.batch.checkpoint import differences
+from dashscope_oss.batch.cluster.blocks import BlockFiles, split_rows
 from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.rows.settings import differences
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
