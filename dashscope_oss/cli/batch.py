@@ -157,11 +157,14 @@ def _run_on_ray(arguments: argparse.Namespace) -> int:
     folder = job.open_folder()
     with connected(arguments.ray), progress:
         _tell_changes(folder.changes, folder.path, progress)
-        stopped_by = job.ask(folder, progress)
+        try:
+            stopped_by = job.ask(folder, progress)
+        except KeyboardInterrupt:
+            stopped_by = CTRL_C
     print(progress.summary)
     if stopped_by:
         print(_how_to_go_on(stopped_by, progress.tally, folder.path), file=sys.stderr)
-        return 1
+        return INTERRUPTED if stopped_by == CTRL_C else 1
     failures = job.write(folder)
     print(_where_it_is(job.output, job.failures_path, folder.path, failures), file=sys.stderr)
     return 1 if failures else 0

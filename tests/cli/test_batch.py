@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -338,6 +339,72 @@ def test_an_answer_without_counts_is_estimated_for_the_budget(batch, gateway):
 
     assert (status, len(engine.requests) < 10) == (1, True)
     assert "answers without counts" in out
+
+
+class TestOnACluster:
+    """What cannot be done there is told before anything is started."""
+
+    @pytest.fixture
+    def on_ray(self, batch, gateway):
+        from tests.batch.cluster.rows import write_rows
+
+        write_rows(Path("in.parquet"), ["a"], block_rows=1)
+        engine = gateway()
+
+        def run(source, output, *arguments, **settings):
+            return batch(engine, source, output, "--ray", "127.0.0.1:1", *arguments, **settings)
+
+        return run
+
+    @pytest.mark.parametrize(
+        ("source", "output"), [("in.jsonl", "out.parquet"), ("in.parquet", "out.jsonl")]
+    )
+    def test_other_formats(self, on_ray, source, output):
+        write_rows(*numbered(1))
+
+        status, _, err = on_ray(source, output)
+
+        assert (status, "--ray reads and writes .parquet files" in err) == (2, True)
+
+    def test_a_strict_run(self, on_ray):
+        status, _, err = on_ray("in.parquet", "out.parquet", "--strict")
+
+        assert (status, "--strict has no use with --ray" in err) == (2, True)
+
+    def test_a_batch_file(self, on_ray):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"custom_id": ["a"], "body": [{"model": "b"}]}), "in.parquet")
+
+        status, _, err = on_ray("in.parquet", "out.parquet", model=None)
+
+        assert (status, "--ray takes no batch files" in err) == (2, True)
+
+    def test_an_address_without_a_cluster(self, on_ray):
+        status, _, err = on_ray("in.parquet", "out.parquet")
+
+        assert (status, "no Ray cluster at 127.0.0.1:1" in err) == (2, True)
+
+    def test_ctrl_c(self, on_ray, monkeypatch):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("dashscope_oss.batch.cluster.ray_job.connected", nullcontext)
+        monkeypatch.setattr("dashscope_oss.batch.cluster.ray_job.RayJob.ask", interrupt)
+
+        status, _, err = on_ray("in.parquet", "out.parquet")
+
+        assert (status, "Stopped: Ctrl-C." in err) == (130, True)
+        assert "the same command goes on" in err
+
+    def test_an_output_of_another_run(self, on_ray):
+        Path("out.parquet").write_text("precious")
+
+        status, _, err = on_ray("in.parquet", "out.parquet")
+
+        assert (status, Path("out.parquet").read_text()) == (2, "precious")
+        assert "out.parquet is there already, and not from this run" in err
 
 
 class TestArguments:

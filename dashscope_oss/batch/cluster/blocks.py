@@ -6,13 +6,14 @@ it is under way, and its answered rows once it is finished. Nothing here knows R
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import pyarrow.compute as pc
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dashscope_oss.batch.calls.pace import Pace
@@ -33,6 +34,8 @@ from dashscope_oss.transport.async_client import AsyncClient
 BLOCK_ROWS = 500
 MAX_BLOCK_ROWS = 5000
 """A file with a row group of more rows is copied in blocks of ``BLOCK_ROWS``."""
+
+_STATE = b"dashscope_oss.block"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,32 @@ def split_rows(source: Path, copy: Path) -> Path:
 
 
 @dataclass(frozen=True)
+class BlockState:
+    """What was done of a finished block; it stands in the metadata of its answered rows.
+
+    Attributes:
+        start: which start of the run finished it.
+        counts: those of that start, see :attr:`Tally.counts`.
+        tokens: of all its answers, those of earlier starts included.
+    """
+
+    start: str
+    counts: dict[str, object]
+    tokens: int
+
+    def tally(self, start: str) -> Tally:
+        """Return the counts as another start sees them."""
+        tally = Tally()
+        tally.add_counts(self.counts)
+        if start == self.start:
+            return tally
+        return Tally(
+            earlier=tally.earlier + tally.answered,
+            earlier_failed=tally.earlier_failed + tally.failed,
+        )
+
+
+@dataclass(frozen=True)
 class BlockFiles:
     """The files of a run's blocks.
 
@@ -116,16 +145,10 @@ class BlockFiles:
         file = self.failed(number)
         return file.read_bytes().splitlines(keepends=True) if file.exists() else []
 
-    def tokens(self, number: int, answer: str) -> int:
-        """Return the tokens of a finished block, as far as the service reported them.
-
-        Args:
-            number: the block's.
-            answer: the name that the columns of the answer begin with.
-        """
-        columns = [f"{answer}_{side}_tokens" for side in ("input", "output")]
-        table = pq.read_table(self.answered(number), columns=columns)
-        return sum(pc.sum(column).as_py() or 0 for column in table.columns)
+    def state(self, number: int) -> BlockState:
+        """Return what was done of a finished block."""
+        metadata = pq.read_schema(self.answered(number)).metadata
+        return BlockState(**json.loads(metadata[_STATE]))
 
     def read(self, block: Block) -> list[tuple[int, Json]]:
         """Return the rows of a block, each with its number in the whole file."""
@@ -144,6 +167,7 @@ class BlockWorker:
         client: asks.
         pace: limits of the account, or this worker's part of them.
         concurrency: most calls under way at a time.
+        start: which start of the run this is.
         retry_failed: ask rows again that failed.
     """
 
@@ -152,6 +176,7 @@ class BlockWorker:
     client: AsyncClient
     pace: Pace
     concurrency: int
+    start: str
     retry_failed: bool = False
 
     async def answer(self, block: Block) -> Tally:
@@ -161,14 +186,15 @@ class BlockWorker:
             DashScopeError: if no row can succeed, as with a wrong key, or a file cannot be
                 written.
         """
-        rows, tally = self.files.read(block), Tally(block.num_rows)
-        with RowLog(self.files.log(block.number)) as log:
-            outcomes = {row: decode(data) for row, data in log.read().items()}
-            if self.retry_failed:
-                outcomes = {n: each for n, each in outcomes.items() if isinstance(each, Reply)}
-            tally.add_earlier(outcomes.values())
-            to_ask = self._to_ask(rows, outcomes, tally)
-            asked = run(to_ask, self.client, self.concurrency, pace=self.pace)
+        if self.files.is_finished(block.number, retry_failed=self.retry_failed):
+            # The machine that answered it was lost before it could say so.
+            return self.files.state(block.number).tally(self.start)
+        rows, tally = self.files.read(block), Tally()
+        with RowLog(self.files.log(block.number), self.start) as log:
+            outcomes = self._known(log, tally)
+            asked = run(
+                self._to_ask(rows, outcomes, tally), self.client, self.concurrency, pace=self.pace
+            )
             async with aclosing(asked) as results:
                 async for row, result in results:
                     has_answers = bool(tally.answered or tally.earlier)
@@ -177,8 +203,22 @@ class BlockWorker:
                     outcomes[row] = outcome_of(result)
                     log.append(row, encode(outcomes[row]))
                     tally.add(outcomes[row])
-        self._write(block, rows, outcomes)
+        self._write(block, rows, outcomes, tally)
         return tally
+
+    def _known(self, log: RowLog, tally: Tally) -> dict[int, Outcome]:
+        """Return and count the outcomes that need not be asked for again."""
+        outcomes: dict[int, Outcome] = {}
+        for row, (data, is_of_this_start) in log.read().items():
+            outcome = decode(data)
+            if is_of_this_start:
+                tally.add(outcome)
+            elif self.retry_failed and isinstance(outcome, Failure):
+                continue
+            else:
+                tally.add_earlier(outcome)
+            outcomes[row] = outcome
+        return outcomes
 
     def _to_ask(
         self, rows: list[tuple[int, Json]], outcomes: dict[int, Outcome], tally: Tally
@@ -196,11 +236,14 @@ class BlockWorker:
                 yield number, request
 
     def _write(
-        self, block: Block, rows: list[tuple[int, Json]], outcomes: dict[int, Outcome]
+        self,
+        block: Block,
+        rows: list[tuple[int, Json]],
+        outcomes: dict[int, Outcome],
+        tally: Tally,
     ) -> None:
         """Write the finished block; another worker that does the same at the same time may."""
         part, failures = uuid4().hex, 0
-        schema = answer_schema(pq.read_schema(self.files.rows), self.form.answer_columns())
         with ExitStack() as files:
             # The first one to begin is the last one to get its name: then the block is finished.
             aside = files.enter_context(replacing(self.files.answered(block.number), part=part))
@@ -208,6 +251,7 @@ class BlockWorker:
                 replacing(self.files.failed(block.number), part=part)
             )
             failed = files.enter_context(closing(JsonlWriter(failed_aside)))
+            schema = self._schema(outcomes, tally)
             answered = files.enter_context(closing(ParquetWriter(aside, schema)))
             for number, values in rows:
                 outcome = outcomes[number]
@@ -219,3 +263,11 @@ class BlockWorker:
         if not failures:
             self.files.failed(block.number).unlink(missing_ok=True)
             self.files.log(block.number).unlink(missing_ok=True)
+
+    def _schema(self, outcomes: dict[int, Outcome], tally: Tally) -> pa.Schema:
+        """Return the columns of the answered rows, with the state of their block."""
+        usages = [reply.usage for reply in outcomes.values() if isinstance(reply, Reply)]
+        tokens = sum(usage.total_tokens or 0 for usage in usages if usage)
+        state = asdict(BlockState(self.start, tally.counts, tokens))
+        schema = answer_schema(pq.read_schema(self.files.rows), self.form.answer_columns())
+        return schema.with_metadata({_STATE: json.dumps(state)})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
+import socket
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 try:
     import pyarrow as pa
@@ -25,9 +28,12 @@ from dashscope_oss.batch.cluster.folder import BlockFolder
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.report.progress import Progress
+from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.batch.rows.columns import Columns
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.transport.async_client import AsyncClient
+
+KNOCK_SECONDS = 5.0
 
 
 @dataclass(kw_only=True)
@@ -93,15 +99,20 @@ class RayJob:
             DashScopeError: if no row can succeed, as with a wrong key.
         """
         files, end = folder.files, time.monotonic() + (self.deadline or float("inf"))
+        start, tally = uuid4().hex, progress.tally
         finished, left = self._divide(files)
-        tokens = self._count_finished(files, finished, progress)
-        results = self._results(files, left)
-        with closing(results):
+        tokens = 0
+        for block in finished:
+            state = files.state(block.number)
+            progress.add_counts(state.tally(start).counts)
+            tokens += state.tokens
+        with closing(self._results(files, left, start)) as results:
             for counts in results:
                 progress.add_counts(counts)
-                used = tokens + progress.tally.input_tokens + progress.tally.output_tokens
-                if self.max_tokens_total is not None and used >= self.max_tokens_total:
-                    return f"the answers cost {used:,} tokens"
+                used = tokens + tally.input_tokens + tally.output_tokens
+                limit = self.max_tokens_total
+                if limit is not None and used >= limit:
+                    return f"the answers cost {used:,} tokens, and --max-tokens-total is {limit:,}"
                 if time.monotonic() > end:
                     return "--deadline has passed"
         return ""
@@ -139,19 +150,8 @@ class RayJob:
             (finished if is_finished else left).append(block)
         return finished, left
 
-    def _count_finished(self, files: BlockFiles, blocks: list[Block], progress: Progress) -> int:
-        """Count the rows of finished blocks; return their tokens if there is a limit of them."""
-        tokens = 0
-        for block in blocks:
-            answered = pq.read_metadata(files.answered(block.number)).num_rows
-            progress.tally.earlier += answered
-            progress.tally.earlier_failed += block.num_rows - answered
-            if self.max_tokens_total is not None:
-                tokens += files.tokens(block.number, self.form.answer)
-        return tokens
-
     def _results(
-        self, files: BlockFiles, blocks: list[Block]
+        self, files: BlockFiles, blocks: list[Block], start: str
     ) -> Generator[dict[str, object], None, None]:
         """Yield the counts of each block as it is finished."""
         if not blocks:
@@ -166,14 +166,19 @@ class RayJob:
                 "client": self.client,
                 "limits": (self.requests_per_minute, self.tokens_per_minute, self.actors),
                 "concurrency": self.concurrency,
+                "start": start,
                 "retry_failed": self.retry_failed,
             },
             batch_format="pyarrow",
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(self.actors, len(blocks))),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(self.actors, len(blocks)), max_tasks_in_flight_per_actor=1
+            ),
         )
         with _plain_errors():
             for row in dataset.iter_rows():
+                if row["error"] is not None:
+                    raise pickle.loads(row["error"])  # noqa: S301 - from an actor of this job
                 yield json.loads(row["counts"])
 
 
@@ -188,15 +193,29 @@ class _BlockActor:
         client: AsyncClient,
         limits: tuple[float | None, float | None, int],
         concurrency: int,
+        start: str,
         retry_failed: bool,
     ) -> None:
         pace = Pace(part_of_limits(*limits))
-        self._worker = BlockWorker(files, form, client, pace, concurrency, retry_failed)
+        self._worker = BlockWorker(files, form, client, pace, concurrency, start, retry_failed)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
         (block,) = (Block(**values) for values in batch.to_pylist())
-        tally = await self._worker.answer(block)
-        return pa.table({"counts": [json.dumps(tally.counts)]})
+        try:
+            tally = await self._worker.answer(block)
+        except DashScopeError as error:
+            # Raised here it would end the job too, but its class and its words would be lost.
+            return _result(Tally(), pickle.dumps(error))
+        return _result(tally, None)
+
+
+def _result(tally: Tally, error: bytes | None) -> pa.Table:
+    return pa.table(
+        {
+            "counts": pa.array([json.dumps(tally.counts)], pa.string()),
+            "error": pa.array([error], pa.binary()),
+        }
+    )
 
 
 @contextmanager
@@ -205,6 +224,9 @@ def connected(address: str) -> Iterator[None]:
 
     Args:
         address: what ``ray.init`` takes; ``local`` starts a cluster on this machine.
+
+    Raises:
+        ConfigurationError: if there is no cluster at this address.
     """
     data_context = ray.data.DataContext.get_current()
     data_context.enable_progress_bars = False
@@ -213,22 +235,33 @@ def connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        _knock(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise ConfigurationError(f"no Ray cluster at {address}: {error}") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Raise ``ConnectionError`` if nothing listens there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
+
+
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Raise the error of a worker as it was there."""
     try:
         yield
     except ray.exceptions.RayError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, DashScopeError):
-                raise cause from None
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        raise DashScopeError(f"the Ray job failed: {error}") from error
+        raise DashScopeError(
+            f"the Ray job failed: {error}. What was answered is kept; the same command goes on"
+        ) from error

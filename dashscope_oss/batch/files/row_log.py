@@ -19,21 +19,23 @@ class RowLog:
 
     Args:
         path: the file; it is made if it does not exist.
+        start: which start of a run writes; a word.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, start: str) -> None:
+        self._path, self._start = path, start.encode()
         self._file = path.open("ab+", buffering=0)
         if path.read_bytes()[-1:] not in (b"", b"\n"):
             self._write(b"\n")
 
-    def read(self) -> dict[int, bytes]:
-        """Return the outcomes by row."""
-        outcomes: dict[int, bytes] = {}
+    def read(self) -> dict[int, tuple[bytes, bool]]:
+        """Return the outcome of each row, and whether it is of this start."""
+        outcomes: dict[int, tuple[bytes, bool]] = {}
         for line in self._path.read_bytes().splitlines():
-            row, _, outcome = line.partition(b" ")
+            row, _, rest = line.partition(b" ")
+            start, _, outcome = rest.partition(b" ")
             if _is_whole(outcome):
-                outcomes[int(row)] = outcome
+                outcomes[int(row)] = outcome, start == self._start
         return outcomes
 
     def append(self, row: int, outcome: bytes) -> None:
@@ -42,7 +44,7 @@ class RowLog:
         Raises:
             DashScopeError: if the disk is full.
         """
-        self._write(b"%d %s\n" % (row, outcome))
+        self._write(b"%d %s %s\n" % (row, self._start, outcome))
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dashscope_oss.batch.rows.outcome import Failure, Outcome
@@ -65,18 +65,17 @@ class Tally:
             self.input_tokens += usage.input_tokens or 0
             self.output_tokens += usage.output_tokens or 0
 
-    def add_earlier(self, outcomes: Iterable[Outcome]) -> None:
-        """Count rows that an earlier start has dealt with."""
-        for outcome in outcomes:
-            if isinstance(outcome, Failure):
-                self.earlier_failed += 1
-            else:
-                self.earlier += 1
+    def add_earlier(self, outcome: Outcome) -> None:
+        """Count a row that an earlier start has dealt with."""
+        if isinstance(outcome, Failure):
+            self.earlier_failed += 1
+        else:
+            self.earlier += 1
 
     @property
     def counts(self) -> dict[str, object]:
         """What another tally can add, in a form that can be written as JSON."""
-        return {name: getattr(self, name) for name in _SUMS}
+        return {**{name: getattr(self, name) for name in _SUMS}, "errors": dict(self.errors)}
 
     def add_counts(self, counts: Mapping[str, object]) -> None:
         """Add the counts of another part of the run."""
