@@ -57,6 +57,7 @@ class AskModel:
         model: a model's id, or its record.
         prompt_column: holds a prompt; ``prompt`` if neither column is named.
         messages_column: holds a conversation.
+        image_column: holds images: addresses, bytes, or paths that all machines can read.
         system: a system message before each prompt.
         answer_column: for the answers; other new columns begin with it.
         parameters: of every call, such as ``{"temperature": 0}``.
@@ -75,6 +76,7 @@ class AskModel:
         *,
         prompt_column: str | None = None,
         messages_column: str | None = None,
+        image_column: str | None = None,
         system: str | None = None,
         answer_column: str = DEFAULT_ANSWER_COLUMN,
         parameters: Mapping[str, object] | None = None,
@@ -92,8 +94,9 @@ class AskModel:
             Options().merged(parameters or {}),
             prompt_column,
             messages_column,
-            system,
-            answer_column,
+            image_column,
+            system=system,
+            answer=answer_column,
         )
         endpoint = Endpoint.resolve(base_url=base_url, region=region)
         self._client = AsyncClient(endpoint, replace(options, max_retries=0))

@@ -46,6 +46,9 @@ def _add_row_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--messages-column", metavar="NAME", help="holds a conversation (default: messages)"
     )
+    group.add_argument(
+        "--image-column", metavar="NAME", help="holds images: addresses, bytes, or paths of files"
+    )
     group.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
     group.add_argument(
         "--answer-column",

@@ -381,6 +381,7 @@ class TestOnACluster:
 
         assert (status, "--ray takes no batch files" in err) == (2, True)
 
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
     def test_an_address_without_a_cluster(self, on_ray):
         status, _, err = on_ray("in.parquet", "out.parquet")
 

@@ -6,8 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic_core import to_json
-
+from dashscope_oss.batch.files.jsonl import json_text
 from dashscope_oss.errors import ConfigurationError, DashScopeError, UnsupportedInputError
 from dashscope_oss.messages import Json
 
@@ -101,4 +100,4 @@ def _read(columns: list[str], fields: list[str] | DashScopeError) -> Json | Dash
 def _field(value: object) -> object:
     if value is None or isinstance(value, str | int | float):
         return value
-    return to_json(value, inf_nan_mode="constants").decode()
+    return json_text(value).decode()

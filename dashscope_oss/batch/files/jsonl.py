@@ -48,11 +48,16 @@ class JsonlWriter:
 
     def write(self, values: Json) -> None:
         """Write a row."""
-        self._file.write(to_json(values, inf_nan_mode="constants") + b"\n")
+        self._file.write(json_text(values) + b"\n")
 
     def close(self) -> None:
         """Write what is left, and close the file."""
         self._file.close()
+
+
+def json_text(value: object) -> bytes:
+    """Return a value as JSON; bytes, such as images, become base64."""
+    return to_json(value, inf_nan_mode="constants", bytes_mode="base64")
 
 
 def _read(line: bytes) -> Json | DashScopeError:

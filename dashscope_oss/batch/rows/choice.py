@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dashscope_oss.batch.rows.columns import (
     DEFAULT_MESSAGES_COLUMN,
     DEFAULT_PROMPT_COLUMN,
@@ -22,6 +24,8 @@ def choose_form(
     *,
     prompt: str | None = None,
     messages: str | None = None,
+    image: str | None = None,
+    folder: Path = Path(),
     system: str | None = None,
     answer: str = "answer",
 ) -> Form:
@@ -33,6 +37,8 @@ def choose_form(
         options: parameters of every call.
         prompt: column with the prompt.
         messages: column with the messages.
+        image: column with images.
+        folder: where the paths of images begin.
         system: a system message before each prompt.
         answer: column for the answer.
 
@@ -41,8 +47,10 @@ def choose_form(
         UnsupportedInputError: for parameters that the model does not take.
     """
     if prompt is None and messages is None and is_openai_form(first_row):
-        if system:
-            raise ConfigurationError("--system has no use for a batch file, whose rows have one")
+        if system or image:
+            raise ConfigurationError(
+                "--system and --image-column have no use for a batch file, whose rows have both"
+            )
         return OpenAIForm(model_info, options)
     if model_info is None:
         raise ConfigurationError("--model is missing: the rows name none")
@@ -52,9 +60,11 @@ def choose_form(
         messages = DEFAULT_MESSAGES_COLUMN if DEFAULT_MESSAGES_COLUMN in first_row else None
     if messages is None:
         prompt = prompt or DEFAULT_PROMPT_COLUMN
-    elif system:
-        raise ConfigurationError("--system has no use beside a column of messages: put it there")
-    form = Columns(model_info, options, prompt, messages, system, answer)
+    elif system or image:
+        raise ConfigurationError(
+            "--system and --image-column have no use beside a column of messages: put both there"
+        )
+    form = Columns(model_info, options, prompt, messages, image, folder, system, answer)
     _check_columns(form, first_row)
     # Parameters are every row's: a wrong one is told before the first call.
     chat_request(model_info, [Message("user", "?")], options)
@@ -62,11 +72,11 @@ def choose_form(
 
 
 def _check_columns(form: Columns, first_row: Json) -> None:
-    column = form.messages or form.prompt or ""
-    if column not in first_row:
+    needed = (form.messages or form.prompt, form.image)
+    if missing := [name for name in needed if name is not None and name not in first_row]:
         raise ConfigurationError(
-            f"there is no column {column} in the first row, which has {', '.join(first_row)}; "
-            "name the right one with --prompt-column or --messages-column"
+            f"there is no column {', '.join(missing)} in the first row, which has "
+            f"{', '.join(first_row)}; see --prompt-column, --messages-column and --image-column"
         )
     if taken := [name for name in form.answer_columns() if name in first_row]:
         raise ConfigurationError(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from dashscope_oss.batch.rows.images import read_image
 from dashscope_oss.batch.rows.outcome import Failure
 from dashscope_oss.batch.rows.settings import stated_parameters
 from dashscope_oss.batch.rows.wire_messages import read_messages
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import Json, Message, Options, Reply
+from dashscope_oss.messages import ImagePart, Json, Message, Options, Reply, TextPart
 from dashscope_oss.protocol.request import Request, chat_request
 from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
@@ -28,6 +30,9 @@ class Columns:
         options: parameters of every call.
         prompt: column with the prompt, one user message.
         messages: column with a whole conversation; wins over ``prompt``.
+        image: column with an image, or a list of them, that stands before the prompt: an address,
+            the bytes of a file, or the path of one; a row may have none.
+        folder: where the paths of images begin.
         system: system message that comes before each prompt.
         answer: column for the text of the answer; the other new columns begin with its name.
     """
@@ -36,6 +41,8 @@ class Columns:
     options: Options = field(default_factory=Options)
     prompt: str | None = None
     messages: str | None = None
+    image: str | None = None
+    folder: Path = Path()
     system: str | None = None
     answer: str = DEFAULT_ANSWER_COLUMN
 
@@ -47,6 +54,7 @@ class Columns:
             "parameters": stated_parameters(self.options),
             "prompt column": self.prompt,
             "messages column": self.messages,
+            "image column": self.image,
             "system": self.system,
         }
 
@@ -81,13 +89,25 @@ class Columns:
 
     def _conversation(self, values: Json) -> list[Message]:
         if self.messages is not None:
-            return read_messages(_column(values, self.messages), self.messages)
+            messages = _column(values, self.messages)
+            return read_messages(messages, self.messages, self.model_info.id)
         name = self.prompt or DEFAULT_PROMPT_COLUMN
         prompt = _column(values, name)
         if not isinstance(prompt, str):
             raise UnsupportedInputError(f"column {name} holds {type(prompt).__name__}, not text")
+        images = self._images(values) if self.image is not None else []
         system = [Message("system", self.system)] if self.system else []
-        return [*system, Message("user", prompt)]
+        return [*system, Message.of_parts("user", [*images, TextPart(prompt)])]
+
+    def _images(self, values: Json) -> list[ImagePart]:
+        name = self.image or ""
+        if values.get(name) is None:
+            return []  # a row may be without
+        value = values[name]
+        return [
+            read_image(each, self.folder)
+            for each in (value if isinstance(value, list) else [value])
+        ]
 
 
 def _column(values: Json, name: str) -> object:

@@ -63,7 +63,8 @@ class OpenAIForm:
             raise UnsupportedInputError(f"url is {url:.100}; only {_CHAT} can be answered")
         model_info = self.model_info or _named_model(body.get("model"))
         options = self.options.merged(_parameters(body, model_info))
-        return chat_request(model_info, read_messages(body.get("messages"), "messages"), options)
+        messages = read_messages(body.get("messages"), "messages", model_info.id)
+        return chat_request(model_info, messages, options)
 
     def answer_columns(self) -> list[str]:
         """Return the columns of an answer: its row holds no others."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic_core import from_json
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import Message
+from dashscope_oss.messages import Message, Part, TextPart
+from dashscope_oss.protocol.conversation.content_blocks import block_text
+from dashscope_oss.protocol.conversation.media_blocks import has_cache_mark, media_part
 from dashscope_oss.protocol.json_body import text_or_empty
 from dashscope_oss.protocol.tools import read_tool_call
 
 _FORM = 'A message is {"role": "user", "content": "…"}.'
 
 
-def read_messages(value: object, column: str) -> list[Message]:
+def read_messages(value: object, column: str, model: str) -> list[Message]:
     """Return the messages in a column: a list, or its JSON text.
+
+    Args:
+        value: the column's.
+        column: its name, for errors.
+        model: the model that is asked, for errors.
 
     Raises:
         UnsupportedInputError: if it holds anything else; names the column and the message.
@@ -29,18 +37,19 @@ def read_messages(value: object, column: str) -> list[Message]:
         raise UnsupportedInputError(
             f"{column} holds {type(value).__name__}, not a list of messages. {_FORM}"
         )
-    return [_read(message, f"{column}[{place}]") for place, message in enumerate(value)]
+    return [_read(message, f"{column}[{place}]", model) for place, message in enumerate(value)]
 
 
-def _read(message: object, place: str) -> Message:
+def _read(message: object, place: str, model: str) -> Message:
     if not isinstance(message, Mapping) or "role" not in message:
         raise UnsupportedInputError(f"{place} is no message. {_FORM}")
     calls = message.get("tool_calls") or ()
     if not isinstance(calls, list | tuple) or not all(isinstance(c, Mapping) for c in calls):
         raise UnsupportedInputError(f"{place}.tool_calls is not a list of calls")
-    return Message(
-        message["role"],  # checked with all others when the request is made
-        _read_content(message.get("content"), place),
+    # What the role is, is checked with all else when the request is made.
+    turn = Message.of_parts(message["role"], _parts(message.get("content"), place, model))
+    return replace(
+        turn,
         tool_calls=tuple(map(read_tool_call, calls)),
         tool_call_id=text_or_empty(message.get("tool_call_id")) or None,
         reasoning=text_or_empty(message.get("reasoning_content")) or None,
@@ -49,20 +58,27 @@ def _read(message: object, place: str) -> Message:
     )
 
 
-def _read_content(content: object, place: str) -> str:
+def _parts(content: object, place: str, model: str) -> list[Part]:
     if content is None:
-        return ""
+        return []
     if isinstance(content, str):
-        return content
+        return [TextPart(content)]
     if not isinstance(content, list):
         raise UnsupportedInputError(
             f"{place}.content holds {type(content).__name__}, not text or a list of parts"
         )
-    return "".join(_read_part(part, f"{place}.content[{n}]") for n, part in enumerate(content))
+    return [_part(part, f"{place}.content[{n}]", model) for n, part in enumerate(content)]
 
 
-def _read_part(part: object, place: str) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else None
-    if not isinstance(text, str):
-        raise UnsupportedInputError(f'{place} is not {{"type": "text", "text": "…"}}')
-    return text
+def _part(block: object, place: str, model: str) -> Part:
+    if not isinstance(block, Mapping):
+        raise UnsupportedInputError(f"{place} is no part of a message")
+    if (text := block_text(block)) is not None:
+        return TextPart(text, has_cache_mark(block, model))
+    # A table of Parquet has every field in every part.
+    media = media_part({name: v for name, v in block.items() if v is not None}, model)
+    if media is None:
+        raise UnsupportedInputError(
+            f'{place} is not {{"type": "text", "text": "…"}}, nor an image, a video or audio'
+        )
+    return media

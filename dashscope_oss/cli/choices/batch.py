@@ -115,6 +115,8 @@ def _choose_form(arguments: argparse.Namespace, reader: Reader) -> tuple[Form, M
         Options().merged(parameters(arguments.parameter)),
         prompt=arguments.prompt_column,
         messages=arguments.messages_column,
+        image=arguments.image_column,
+        folder=arguments.input.resolve().parent,
         system=arguments.system,
         answer=arguments.answer_column,
     )

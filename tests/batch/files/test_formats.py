@@ -90,6 +90,14 @@ def test_lists_and_objects_are_json_in_a_table(tmp_path, jsonl):
     assert read(reader)[1]["id"] == '[1,{"a":"杭州"}]'
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_bytes_are_written_as_base64(tmp_path, jsonl, ending):
+    """An image of a Parquet file, say."""
+    reader = written(tmp_path / f"out.{ending}", [{"id": b"\xff\x00"}], jsonl)
+
+    assert read(reader)[1]["id"].strip('"') == "_wA="
+
+
 def test_faulty_lines_of_json_have_their_number(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\n\n{"a": \n[1]\n{"a": "\xff"}\n{"a": 2}')

@@ -1,5 +1,6 @@
 """Rows with a column for the prompt or the messages, and the columns of their answers."""
 
+import base64
 import json
 
 import pytest
@@ -65,6 +66,65 @@ def test_messages_are_sent_as_they_stand(messages):
     assert tool["tool_call_id"] == "1"
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+DATA_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
+SEES = find_model("qwen3.6-27b")
+
+
+class TestImages:
+    """A column with images, and images in messages."""
+
+    @pytest.mark.parametrize(
+        ("value", "urls"),
+        [
+            ("https://example.invalid/a.png", ["https://example.invalid/a.png"]),
+            (PNG, [DATA_URL]),
+            ({"bytes": PNG, "path": "a.png"}, [DATA_URL]),
+            ("a.png", [DATA_URL]),
+            (["a.png", DATA_URL], [DATA_URL, DATA_URL]),
+            (None, []),
+        ],
+        ids=["address", "bytes", "a data set's object", "path", "several", "none"],
+    )
+    def test_images_stand_before_the_prompt(self, tmp_path, value, urls):
+        (tmp_path / "a.png").write_bytes(PNG)
+        columns = Columns(SEES, prompt="x", image="picture", folder=tmp_path)
+
+        (turn,) = sent(columns, {"x": "What is it?", "picture": value})
+
+        assert turn["content"] == [*({"image": url} for url in urls), {"text": "What is it?"}]
+
+    @pytest.mark.parametrize(
+        ("value", "reason"),
+        [
+            (7, "the image is int, not an address, bytes or the path of a file"),
+            ("no.png", "cannot read the image no.png: No such file"),
+            (b"hello", "not an image; give the right file"),
+        ],
+    )
+    def test_what_is_no_image_is_told(self, tmp_path, value, reason):
+        columns = Columns(SEES, prompt="x", image="picture", folder=tmp_path)
+
+        with pytest.raises(UnsupportedInputError, match=reason):
+            columns.request({"x": "?", "picture": value})
+
+    def test_messages_hold_them_in_openais_form_too(self):
+        block = {"type": "image_url", "image_url": {"url": DATA_URL}, "text": None}
+        content = [block, {"type": "text", "text": "What is it?", "image_url": None}]
+
+        (turn,) = sent(Columns(SEES, messages="m"), {"m": [{"role": "user", "content": content}]})
+
+        assert turn["content"] == [{"image": DATA_URL}, {"text": "What is it?"}]
+
+    def test_a_model_that_takes_none_refuses_them(self):
+        columns = Columns(find_model("llama3-8b-instruct"), prompt="x", image="picture")
+
+        with pytest.raises(UnsupportedInputError, match="llama3-8b-instruct"):
+            columns.request({"x": "?", "picture": PNG})
+
+
 def test_parameters_go_with_every_request():
     request = Columns(MODEL, Options(temperature=0.2), prompt="text").request({"text": "?"})
 
@@ -81,7 +141,8 @@ def test_parameters_go_with_every_request():
         ("messages", {"role": "user"}, "x holds dict, not a list of messages"),
         ("messages", ["hello"], r"x\[0\] is no message"),
         ("messages", [{"role": "user", "content": 7}], r"x\[0\]\.content holds int"),
-        ("messages", [{"role": "user", "content": [7]}], r"x\[0\]\.content\[0\] is not"),
+        ("messages", [{"role": "user", "content": [7]}], r"x\[0\]\.content\[0\] is no part"),
+        ("messages", [{"role": "user", "content": [{"type": "pdf"}]}], r"content\[0\] is not"),
         ("messages", [{"role": "robot", "content": "?"}], "unknown role 'robot'"),
         ("messages", [{"role": "user", "tool_calls": 7}], r"x\[0\]\.tool_calls is not a list"),
     ],
@@ -176,6 +237,7 @@ class TestChoice:
             ({"prompt": "?"}, {"messages": "turns"}, "no column turns"),
             ({"prompt": "?"}, {"prompt": "a", "messages": "b"}, "exclude each other"),
             ({"messages": []}, {"system": "Hi"}, "no use beside a column of messages"),
+            ({"prompt": "?"}, {"image": "picture"}, "no column picture"),
             ({"prompt": "?", "answer": "!"}, {}, "already has a column answer"),
             ({"custom_id": "1", "body": {}}, {"system": "Hi"}, "no use for a batch file"),
         ],
