@@ -19,7 +19,7 @@ SECONDS ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test clients browser lowest newest format lint types notebooks docs workflows wheel \
+.PHONY: help demo test ray clients browser lowest newest format lint types notebooks docs workflows wheel \
 	bench bench-batch fuzz record constraints clean
 
 help: ## list these targets
@@ -30,16 +30,20 @@ demo: $(VENV)/.demo ## a LangChain chain and a LlamaIndex query engine, over a l
 
 # No test downloads anything: the file of the embedded model must be there before. pyproject.toml
 # (patch) makes coverage follow the workers and the processes that tests start.
-test: $(VENV)/.dev ## every test
+test: $(VENV)/.dev ## every test but those of Ray, which COVERAGE=1 runs too
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 ifdef COVERAGE
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal -m "not ray" $(ARGS)
+	@$(PY) -m coverage run -m pytest -m ray $(ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 else
-	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not ray" $(ARGS)
 endif
+
+ray: $(VENV)/.dev ## batches on a Ray cluster of two small machines, both on this one
+	@$(PY) -m pytest -m ray $(ARGS)
 
 # Each client, with what it pins, is in a folder that comes before .venv on the path.
 clients: $(VENV)/.dev ## other clients of the service, unmodified, against the gateway
@@ -140,7 +144,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
-	@$(PIP) --editable '.[all,aiohttp,batch]' --group dev
+	@$(PIP) --editable '.[all,aiohttp,ray]' --group dev
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 

@@ -47,3 +47,16 @@ def serve(*arguments, stderr=None, **environment):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) in (0, 130)
         process.stdout.close()
+
+
+@pytest.fixture
+def batch(command, tmp_path, monkeypatch):
+    """Run it in a folder: ``status, out, err = batch(engine, "in.jsonl", "out.jsonl")``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(engine, source, output, *arguments, model="llama3-8b-instruct"):
+        named = ("--model", model) if model else ()
+        url = ("--base-url", engine.base_url)
+        return command("batch", source, output, *named, *url, *arguments)
+
+    return run
