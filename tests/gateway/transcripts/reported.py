@@ -3,7 +3,7 @@
 import json
 
 from dashscope_oss.messages import ToolCall
-from tests.gateway.fake_upstream import SSE, chunk, events, streamed
+from tests.gateway.fake_upstream import SSE, chunk, events, failed, streamed
 from tests.gateway.transcripts.transcript import Transcript, tool_call
 
 REPORTED = {
@@ -73,6 +73,36 @@ REPORTED = {
         "alfredapp/openai-workflow#52",
         streamed({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}]}),
         text="Hi",
+    ),
+    "a model refuses to answer": Transcript(
+        "openai/openai-python: src/openai/types/chat/chat_completion_chunk.py",
+        streamed(chunk(content=None, refusal="I cannot"), chunk(refusal=" say."), chunk("stop")),
+        text="I cannot say.",
+    ),
+    "qianfan says its errors as a stream with the status 200": Transcript(
+        "songquanpeng/one-api#1332",
+        (
+            200,
+            SSE,
+            b'{"error_code":336006,"error_msg":"the role of message with odd index in the messages '
+            b'must be assistant","id":"as-1"}',
+        ),
+        error=(400, "InvalidParameter", "the role of message with odd index"),
+    ),
+    "deepseek has no such model": Transcript(
+        "666ghj/BettaFish#252",
+        failed(
+            400,
+            {
+                "error": {
+                    "message": "Model Not Exist",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "invalid_request_error",
+                }
+            },
+        ),
+        error=(404, "ModelNotFound", ""),
     ),
     "openrouter fails in its answer": Transcript(
         "openrouter.ai: docs/api-reference/streaming",

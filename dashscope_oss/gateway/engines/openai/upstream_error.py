@@ -43,8 +43,8 @@ _OF_THE_ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExhaustedErr
 # llama.cpp, LM Studio, and vLLM's older versions refuse these with the status 500.
 _CALLERS_FAULT = re.compile(
     r"jinja exception|raise_exception|rendering prompt with jinja|templateerror"
-    r"|conversation roles must|roles must alternate|system message must|system role not supported"
-    r"|only user(?:,| and) assistant|no user query|prefill is incompatible"
+    r"|conversation roles must|roles? must alternate|role of message|system message must"
+    r"|system role not supported|only user(?:,| and) assistant|no user query|prefill is incompatible"
     r"|assistant messages at the end of the list|input is not supported|input validation error"
     r"|failed to parse (?:grammar|messages|tools|tool call arguments)|schema conversion failed",
     re.IGNORECASE,
@@ -59,7 +59,7 @@ _LIMITS = (
     ),
 )
 # Where servers put the text of an error, in the order in which the names are looked for.
-_TEXT_FIELDS = ("error", "message", "detail", "msg", "errors")
+_TEXT_FIELDS = ("error", "message", "detail", "msg", "error_msg", "errors")
 _MAX_CHARACTERS = 100_000
 _NO_TEXT = "the answer holds no text"
 

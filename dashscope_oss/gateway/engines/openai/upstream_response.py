@@ -41,6 +41,8 @@ _FINISH_REASONS = {
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
 }
+# What holds the reason of an error in an object without an answer (FastAPI, Baidu).
+_REASONS = frozenset(("message", "msg", "detail", "error_msg", "errors"))
 _FILTERED = ("content_filter", "sensitive", "safety")
 _NO_FINISH_REASON = (
     "ends its answers without a finish reason: an answer with text counts as whole if the server "
@@ -168,8 +170,8 @@ class UpstreamResponseReader:
 
     def _read_message(self, message: Mapping[str, object], logprobs: Json | None) -> Delta | None:
         delta = Delta(
-            text=_read_text(message.get("content") or message.get("text")),
-            reasoning=_read_text(message.get("reasoning_content") or message.get("reasoning")),
+            text=_read_text(_first(message, "content", "text", "refusal")),
+            reasoning=_read_text(_first(message, "reasoning_content", "reasoning")),
             tool_calls=self._read_tool_calls(message),
             usage=self._usage,
             logprobs=logprobs,
@@ -209,7 +211,13 @@ def _read_finish_reason(value: object) -> str | None:
 def _is_error(data: Mapping[str, object]) -> bool:
     if "error" in (data.get("object"), data.get("type")) or data.get("error"):
         return True
-    return "choices" not in data and reports_error(data)
+    if "choices" in data or "usage" in data:
+        return False
+    return reports_error(data) or not _REASONS.isdisjoint(data)
+
+
+def _first(message: Mapping[str, object], *names: str) -> object:
+    return next((message[name] for name in names if message.get(name)), None)
 
 
 def _is_json(arguments: str) -> bool:

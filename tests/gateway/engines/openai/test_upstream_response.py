@@ -69,6 +69,14 @@ async def test_a_count_that_is_no_count_leaves_the_usage_out(count):
     assert join_deltas(await generate(FakeUpstream((200, SSE, body)))).usage is None
 
 
+async def test_counts_beside_a_code_are_no_error():
+    """Some gateways say in each object that all is well."""
+    counts = {"code": "0", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    server = FakeUpstream(streamed(*short_answer("Hi"), counts))
+
+    assert join_deltas(await generate(server)).usage.total_tokens == 2
+
+
 async def test_a_server_that_does_not_stream_is_read_too():
     """One JSON body for a request of events: its whole message is the one piece."""
     body = {
@@ -146,6 +154,8 @@ LIES = {
     "an error inside": (200, SSE, events({"error": {"message": "out of memory"}})),
     "an error in SGLang's form": (200, SSE, events({"object": "error", "message": "no"})),
     "an error as JSON with a good status": (200, JSON, b'{"error": "no"}'),
+    "an error of FastAPI with a good status": (200, JSON, b'{"detail": "no"}'),
+    "an error by its code": (200, JSON, b'{"code": 50, "message": "no"}'),
     "an error with a page": (500, HTML, b"<html>"),
     "a redirect": (307, HTML, b""),
     "a redirect to no address": (307, f"{HTML}\r\nlocation: javascript:x", b""),
