@@ -136,7 +136,6 @@ WRONG = {
     "content-object": message_reply({"a": 1}),
     "content-true": message_reply(True),
     "content-numbers": message_reply([1, 2]),
-    "content-of-a-picture": message_reply([{"image": "x"}]),
     "part-number": message_reply([{"text": 5}]),
     "text-null": {"output": {"text": None, "finish_reason": "stop"}},
     "text-number": {"output": {"text": 1, "finish_reason": "stop"}},
