@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from dashscope_oss.messages import OPTION_NAMES, Message, Options, Part, TextPart
+from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.prompts.prompt_template import PromptTemplate
-from dashscope_oss.protocol.conversation import adapt_conversation
+from dashscope_oss.protocol.conversation import adapt_conversation, native_content
 from dashscope_oss.protocol.tools import write_tool_calls
 from dashscope_oss.protocol.validation import (
     check_messages,
@@ -102,7 +101,7 @@ class Request:
         """Whether the service must resolve addresses of files in its own temporary storage."""
         contents = (turn.get("content") for turn in self._turns)
         parts = (part for content in contents if isinstance(content, list) for part in content)
-        addresses = (address for part in parts for address in _addresses(part))
+        addresses = (address for part in parts for address in native_content.addresses(part))
         return any(address[:6].lower() == "oss://" for address in addresses)
 
     @property
@@ -131,6 +130,7 @@ def chat_request(
     marked = with_cache_marks(model_info, sendable, mark_system_prompt=options.cache_system_prompt)
     turns = adapt_conversation(model_info, marked, send_reasoning=options.send_reasoning)
     check_turns(model_info, turns)
+    options = _for_continuation(model_info, turns, options)
     return _conversation(model_info, turns, options, stream=stream)
 
 
@@ -180,7 +180,9 @@ def at_other_endpoint(request: Request) -> Request | None:
     if not turns:
         return None
     parts = request.model_info.endpoint == "text-generation"
-    contents = [_as_parts(turn) if parts else _as_text(turn) for turn in turns]
+    contents = [
+        native_content.as_parts(turn) if parts else native_content.as_text(turn) for turn in turns
+    ]
     if None in contents:
         return None
     parameters = {name: v for name, v in request.parameters.items() if name != "result_format"}
@@ -191,21 +193,6 @@ def at_other_endpoint(request: Request) -> Request | None:
     endpoint: ServiceEndpoint = "multimodal-generation" if parts else "text-generation"
     model_info = replace(request.model_info, endpoint=endpoint)
     return replace(request, model_info=model_info, body=body, content=to_json(body))
-
-
-def _as_parts(turn: Mapping[str, object]) -> object:
-    content = turn.get("content")
-    return content if isinstance(content, list) else [{"text": content}]
-
-
-def _as_text(turn: Mapping[str, object]) -> object:
-    content = turn.get("content")
-    parts = content if isinstance(content, list) else [{"text": content}]
-    if not all("text" in part for part in parts):
-        return None
-    if any("cache_control" in part for part in parts):
-        return [{"type": "text", **part} for part in parts]
-    return "".join(str(part["text"]) for part in parts)
 
 
 def headers(
@@ -250,13 +237,11 @@ def _conversation(
 
 def _at_its_endpoint(model_info: ModelInfo, messages: Sequence[Message]) -> ModelInfo:
     """Return the record; that of an unknown model has the endpoint that takes what is sent."""
-    if model_info.status == "unknown" and any(_has_media(message) for message in messages):
+    if model_info.status == "unknown" and any(
+        native_content.has_media(message) for message in messages
+    ):
         return replace(model_info, endpoint="multimodal-generation")
     return model_info
-
-
-def _has_media(message: Message) -> bool:
-    return not all(isinstance(part, TextPart) for part in message.parts)
 
 
 def _request(
@@ -344,12 +329,6 @@ def _text_of(turn: Mapping[str, object]) -> str:
     return str(content)
 
 
-def _addresses(part: Mapping[str, object]) -> Sequence[str]:
-    """Return where the file of a part is, or those of its frames; nothing for text."""
-    source = part.get("image") or part.get("video") or part.get("audio") or ()
-    return (source,) if isinstance(source, str) else cast("tuple[str, ...]", source)
-
-
 def _forces(parameters: Mapping[str, object]) -> bool:
     """Whether the answer must be a call of one tool, or JSON."""
     return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
@@ -367,6 +346,22 @@ def _thinking_off(model_info: ModelInfo, parameters: Mapping[str, object]) -> di
     return {"enable_thinking": False} if model_info.thinks(switch) else {}
 
 
+def _for_continuation(model_info: ModelInfo, turns: Sequence[Message], options: Options) -> Options:
+    """Return options with which a last answer that is partial is continued, if there is one.
+
+    The service does that only while a model does not think: such an answer is behind its thoughts.
+    """
+    if not turns[-1].partial or model_info.thinking != "hybrid":
+        return options
+    if options.enable_thinking:
+        refuse(
+            model_info,
+            "an answer cannot be continued while the model thinks; turn enable_thinking off, or "
+            "leave partial out",
+        )
+    return replace(options, enable_thinking=False)
+
+
 def _thinking_switch(parameters: Mapping[str, object]) -> bool | None:
     switch = parameters.get("enable_thinking")
     return switch if isinstance(switch, bool) else None
@@ -377,7 +372,10 @@ def _messages_input(model_info: ModelInfo, turns: Sequence[Message]) -> dict[str
 
 
 def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
-    wire: dict[str, object] = {"role": message.role, "content": _wire_content(model_info, message)}
+    wire: dict[str, object] = {
+        "role": message.role,
+        "content": native_content.write_content(model_info, message),
+    }
     if message.tool_calls:
         wire["tool_calls"] = [
             {**written, "index": call.index if call.index is not None else place}
@@ -391,27 +389,6 @@ def _wire_message(model_info: ModelInfo, message: Message) -> dict[str, object]:
         wire["reasoning_content"] = message.reasoning
     if message.partial:
         wire["partial"] = True
-    return wire
-
-
-def _wire_content(model_info: ModelInfo, message: Message) -> str | list[dict[str, object]]:
-    if model_info.endpoint == "text-generation" and not message.parts:
-        return message.content
-    parts = message.parts or (TextPart(message.content),)
-    return [_wire_part(model_info, part) for part in parts]
-
-
-def _wire_part(model_info: ModelInfo, part: Part) -> dict[str, object]:
-    """Return a part keyed by its kind; at the text endpoint text has a type too."""
-    wire: dict[str, object] = {}
-    if isinstance(part, TextPart):
-        if model_info.endpoint == "text-generation":
-            wire["type"] = "text"
-        wire["text"] = part.text
-    else:
-        wire = {part.kind: part.source, **part.options}
-    if part.cache_mark:
-        wire["cache_control"] = {"type": "ephemeral"}
     return wire
 
 

@@ -223,3 +223,17 @@ def test_an_image_counts_no_tokens_that_anybody_knows():
     text = HumanMessage("hi")
     counts = [offline(model=SEES).get_num_tokens_from_messages([m]) for m in (image, text)]
     assert counts[0] == counts[1]
+
+
+def test_an_answer_is_continued_and_effort_is_sent():
+    server = answering(as_choice(" upon a time", "stop"))
+    llm = server.model(ChatDashScopeOSS, model="deepseek-v4-pro", reasoning_effort="max")
+    begun = AIMessage("Once", additional_kwargs={"partial": True})
+    assert llm.invoke([HumanMessage("q"), begun], enable_thinking=False).text == " upon a time"
+    body = server.body()
+    assert body["input"]["messages"][1] == {"role": "assistant", "content": "Once", "partial": True}
+    assert body["parameters"] == {
+        "result_format": "message",
+        "enable_thinking": False,
+        "reasoning_effort": "max",
+    }

@@ -361,3 +361,21 @@ def test_a_header_of_the_callers_replaces_ours_however_it_is_spelt():
         "accept-encoding": "identity",
         "USER-AGENT": "mine/1",
     }
+
+
+BEGUN = [Message("user", "q"), Message("assistant", "Once", partial=True)]
+
+
+@pytest.mark.parametrize(
+    ("id", "sent"), [("glm-5", False), ("kimi-k3", None), ("qwen3-coder-next", None)]
+)
+def test_an_answer_that_has_begun_is_continued_without_thinking(id, sent):
+    """Where the model can do without."""
+    request = chat_request(find_model(id), BEGUN)
+    assert request.body["input"]["messages"][-1]["partial"] is True
+    assert request.parameters.get("enable_thinking") is sent
+
+
+def test_an_answer_cannot_be_continued_while_the_model_thinks():
+    with pytest.raises(UnsupportedInputError, match="cannot be continued while the model thinks"):
+        chat_request(find_model("glm-5"), BEGUN, Options(enable_thinking=True))

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter
 from dashscope_oss.gateway.interface.engine import DropConnection
 from dashscope_oss.gateway.interface.engine_request import EngineRequest, RecordedRequest
-from dashscope_oss.messages import Delta, Json, ToolCall, Usage
+from dashscope_oss.messages import Delta, Json, SearchResult, ToolCall, Usage
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
@@ -35,6 +35,8 @@ class Answer:
         pause: seconds before each piece but the first.
         logprobs: log probabilities of the tokens, for calls that ask for them; they come with the
             last piece.
+        search_results: web pages that the answer names, in its first piece.
+        images: addresses of images in the answer, in its last piece.
         hold: the last piece is not sent before this is set (or ten seconds have passed).
     """
 
@@ -46,6 +48,8 @@ class Answer:
     usage: Usage | None = None
     pause: float = 0.0
     logprobs: Json | None = None
+    search_results: tuple[SearchResult, ...] = ()
+    images: tuple[str, ...] = ()
     hold: threading.Event | None = None
 
     @property
@@ -138,6 +142,8 @@ async def _answer(request: EngineRequest, answer: Answer) -> AsyncGenerator[Delt
     if request.parameters.get("logprobs") and logprobs is None:
         raise InvalidParameter("logprobs is not supported: the answer in the script has none.")
     usage = answer.usage or _estimate_usage(request, answer)
+    if answer.search_results:
+        yield Delta(search_results=answer.search_results, usage=usage)
     if answer.reasoning:
         yield Delta(reasoning=answer.reasoning, usage=usage)
     for index, part in enumerate(answer.parts):
@@ -149,7 +155,13 @@ async def _answer(request: EngineRequest, answer: Answer) -> AsyncGenerator[Delt
     for call in answer.tool_calls:
         yield Delta(tool_calls=(call,), usage=usage)
     finish_reason = "tool_calls" if answer.tool_calls else answer.finish_reason
-    yield Delta(finish_reason=finish_reason, usage=usage, logprobs=logprobs, last=True)
+    yield Delta(
+        finish_reason=finish_reason,
+        usage=usage,
+        logprobs=logprobs,
+        images=answer.images,
+        last=True,
+    )
 
 
 def _repeat_question(request: EngineRequest) -> Answer:

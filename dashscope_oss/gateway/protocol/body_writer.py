@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.messages import Json, ToolCall, Usage
+from dashscope_oss.messages import Json, SearchResult, ToolCall, Usage
 
 GENERATING = b'"null"'
 """The finish reason while the model still writes: the service sends this word, not null."""
@@ -15,6 +17,16 @@ GENERATING = b'"null"'
 _TEXT_OUTPUT = b'{"finish_reason":%b,"text":%b}'
 _MESSAGE_OUTPUT = b'{"choices":[{"finish_reason":%b,"message":%b}]}'
 _MESSAGE = b'{"role":"assistant","content":%b}'
+
+
+class Finds(NamedTuple):
+    """What an answer holds beside what the model wrote: web pages and images."""
+
+    search_results: tuple[SearchResult, ...] = ()
+    images: tuple[str, ...] = ()
+
+
+NO_FINDS = Finds()
 
 
 class BodyWriter:
@@ -46,22 +58,32 @@ class BodyWriter:
         tool_calls: Sequence[ToolCall],
         finish_reason: bytes,
         logprobs: Json | None = None,
+        finds: Finds = NO_FINDS,
     ) -> bytes:
         """Return a body; ``finish_reason`` is JSON already."""
-        only_text = not (reasoning or tool_calls or logprobs or self._as_parts)
+        only_text = not (reasoning or tool_calls or logprobs or self._as_parts or any(finds))
         if only_text and finish_reason is GENERATING:  # nearly all events of a stream
             return self._before_text + to_json(text) + self._after_text + self._tail
         content = to_json(text)
         if self._output is _MESSAGE_OUTPUT:
             content = (
-                _MESSAGE % content if only_text else self._message(text, reasoning, tool_calls)
+                _MESSAGE % content
+                if only_text
+                else self._message(text, reasoning, tool_calls, finds.images)
             )
             if logprobs:  # they stand behind the message
                 content += b',"logprobs":' + to_json(logprobs)
-        return b'{"output":%b%b' % (self._output % (finish_reason, content), self._tail)
+        output = self._output % (finish_reason, content)
+        if finds.search_results:
+            pages = [asdict(page) for page in finds.search_results]
+            output = b'{"search_info":%b,' % to_json({"search_results": pages}) + output[1:]
+        return b'{"output":%b%b' % (output, self._tail)
 
-    def _message(self, text: str, reasoning: str, tool_calls: Sequence[ToolCall]) -> bytes:
-        content = ([{"text": text}] if text else []) if self._as_parts else text
+    def _message(
+        self, text: str, reasoning: str, tool_calls: Sequence[ToolCall], images: Sequence[str]
+    ) -> bytes:
+        parts = [*([{"text": text}] if text else ()), *({"image": image} for image in images)]
+        content = parts if self._as_parts or images else text
         message: dict[str, object] = {"role": "assistant", "content": content}
         if reasoning:
             message["reasoning_content"] = reasoning

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.body_writer import GENERATING, BodyWriter
+from dashscope_oss.gateway.protocol.body_writer import GENERATING, NO_FINDS, BodyWriter, Finds
 from dashscope_oss.gateway.protocol.echo import echo_around
 from dashscope_oss.messages import Delta, Json, ToolCall
 from dashscope_oss.protocol.streaming.deltas import (
@@ -34,7 +34,10 @@ def encode_reply(request: EngineRequest, deltas: Sequence[Delta]) -> bytes:
     writer = BodyWriter(request)
     writer.set_usage(answer.usage)
     finish_reason = to_json(answer.finish_reason or "stop")
-    return writer.body(text, answer.reasoning, answer.tool_calls, finish_reason, answer.logprobs)
+    finds = Finds(answer.search_results, answer.images)
+    return writer.body(
+        text, answer.reasoning, answer.tool_calls, finish_reason, answer.logprobs, finds
+    )
 
 
 def encode_error_event(error: APIError, request_id: str, number: int) -> bytes:
@@ -80,7 +83,8 @@ class ResponseEncoder:
             logprobs = self._logprobs = join_logprobs((self._logprobs, logprobs))
         finish_reason = to_json(delta.finish_reason or "stop") if delta.last else GENERATING
         self._events += 1
-        body = self._writer.body(text, reasoning, tool_calls, finish_reason, logprobs)
+        finds = NO_FINDS if delta.is_plain else Finds(delta.search_results, delta.images)
+        body = self._writer.body(text, reasoning, tool_calls, finish_reason, logprobs, finds)
         return _RESULT_EVENT % self._events + body + b"\n\n"
 
     def _with_echo(self, delta: Delta) -> str:

@@ -4,6 +4,7 @@
 - :mod:`.tool_turns`: calls of tools and their results: in pairs, or told in words.
 - :mod:`.content_blocks`: what is read of the blocks that frameworks and other providers write.
 - :mod:`.media_blocks`: images, videos and recordings among them.
+- :mod:`.native_content`: the content of a message as the native protocol has it.
 - :mod:`.roles`: the names of the four roles.
 
 Both adapters and the gateway go by it. All names below may be imported from here; who reads blocks

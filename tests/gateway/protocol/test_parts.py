@@ -3,8 +3,10 @@
 import httpx
 import pytest
 
+from dashscope_oss import Client, Endpoint, Message, Options, chat_request, find_model
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
-from dashscope_oss.messages import ImagePart, TextPart, VideoPart
+from dashscope_oss.messages import ImagePart, SearchResult, TextPart, VideoPart
+from dashscope_oss.protocol.streaming.deltas import join_deltas
 from tests.files import JPEG, PDF, data_url
 
 TEXT, SEES = "glm-5", "qwen3.6-27b"
@@ -95,3 +97,21 @@ def test_parts_that_the_model_does_not_take_are_refused(url, part, text):
 
     assert response["code"] == "InvalidParameter"
     assert text in response["message"]
+
+
+PAGE = SearchResult(1, "t", "https://x.example", "X")
+
+
+@pytest.mark.parametrize("model", [TEXT, SEES])
+@pytest.mark.parametrize("stream", [False, True])
+def test_web_pages_and_images_of_an_answer_are_sent_as_the_service_sends_them(
+    gateway, model, stream
+):
+    engine = gateway(Answer("look", search_results=(PAGE,), images=("https://x.example/1.png",)))
+    options = Options(enable_thinking=False)
+    with Client(Endpoint.resolve(base_url=engine.base_url)) as client:
+        request = chat_request(find_model(model), [Message("user", "q")], options, stream=stream)
+        reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
+
+    assert (reply.text, reply.images) == ("look", ("https://x.example/1.png",))
+    assert reply.search_results == (PAGE,)

@@ -189,5 +189,11 @@ def test_effort_and_search_are_settings(make):
 
 def test_an_answer_is_continued(make):
     begun = ChatMessage("Once", role="assistant", additional_kwargs={"partial": True})
-    llm = model_over(whole(message(" upon", "stop")), "glm-5", enable_thinking=False)
-    assert llm.chat([ChatMessage("q"), begun]).message.content == " upon"
+    llm = make("glm-5", Answer(" upon a time"))
+    assert llm.chat([ChatMessage("q"), begun]).message.content == " upon a time"
+    assert make.body["input"]["messages"][1] == {
+        "role": "assistant",
+        "content": "Once",
+        "partial": True,
+    }
+    assert make.body["parameters"]["enable_thinking"] is False
