@@ -19,8 +19,6 @@ _MIN_TELLING_LENGTH = 16
 _MAX_DRAWN_CHARACTERS = 3
 _ENOUGH = 2
 """As much weight proves that events hold all the text so far."""
-_MOST_HELD = 16
-"""Texts that are held back at most before the likelier mode is taken."""
 _MAX_TRIMMED = 24
 """Characters of white space, or of a stop text, that a last event may lack."""
 _MARK = re.compile(r"\s*(<[^<>\s]{1,24}>)?\s*")
@@ -145,11 +143,8 @@ class IncrementalText:
         self._newest = text
         if self._weight >= _ENOUGH:
             regime.mode = "cumulative"
-        elif len(self._held) >= _MOST_HELD:
-            regime.mode = self._likely_mode()
-        else:
-            return ""
-        return self._released() if regime.mode == "incremental" else self._added(text)
+            return self._added(text)
+        return ""
 
     def _released(self) -> str:
         """Return texts that were held back and are all new."""

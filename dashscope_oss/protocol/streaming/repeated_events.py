@@ -8,15 +8,13 @@ from dashscope_oss.protocol.streaming.sse import Event
 
 _ENOUGH_IDS = 3
 """So many different ids are numbers of events, not of choices or the like."""
-_MOST_COPIES = 3
-"""No proxy sends an event again so often: more that are alike are pieces of an answer."""
 
 
 class RepeatedEvents:
     """Hands on the events of a stream without those that came before under the same id.
 
     Ids tell events apart only where each event has its own. Some servers give all events one id:
-    until a second id is seen, the first events that equal the one before them are held back.
+    until a second id is seen, an event that equals the one before it is held back.
     """
 
     def __init__(self) -> None:
@@ -45,7 +43,7 @@ class RepeatedEvents:
 
     def _is_new(self, event: Event) -> bool:
         newest, self._newest_id = self._newest_id, event.id
-        if self._seen[event.id] != hash(event.data) or len(self._held) == _MOST_COPIES:
+        if self._seen[event.id] != hash(event.data):
             self._ids_count_events = False
             return True
         if event.id == newest and len(self._seen) == 1:

@@ -204,8 +204,3 @@ def test_a_character_that_is_not_complete_yet_is_handed_on_when_it_is():
 
 def test_trimmed_text_where_nobody_knows_the_mode_is_text_so_far():
     assert "".join(added("unknown", ["ab", "abc \n", "abc"])) == "abc \n"
-
-
-def test_pieces_that_are_alike_are_held_back_for_a_while_only():
-    text = IncrementalText(Regime("expected"))
-    assert "".join(text.push("x" * 500) for _ in range(20)) == "x" * 500 * 20
