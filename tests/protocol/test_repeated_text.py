@@ -55,6 +55,14 @@ def test_events_count_once_where_ids_tell_them_apart(stream, text):
     assert "".join(delta.text for delta in [*deltas, *assembler.close()]) == text
 
 
+def test_events_of_one_id_that_are_all_the_same_are_not_held_back_without_end():
+    assembler = Assembler(request_to(replace(HOSTED, incremental="forced")))
+    event = b'id:1\ndata:{"output":{"text":"ha","finish_reason":"null"}}\n\n'
+    texts = ["".join(delta.text for delta in assembler.feed(event)) for _ in range(40)]
+    assert "".join(texts) == "ha" * 40
+    assert texts[-1] == "ha"
+
+
 def test_events_of_one_id_that_are_all_the_same_are_all_counted():
     assembler = Assembler(request_to(replace(LLAMA, incremental="unknown")))
     stream = b"".join(b'id:1\ndata:{"output":{"text":"ha"}}\n\n' for _ in range(3))

@@ -19,6 +19,8 @@ _MIN_TELLING_LENGTH = 16
 _MAX_DRAWN_CHARACTERS = 3
 _ENOUGH = 2
 """As much weight proves that events hold all the text so far."""
+_MAX_HELD = 8
+"""Events that are held back at most: then the likely mode is taken."""
 _MAX_TRIMMED = 24
 """Characters of white space, or of a stop text, that a last event may lack."""
 _MARK = re.compile(r"\s*(<[^<>\s]{1,24}>)?\s*")
@@ -144,6 +146,9 @@ class IncrementalText:
         if self._weight >= _ENOUGH:
             regime.mode = "cumulative"
             return self._added(text)
+        if len(self._held) >= _MAX_HELD:
+            regime.mode = self._likely_mode()
+            return self._released() if regime.mode == "incremental" else self._added(text)
         return ""
 
     def _released(self) -> str:

@@ -10,11 +10,15 @@ _ENOUGH_IDS = 3
 """So many different ids are numbers of events, not of choices or the like."""
 
 
+_MAX_REPEATS = 3
+"""An event that comes more often than this is new each time."""
+
+
 class RepeatedEvents:
     """Hands on the events of a stream without those that came before under the same id.
 
     Ids tell events apart only where each event has its own. Some servers give all events one id:
-    until a second id is seen, an event that equals the one before it is held back.
+    until a second id is seen, an event that equals the one before it is held back, a few times.
     """
 
     def __init__(self) -> None:
@@ -47,6 +51,9 @@ class RepeatedEvents:
             self._ids_count_events = False
             return True
         if event.id == newest and len(self._seen) == 1:
+            if len(self._held) == _MAX_REPEATS:
+                self._ids_count_events = False
+                return True
             self._held.append(event)
             return False
         return event.id != newest and len(self._seen) < _ENOUGH_IDS

@@ -170,6 +170,13 @@ def test_counts_that_never_grow_or_are_none_tell_nothing(count):
     assert counted("unknown", [("ha", count), ("ha", count), ("!", count)]) == "haha!"
 
 
+@pytest.mark.parametrize(("mode", "times"), [("expected", 20), ("unknown", 20), ("unasked", 1)])
+def test_texts_that_are_all_the_same_are_not_held_back_without_end(mode, times):
+    pieces = added(mode, ["ha"] * 20)
+    assert "".join(pieces) == "ha" * times
+    assert pieces[-1] == ""
+
+
 def test_texts_that_only_repeat_each_other_are_text_so_far_where_new_text_was_not_asked_for():
     assert "".join(added("unasked", ["ha", "ha"])) == "ha"
 
