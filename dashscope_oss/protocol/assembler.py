@@ -84,6 +84,7 @@ class Assembler:
         self.finished = False
         self.handed_on = False
         self.grew = False
+        self._tokens: list[object] = []
         self._events = EventReader()
         self._repeated = RepeatedEvents()
         self._facts = _Facts(owes_finish_reason=_owes_finish_reason(request))
@@ -195,7 +196,8 @@ class Assembler:
         tool_calls = tuple(map(self._tool_calls.push, output.tool_calls))
         search_results, images = self._facts.note_finds(output)
         self._note(data, output)
-        delta = self._delta(text, reasoning, tool_calls, output.logprobs)
+        logprobs = self._added_logprobs(output.logprobs) if output.logprobs else None
+        delta = self._delta(text, reasoning, tool_calls, logprobs)
         delta.search_results, delta.images = search_results, images
         if self._text.is_stopped:
             return self._last(delta, "stop")
@@ -204,6 +206,16 @@ class Assembler:
                 raise ProtocolError("the stream finished without an answer")
             return self._last(delta, output.finish_reason)
         return None if delta.is_plain and not text else delta
+
+    def _added_logprobs(self, logprobs: Json) -> Json:
+        """Return the log probabilities of the tokens that an event adds."""
+        tokens, before = logprobs.get("content"), self._tokens
+        if not isinstance(tokens, list):
+            return logprobs
+        self._tokens = tokens
+        if self._regime.mode != "cumulative" or tokens[: len(before)] != before:
+            return logprobs
+        return {**logprobs, "content": tokens[len(before) :]}
 
     def _note(self, data: Mapping[str, object], output: Output) -> None:
         self._facts.note(data, output)

@@ -15,6 +15,9 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer, APIError, EngineRequest
 from dashscope_oss.gateway.protocol.parse_request import parse_request
+from dashscope_oss.gateway.protocol.response_encoder import ResponseEncoder
+from dashscope_oss.messages import Delta
+from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry.lookup import known_model
 
@@ -82,6 +85,25 @@ def test_log_probabilities_stand_beside_the_message(gateway, stream, incremental
         reply = join_deltas([*client.stream(request)]) if stream else client.send(request)
 
     assert (reply.text, reply.logprobs) == ("Hi there, you", LOGPROBS)
+
+
+@pytest.mark.parametrize("incremental", [True, False])
+def test_streamed_log_probabilities_come_once_with_each_token(incremental):
+    """In events that hold the text so far they are those so far; our client takes the new ones."""
+    tokens = [{"token": token, "logprob": -0.5} for token in ("Hi", " you", "!")]
+    request = parsed(USER, stream=True, logprobs=True, incremental_output=incremental)
+    encoder = ResponseEncoder(request)
+    pieces = [Delta(text=t["token"], logprobs={"content": [t]}) for t in tokens]
+    written = [encoder.event(piece) for piece in (*pieces, Delta(finish_reason="stop", last=True))]
+
+    assert b" you" in written[1]
+    assert (b'"Hi"' in written[1]) is not incremental
+    options = Options(extra={"logprobs": True, "incremental_output": incremental})
+    question = chat_request(find_model("glm-5"), [Message("user", "hi")], options, stream=True)
+    assembler = Assembler(question)
+    assembler.begin(None, "true" if incremental else "false")
+    reply = join_deltas([*assembler.feed(b"".join(written)), *assembler.close()])
+    assert (reply.text, reply.logprobs) == ("Hi you!", {"content": tokens})
 
 
 def test_a_script_without_log_probabilities_says_so(gateway):

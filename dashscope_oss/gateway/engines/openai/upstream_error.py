@@ -45,7 +45,8 @@ _CALLERS_FAULT = re.compile(
     r"jinja exception|raise_exception|rendering prompt with jinja|templateerror"
     r"|conversation roles must|roles? must alternate|role of message|system message must"
     r"|system role not supported|only user(?:,| and) assistant|no user query"
-    r"|prefill is incompatible|assistant messages at the end of the list|input is not supported|input validation error"
+    r"|prefill is incompatible|assistant messages at the end of the list"
+    r"|input is not supported|input validation error"
     r"|failed to parse (?:grammar|messages|tools|tool call arguments)|schema conversion failed",
     re.IGNORECASE,
 )

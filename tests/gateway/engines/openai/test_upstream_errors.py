@@ -279,7 +279,7 @@ def test_the_reason_of_a_failure_reaches_the_caller():
 async def test_no_key_reaches_callers_or_the_log(caplog, status):
     """Neither the gateway's own, which a server may quote, nor one that looks like a key."""
     caplog.set_level(logging.INFO)
-    text = "x" * 470 + " bad key up-secret-key-1 or sk-abcdef123456 in Bearer abc.def"
+    text = "bad key sk-abcdef123456 in Bearer abc.def " + "x" * 410 + " up-secret-key-1 " * 9
     server = FakeUpstream(failed(status, {"error": {"message": text}}))
 
     error = await generate_error(server, api_key="up-secret-key-1")
