@@ -106,6 +106,10 @@ class AskModel:
         # Ray gives an actor several batches at a time.
         self._places = asyncio.Semaphore(concurrency)
 
+    async def aclose(self) -> None:
+        """Close the connections; Ray's actors, whose process ends, need not."""
+        await self._client.aclose()
+
     async def __call__(self, batch: pa.Table) -> pa.Table:
         """Return the batch with its answers.
 

@@ -12,14 +12,19 @@ MODEL = "llama3-8b-instruct"
 
 
 @pytest.fixture
-def ask_model():
+async def ask_model():
     """Make an actor: ``ask_model(engine, prompt_column="text")``."""
     from dashscope_oss.batch.ray import AskModel
 
-    def make(engine, **settings):
-        return AskModel(MODEL, base_url=engine.base_url, **settings)
+    actors = []
 
-    return make
+    def make(engine, **settings):
+        actors.append(AskModel(MODEL, base_url=engine.base_url, **settings))
+        return actors[-1]
+
+    yield make
+    for actor in actors:
+        await actor.aclose()
 
 
 def table(*prompts):
