@@ -33,6 +33,7 @@ MODEL = "llama3-8b-instruct"
 CONCURRENCY = 64
 ROWS = 1_000_000
 CALLS = 20_000
+"""Calls of the client alone, or as many as there are rows."""
 FIRST_ROWS = 10_000
 ALLOWED_RATIO, ALLOWED_MB = 1.3, 20
 SERVER = """
@@ -76,10 +77,10 @@ def memory() -> float:
     return pages * 4096 / 2**20
 
 
-async def calls_alone(base_url: str) -> float:
+async def calls_alone(base_url: str, calls: int) -> float:
     """Return the CPU of a call in microseconds, with nothing around the client."""
     model_info = find_model(MODEL)
-    requests = (chat_request(model_info, [Message("user", prompt(n))]) for n in range(CALLS))
+    requests = (chat_request(model_info, [Message("user", prompt(n))]) for n in range(calls))
     options = ClientOptions(max_connections=CONCURRENCY)
     async with AsyncClient(Endpoint.resolve(base_url=base_url), options) as client:
 
@@ -89,7 +90,7 @@ async def calls_alone(base_url: str) -> float:
 
         before = time.process_time()
         await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
-        return (time.process_time() - before) / CALLS * 1e6
+        return (time.process_time() - before) / calls * 1e6
 
 
 @dataclass
@@ -146,9 +147,9 @@ def main() -> None:
     shown = Memory()
     with gateway() as base_url, tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder) / "in.jsonl", rows)
-        before = asyncio.run(calls_alone(base_url))
+        before = asyncio.run(calls_alone(base_url, min(rows, CALLS)))
         run = asyncio.run(batch(Path(folder), base_url, shown))
-        after = asyncio.run(calls_alone(base_url))
+        after = asyncio.run(calls_alone(base_url, min(rows, CALLS)))
     alone = (before + after) / 2
     first, end = shown.most(0, FIRST_ROWS), shown.most(FIRST_ROWS, float("inf"))
     print(f"{rows:,} rows in {run.seconds:,.0f} s, {rows / run.seconds:,.0f} a second")

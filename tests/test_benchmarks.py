@@ -122,3 +122,14 @@ def test_a_stream_that_is_not_whole_is_a_failure(script, came):
 def test_a_wrong_answer_is_a_failure(script):
     with pytest.raises(ValueError, match="a wrong answer: 'Hang'"):
         script("worker").check("Hang", 1)
+
+
+def test_a_small_batch_is_measured():
+    """CPU a row beside the client's own, and memory; over so few rows both are chance."""
+    command = [sys.executable, str(FOLDER / "batch.py"), "200"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    assert done.stdout.startswith("200 rows in ")
+    assert "the client alone" in done.stdout
+    assert "memory: " in done.stdout

@@ -99,6 +99,25 @@ def test_an_error_of_ray_itself_says_that_nothing_is_lost():
         raise ray.exceptions.RayError("the machine is gone")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+def test_a_machine_that_is_in_no_cluster_is_told(monkeypatch):
+    """Ray itself looks for one where no address has a port."""
+    import ray
+
+    from dashscope_oss.batch.cluster.ray_job import connected
+
+    def init(*_, **__):
+        raise ConnectionError("no running instance")
+
+    monkeypatch.setattr(ray, "init", init)
+
+    with (
+        pytest.raises(ConfigurationError, match="no Ray cluster at auto: no running instance"),
+        connected("auto"),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("module", ["ray", "cluster.ray_job"])
 def test_without_ray_the_extra_is_named(module):
     code = f"import sys; sys.modules['ray'] = None; import dashscope_oss.batch.{module}"

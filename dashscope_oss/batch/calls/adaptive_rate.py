@@ -10,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-FIRST_WAIT = 1.0
+FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 PROBE_SECONDS = 1.0
 """How long a first call after a refusal is given to be refused too."""
-CAUTION = 0.95
-"""Part of the granted rate with which calls go on after a refusal."""
-RECOVERY_SECONDS = 60.0
-"""After how long the rate has doubled; it grows with the third power of time: near the granted
-rate it hardly changes, and a limit that is gone is forgotten in minutes."""
+LEAST_CAUTION, MOST_CAUTION = 0.01, 0.05
+"""By which part the calls go on slower than was granted: five times the share that was refused,
+within these bounds."""
+RECOVERY_SECONDS, RECOVERY_CALLS = 20.0, 300
+"""After how long, or how many calls, the rate has doubled; whichever comes first. It grows with the
+third power: near the granted rate it hardly changes, and a limit that is gone is soon forgotten.
+Calls count too, so that a refusal now and then, which no pace would avoid, does not slow down a
+run of many calls a second."""
 
 
 class _State(Enum):
@@ -32,8 +35,8 @@ class AdaptiveRate:
     """When the next call may go out, by what was refused before.
 
     Without a refusal there is no limit. A refusal stops all calls, for as long as the server asks
-    or for a second that doubles each time. Then a single call goes out; if it is not refused the
-    others follow, spread evenly at the rate that was granted on average, and slowly faster.
+    or for half a second that doubles each time. Then a single call goes out; if it is not refused
+    the others follow, spread evenly at the rate that was granted on average, and slowly faster.
 
     Times are seconds of one steady clock.
     """
@@ -43,11 +46,14 @@ class AdaptiveRate:
     _state: _State = _State.OPEN
     _round_began: int = 0
     _opened_at: float | None = None
+    _closed_at: float = 0.0
+    _pauses: int = 0
     _sent: int = 0
     _refused: int = 0
-    _next_wait: float = FIRST_WAIT
+    _asked_to_wait: bool = False
     _until: float = 0.0
     _granted: float | None = None
+    _caution: float = MOST_CAUTION
 
     def wait(self, now: float) -> float:
         """Return the seconds until a call may go out, 0 if one may now."""
@@ -86,18 +92,24 @@ class AdaptiveRate:
         if period != self.period:
             return  # it went out before a pause that other calls have already led to
         self.period += 1
-        self._state = _State.CLOSED
-        self._until = now + (retry_after or self._next_wait)
-        self._next_wait = min(2 * self._next_wait, LONGEST_WAIT)
+        self._pauses += 1
+        self._state, self._closed_at = _State.CLOSED, now
+        self._until = now + (retry_after or min(FIRST_WAIT * 2**self._pauses / 2, LONGEST_WAIT))
+        self._asked_to_wait = retry_after is not None
 
     def _open(self, now: float) -> None:
-        elapsed = now - (self._opened_at or 0.0)
+        # A short pause that was enough was this side's own choice; a longer one the server's.
+        was_short = self._pauses == 1 and not self._asked_to_wait
+        elapsed = (self._closed_at if was_short else now) - (self._opened_at or 0.0)
         granted = max(self._sent - self._refused, 1)
         self._granted = granted / max(elapsed, PROBE_SECONDS)
+        refused_share = self._refused / self._sent
+        self._caution = min(max(5 * refused_share, LEAST_CAUTION), MOST_CAUTION)
         self._state, self._until, self._opened_at = _State.OPEN, now, now
-        self._sent = self._refused = 0
-        self._next_wait, self._round_began = FIRST_WAIT, self.period
+        self._sent = self._refused = self._pauses = 0
+        self._round_began = self.period
 
     def _rate(self, now: float, granted: float) -> float:
-        calm = now - (self._opened_at or now)
-        return granted * (CAUTION + (calm / RECOVERY_SECONDS) ** 3)
+        seconds = now - (self._opened_at or now)
+        calm = max(seconds / RECOVERY_SECONDS, self._sent / RECOVERY_CALLS)
+        return granted * (1 - self._caution + calm**3)

@@ -27,7 +27,7 @@ from dashscope_oss.transport import retry
 
 MAX_REFUSALS = 10
 """How often the server may refuse one and the same call before its row has failed. The waits
-between them double up to a minute, so the last comes some five minutes after the first."""
+between them double up to a minute, so the last comes some three minutes after the first."""
 _SERVICE_UNAVAILABLE = 503
 
 Question = TypeVar("Question")

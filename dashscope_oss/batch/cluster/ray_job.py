@@ -232,18 +232,22 @@ def connected(address: str) -> Iterator[None]:
     data_context.enable_progress_bars = False
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if ray.is_initialized():
+    is_own = not ray.is_initialized()
+    if is_own:
+        _join(address)
+    try:
         yield
-        return
+    finally:
+        if is_own:
+            ray.shutdown()
+
+
+def _join(address: str) -> None:
     try:
         _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         raise ConfigurationError(f"no Ray cluster at {address}: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _knock(address: str) -> None:

@@ -129,8 +129,9 @@ def line(tally: Tally) -> str:
 
 
 def _details(tally: Tally) -> str:
-    tokens = f"{tally.input_tokens + tally.output_tokens:,} tokens"
-    return ", ".join(filter(None, (tokens, tally.error_text)))
+    tokens = tally.input_tokens + tally.output_tokens
+    counted = f"{tokens:,} tokens" if tokens else ""
+    return ", ".join(filter(None, (counted, tally.error_text)))
 
 
 def _is_notebook() -> bool:

@@ -11,7 +11,7 @@ from dashscope_oss.registry.model_info import ModelInfo
 _PRICED_TOKENS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """What a run did, as a table: as text with ``print``, as HTML in a notebook.
 
@@ -32,7 +32,7 @@ class Summary:
             ("rows answered", f"{tally.earlier + tally.answered:,}{total}"),
             ("answered earlier", f"{tally.earlier:,}" if tally.earlier else ""),
             ("rows that failed", self._failures()),
-            ("tokens in, out", f"{tally.input_tokens:,}, {tally.output_tokens:,}"),
+            ("tokens in, out", self._tokens()),
             ("answers without counts", f"{tally.unreported:,}" if tally.unreported else ""),
             ("cost", self._cost()),
             ("calls put off by the service", f"{tally.refusals:,}" if tally.refusals else ""),
@@ -45,12 +45,24 @@ class Summary:
         width = max(len(name) for name, _ in self.rows)
         return "\n".join(f"{name:<{width}}  {figure}" for name, figure in self.rows)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         cells = "".join(
             f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(figure)}</td></tr>"
             for name, figure in self.rows
         )
         return f"<table>{cells}</table>"
+
+    @property
+    def _has_tokens(self) -> bool:
+        """Whether the service reported any."""
+        return self.tally.answered > self.tally.unreported
+
+    def _tokens(self) -> str:
+        tally = self.tally
+        return f"{tally.input_tokens:,}, {tally.output_tokens:,}" if self._has_tokens else ""
 
     def _failures(self) -> str:
         failed = self.tally.failed + self.tally.earlier_failed
@@ -62,7 +74,9 @@ class Summary:
     def _cost(self) -> str:
         """The cost by the prices of the model's record; tokens that nobody counted cost more."""
         model_info = self.model_info
-        if model_info is None or model_info.price_in is None or model_info.price_out is None:
+        if model_info is None or not self._has_tokens:
+            return ""
+        if model_info.price_in is None or model_info.price_out is None:
             return ""
         cost = (
             self.tally.input_tokens * model_info.price_in

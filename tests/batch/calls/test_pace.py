@@ -131,7 +131,7 @@ def test_while_the_service_takes_no_calls_one_at_a_time_looks_whether_it_does_ag
     outcomes, _ = answered(server, 100)
 
     assert sorted(outcomes) == [*range(100)]
-    assert len([time for time in server.times if 0 < time < 30]) == 4  # after 1, 2, 4, 8 seconds
+    assert len([time for time in server.times if 0 < time < 30]) == 5  # after 0.5, 1, 2, 4, 8 s
 
 
 def test_the_service_says_how_long_to_wait():
@@ -148,7 +148,22 @@ def test_a_service_that_never_takes_a_call_fails_the_rows_that_were_refused_ten_
     outcomes, seconds = answered(server, 1)
 
     assert (len(server.times), type(outcomes[0])) == (10, RateLimitError)
-    assert 200 < seconds < 600
+    assert 150 < seconds < 600
+
+
+def test_a_refusal_now_and_then_does_not_slow_down_a_run_of_many_calls_a_second():
+    """One in two thousand, whatever the pace."""
+
+    class Moody(limited_servers.Server):
+        calls = 0
+
+        def allows(self, now):
+            self.calls += 1
+            return self.calls % 2000 != 0
+
+    _, seconds = answered(Moody(latency=0.1), 8000)
+
+    assert seconds < 1.2 * 8000 * 0.1 / 16
 
 
 def test_after_a_while_without_refusals_the_pace_is_back():

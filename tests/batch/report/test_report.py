@@ -77,6 +77,14 @@ def test_tokens_that_nobody_counted_are_no_zero(tally):
     assert rows["cost"].startswith("at least 0.03 CNY")
 
 
+def test_where_nobody_counted_there_is_no_figure():
+    tally = Tally(2, began_at=0.0, ended_at=1.0)
+    tally.add({"label": "good"})
+
+    assert {"tokens in, out", "cost"}.isdisjoint(dict(Summary(tally, PRICED).rows))
+    assert "tokens" not in displays.line(tally)
+
+
 def test_a_cost_that_is_not_known_is_left_out(tally):
     for model_info in (None, replace(PRICED, price_in=None)):
         assert "cost" not in dict(Summary(tally, model_info).rows)
@@ -84,6 +92,7 @@ def test_a_cost_that_is_not_known_is_left_out(tally):
 
 def test_a_notebook_shows_the_table_as_one(tally):
     html = Summary(tally)._repr_html_()
+    assert repr(Summary(tally)) == str(Summary(tally))
 
     assert html.startswith("<table><tr><th")
     assert "<td>6 of 10</td>" in html
