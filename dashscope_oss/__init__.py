@@ -4,6 +4,7 @@ This package knows DashScope and no framework. The model classes are in
 ``langchain_dashscope_oss`` and ``llama_index_dashscope_oss``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dashscope_oss._version import __version__
@@ -43,14 +44,14 @@ from dashscope_oss.messages import (
 )
 from dashscope_oss.protocol.request import chat_request, completion_request
 from dashscope_oss.registry.lookup import ModelInfo, all_models, find_model, register_model
-from dashscope_oss.tokens.rate_limits import RateLimits
-from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.async_client import AsyncClient
 from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.options import ClientOptions
 
 if TYPE_CHECKING:
+    from dashscope_oss.tokens.rate_limits import RateLimits
+    from dashscope_oss.tokens.usage_table import UsageTable
     from dashscope_oss.transport.http.aiohttp_client import DefaultAioHttpClient
 
 __all__ = [
@@ -101,10 +102,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # aiohttp is an extra and takes long to import.
-    if name == "DefaultAioHttpClient":
-        from dashscope_oss.transport.http.aiohttp_client import DefaultAioHttpClient  # noqa: PLC0415
+# What few programs need takes long to import; aiohttp is an extra too.
+_IMPORTED_WHEN_USED = {
+    "DefaultAioHttpClient": "dashscope_oss.transport.http.aiohttp_client",
+    "RateLimits": "dashscope_oss.tokens.rate_limits",
+    "UsageTable": "dashscope_oss.tokens.usage_table",
+}
 
-        return DefaultAioHttpClient
+
+def __getattr__(name: str) -> object:
+    if module := _IMPORTED_WHEN_USED.get(name):
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import httpx2
 
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Usage
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
 from dashscope_oss.transport.http.timeouts import (
     Timeout,
@@ -20,6 +19,9 @@ from dashscope_oss.transport.http.timeouts import (
     checked_timeouts,
     storable_timeout,
 )
+
+if TYPE_CHECKING:
+    from dashscope_oss.tokens.usage_table import UsageTable
 
 __all__ = [
     "DEFAULT_MAX_CONNECTIONS",

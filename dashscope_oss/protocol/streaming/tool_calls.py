@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 from pydantic_core import from_json
 
@@ -13,7 +13,7 @@ from dashscope_oss.protocol.streaming.incremental import IncrementalText, Regime
 
 def new_call_id() -> str:
     """Return an id for a call that got none; frameworks match results to calls by it."""
-    return f"call_{uuid4().hex[:24]}"
+    return f"call_{os.urandom(12).hex()}"
 
 
 NO_ARGUMENTS = ("null", "[]")
