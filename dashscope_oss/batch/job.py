@@ -15,11 +15,12 @@ from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
 from dashscope_oss.batch.checkpoint import Checkpoint
 from dashscope_oss.batch.files.interface import Reader, Writer
 from dashscope_oss.batch.files.jsonl import JsonlWriter
+from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.rows.form import Form
 from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
-from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Json, Reply
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.transport.async_client import AsyncClient
@@ -66,7 +67,7 @@ class Job:
     @property
     def failures_path(self) -> Path:
         """The file with the rows that have no answer."""
-        return self.output.with_name(f"{self.output.name}.failed.jsonl")
+        return failures_path(self.output)
 
     def open_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of this run.
@@ -75,12 +76,12 @@ class Job:
             ConfigurationError: if it cannot be this run's, or the output is another's.
         """
         checkpoint = Checkpoint(self.output, self.reader.path, self.form.settings)
-        if self.output.exists() and not self.overwrite and not checkpoint.wrote_output:
+        try:
+            if not self.overwrite:
+                refuse_output_of_others(self.output, checkpoint)
+        except BaseException:
             checkpoint.close()
-            raise ConfigurationError(
-                f"{self.output} is there already, and not from this run; choose another output, "
-                "or replace it with --overwrite"
-            )
+            raise
         return checkpoint
 
 

@@ -25,6 +25,7 @@ except ImportError as error:
 from dashscope_oss.batch.calls.pace import Pace, part_of_limits
 from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, BlockWorker, blocks_of
 from dashscope_oss.batch.cluster.folder import BlockFolder
+from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.report.progress import Progress
@@ -76,7 +77,7 @@ class RayJob:
     @property
     def failures_path(self) -> Path:
         """The file with the rows that have no answer."""
-        return self.output.with_name(f"{self.output.name}.failed.jsonl")
+        return failures_path(self.output)
 
     def open_folder(self) -> BlockFolder:
         """Return the folder of this run.
@@ -85,11 +86,8 @@ class RayJob:
             ConfigurationError: if it cannot be this run's, or the output is another's.
         """
         folder = BlockFolder.open(self.output, self.reader.path, self.form.settings)
-        if self.output.exists() and not self.overwrite and not folder.wrote_output:
-            raise ConfigurationError(
-                f"{self.output} is there already, and not from this run; choose another output, "
-                "or replace it with --overwrite"
-            )
+        if not self.overwrite:
+            refuse_output_of_others(self.output, folder)
         return folder
 
     def ask(self, folder: BlockFolder, progress: Progress) -> str:

@@ -3,5 +3,6 @@
 - :mod:`.interface`: what all formats have in common.
 - :mod:`.formats`: which format a file has, by its ending.
 - :mod:`.jsonl`, :mod:`.csv_table`, :mod:`.parquet`: the formats.
+- :mod:`.output`: the files that a run writes.
 - :mod:`.replace`: a file that has its name only once it is whole.
 """
