@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dashscope_oss.batch.files.output import checkpoint_path
 from dashscope_oss.batch.rows.settings import differences
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
@@ -73,7 +74,7 @@ class Checkpoint:
     """
 
     def __init__(self, output: Path, input_path: Path, settings: Json) -> None:
-        self.path = output.with_name(f"{output.name}.checkpoint")
+        self.path = checkpoint_path(output)
         # The way from one file to the other: a folder with both can be moved.
         source = os.path.relpath(input_path.resolve(), output.resolve().parent)
         with self._errors():

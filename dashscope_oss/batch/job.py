@@ -13,7 +13,7 @@ from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run, tokens_of
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
 from dashscope_oss.batch.checkpoint import Checkpoint
-from dashscope_oss.batch.files.interface import Reader, Writer
+from dashscope_oss.batch.files.interface import Reader, Writer, state_of
 from dashscope_oss.batch.files.jsonl import JsonlWriter
 from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
 from dashscope_oss.batch.files.replace import replacing
@@ -105,7 +105,7 @@ class JobRun:
         self._checkpoint = checkpoint
         self._progress = progress
         self._tokens = checkpoint.progress().tokens
-        self._input_state = _state(job.reader.path)
+        self._input_state = state_of(job.reader.files)
         self._taken = self._recorded = self._num_unasked = 0
         self._took_all = False
 
@@ -156,7 +156,7 @@ class JobRun:
             DashScopeError: if a file cannot be written, or the input has changed meanwhile.
         """
         job, failures = self._job, 0
-        if _state(job.reader.path) != self._input_state:
+        if state_of(job.reader.files) != self._input_state:
             raise DashScopeError(
                 f"{job.reader.path} has changed since the run began; give the same command again: "
                 "it asks what is new"
@@ -173,9 +173,10 @@ class JobRun:
                     failed.write(job.form.failed(number, values, outcome))
                 else:
                     answered.write(job.form.answered(number, values or {}, outcome))
+            # Before the files have their names: a kill in between must not make them a stranger's.
+            self._checkpoint.note_output()
         if not failures:
             job.failures_path.unlink()
-        self._checkpoint.note_output()
         return failures
 
     def _to_ask(self) -> Iterator[tuple[tuple[int, Request], Request]]:
@@ -248,8 +249,3 @@ class JobRun:
 
 def _digest(request: Request) -> bytes:
     return blake2b(request.content, digest_size=_DIGEST_BYTES).digest()
-
-
-def _state(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns

@@ -31,7 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Asks a model every row of a file and writes the rows with their answers, in the same "
         "order. A run that was stopped, by whatever, goes on when the same command is given again."
     )
-    parser.add_argument("input", type=Path, metavar="IN", help=".jsonl, .csv or .parquet")
+    parser.add_argument(
+        "input",
+        type=Path,
+        nargs="+",
+        metavar="IN",
+        help=".jsonl, .csv or .parquet; several Parquet files, or a folder of them, count as one",
+    )
     parser.add_argument("output", type=Path, metavar="OUT", help=".jsonl, .csv or .parquet")
     _add_row_arguments(parser)
     _add_call_arguments(parser)

@@ -1,4 +1,4 @@
-"""A Parquet file in blocks, each answered by itself: what a worker of a cluster does.
+"""Parquet files in blocks, each answered by itself: what a worker of a cluster does.
 
 The folder of a run, which all machines must see, holds for each block a log of its outcomes while
 it is under way, and its answered rows once it is finished. Nothing here knows Ray.
@@ -20,7 +20,7 @@ from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run
 from dashscope_oss.batch.calls.window import run
 from dashscope_oss.batch.files.jsonl import JsonlWriter
-from dashscope_oss.batch.files.parquet import ParquetWriter, answer_schema
+from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.files.row_log import RowLog
 from dashscope_oss.batch.report.tally import Tally
@@ -43,40 +43,45 @@ class Block:
     """A row group of a file.
 
     Attributes:
-        number: which one, from 0.
-        first_row: the number of its first row in the whole file, from 1.
+        number: which one of all files, from 0.
+        file: which file, from 0.
+        row_group: which one of this file, from 0.
+        first_row: the number of its first row among those of all files, from 1.
         num_rows: how many rows it has.
     """
 
     number: int
+    file: int
+    row_group: int
     first_row: int
     num_rows: int
 
 
-def blocks_of(rows: Path) -> list[Block]:
-    """Return the blocks of a Parquet file."""
-    with pq.ParquetFile(rows) as file:
-        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-    return [Block(n, sum(sizes[:n]) + 1, size) for n, size in enumerate(sizes)]
+def blocks_of(rows: ParquetReader) -> list[Block]:
+    """Return the blocks of the files that are read."""
+    blocks: list[Block] = []
+    first_row = 1
+    for file, path in enumerate(rows.files):
+        for row_group, num_rows in enumerate(rows.row_groups(path)):
+            blocks.append(Block(len(blocks), file, row_group, first_row, num_rows))
+            first_row += num_rows
+    return blocks
 
 
-def split_rows(source: Path, copy: Path) -> Path:
-    """Return a file with the rows of ``source`` in blocks that are not too large.
+def split_rows(source: ParquetReader, copy: Path) -> ParquetReader:
+    """Return a reader of the same rows, in blocks that are not too large.
 
     Args:
-        source: a Parquet file; it is returned itself if its row groups are small enough.
-        copy: where a copy is made if not.
+        source: it is returned itself if its row groups are small enough.
+        copy: the file in which a copy is made if not.
     """
     if all(block.num_rows <= MAX_BLOCK_ROWS for block in blocks_of(source)):
         return source
     if not copy.exists():
-        with ExitStack() as files:
-            aside = files.enter_context(replacing(copy))
-            file = files.enter_context(pq.ParquetFile(source))
-            writer = files.enter_context(pq.ParquetWriter(aside, file.schema_arrow))
-            for batch in file.iter_batches(BLOCK_ROWS):
-                writer.write_batch(batch)
-    return copy
+        with replacing(copy) as aside, closing(ParquetWriter(aside, source.schema())) as writer:
+            for batch in source.batches(BLOCK_ROWS):
+                writer.write_table(batch)
+    return ParquetReader(copy)
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,11 @@ class BlockFiles:
     """The files of a run's blocks.
 
     Attributes:
-        rows: the Parquet file whose row groups are the blocks.
+        rows: reads the files whose row groups are the blocks.
         folder: where the outcomes go.
     """
 
-    rows: Path
+    rows: ParquetReader
     folder: Path
 
     def log(self, number: int) -> Path:
@@ -151,10 +156,9 @@ class BlockFiles:
         return BlockState(**json.loads(metadata[_STATE]))
 
     def read(self, block: Block) -> list[tuple[int, Json]]:
-        """Return the rows of a block, each with its number in the whole file."""
-        with pq.ParquetFile(self.rows) as file:
-            values = file.read_row_group(block.number).to_pylist()
-        return list(enumerate(values, block.first_row))
+        """Return the rows of a block, each with its number among those of all files."""
+        table = self.rows.read_row_group(self.rows.files[block.file], block.row_group)
+        return list(enumerate(table.to_pylist(), block.first_row))
 
 
 @dataclass(frozen=True)
@@ -269,5 +273,5 @@ class BlockWorker:
         usages = [reply.usage for reply in outcomes.values() if isinstance(reply, Reply)]
         tokens = sum(usage.total_tokens or 0 for usage in usages if usage)
         state = asdict(BlockState(self.start, tally.counts, tokens))
-        schema = answer_schema(pq.read_schema(self.files.rows), self.form.answer_columns())
+        schema = answer_schema(self.files.rows.schema(), self.form.answer_columns())
         return schema.with_metadata({_STATE: json.dumps(state)})

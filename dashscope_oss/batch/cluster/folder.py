@@ -9,6 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from dashscope_oss.batch.cluster.blocks import BlockFiles, split_rows
+from dashscope_oss.batch.files.interface import state_of
+from dashscope_oss.batch.files.output import checkpoint_path
+from dashscope_oss.batch.files.parquet import ParquetReader
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.rows.settings import differences
 from dashscope_oss.errors import ConfigurationError, DashScopeError
@@ -33,19 +36,19 @@ class BlockFolder:
     changes: list[str]
 
     @classmethod
-    def open(cls, output: Path, source: Path, settings: Json) -> BlockFolder:
+    def open(cls, output: Path, source: ParquetReader, settings: Json) -> BlockFolder:
         """Return the folder of a run; it is made if there is none.
 
         Args:
             output: the run's output.
-            source: the Parquet file that the rows come from.
+            source: reads the Parquet files that the rows come from.
             settings: what else makes the run.
 
         Raises:
             ConfigurationError: if it belongs to another input, or to a run without Ray.
             DashScopeError: if it cannot be written.
         """
-        path = output.with_name(f"{output.name}.checkpoint")
+        path = checkpoint_path(output)
         if path.is_file():
             raise ConfigurationError(
                 f"{path} belongs to a run without --ray; choose another output, or move it away"
@@ -58,7 +61,7 @@ class BlockFolder:
             _claim(path, output, source)
             run.mkdir(exist_ok=True)
             _write(run / "settings.json", settings)
-            rows = split_rows(source.resolve(), path.resolve() / "rows.parquet")
+            rows = split_rows(source.absolute(), path.resolve() / "rows.parquet")
         except OSError as error:
             raise DashScopeError(f"cannot write {path}: {error}") from error
         changes = differences(former, settings) if former else []
@@ -75,15 +78,16 @@ class BlockFolder:
         _write(self.path / "output.json", self.files.folder.name)
 
 
-def _claim(path: Path, output: Path, source: Path) -> None:
+def _claim(path: Path, output: Path, source: ParquetReader) -> None:
     """Make the folder that of one input, or raise if it is another's."""
     path.mkdir(exist_ok=True)
-    stat = source.stat()
+    num_files, size, modified = state_of(source.files)
     claim = {
         "format": _FORMAT,
-        "input": os.path.relpath(source.resolve(), output.resolve().parent),
-        "size": stat.st_size,
-        "modified": stat.st_mtime_ns,
+        "input": os.path.relpath(source.path.resolve(), output.resolve().parent),
+        "files": num_files,
+        "size": size,
+        "modified": modified,
     }
     noted = path / "input.json"
     if not noted.exists():
@@ -91,8 +95,8 @@ def _claim(path: Path, output: Path, source: Path) -> None:
     elif (found := json.loads(noted.read_text("utf-8"))) != claim:
         what = "has changed since" if found["input"] == claim["input"] else "is not the input of"
         raise ConfigurationError(
-            f"{source} {what} the run whose checkpoint is {path} (over {found['input']}); choose "
-            "another output, or move the checkpoint away"
+            f"{source.path} {what} the run whose checkpoint is {path} (over {found['input']}); "
+            "choose another output, or move the checkpoint away"
         )
 
 

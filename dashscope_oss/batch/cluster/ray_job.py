@@ -1,4 +1,4 @@
-"""A Parquet file answered on a Ray cluster: the side of the machine that starts it."""
+"""Parquet files answered on a Ray cluster: the side of the machine that starts it."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ KNOCK_SECONDS = 5.0
 
 @dataclass(kw_only=True)
 class RayJob:
-    """A Parquet file to be answered into another one by the actors of a Ray cluster.
+    """Parquet files to be answered into another one by the actors of a Ray cluster.
 
-    The rows are blocks, its row groups. An actor answers a block at a time and writes it into the
-    folder beside the output, which all machines must see. A block that is finished stays so,
-    whatever happens to actors and machines; of one that was under way the answered rows stay.
+    The rows are blocks, the files' row groups. An actor answers a block at a time and writes it
+    into the folder beside the output, which all machines must see. A block that is finished stays
+    so, whatever happens to actors and machines; of one that was under way the answered rows stay.
 
     Attributes:
         reader: the rows.
@@ -85,7 +85,7 @@ class RayJob:
         Raises:
             ConfigurationError: if it cannot be this run's, or the output is another's.
         """
-        folder = BlockFolder.open(self.output, self.reader.path, self.form.settings)
+        folder = BlockFolder.open(self.output, self.reader, self.form.settings)
         if not self.overwrite:
             refuse_output_of_others(self.output, folder)
         return folder
@@ -134,9 +134,10 @@ class RayJob:
                 lines = files.failures(block.number)
                 failed.writelines(lines)
                 failures += len(lines)
+            # Before the files have their names: a kill in between must not make them a stranger's.
+            folder.note_output()
         if not failures:
             self.failures_path.unlink()
-        folder.note_output()
         return failures
 
     def _divide(self, files: BlockFiles) -> tuple[list[Block], list[Block]]:

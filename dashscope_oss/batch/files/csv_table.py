@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dashscope_oss.batch.files.jsonl import json_text
@@ -19,6 +19,7 @@ class CsvReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.files: Sequence[Path] = (path,)
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -28,10 +29,13 @@ class CsvReader:
         """Return the names in the header.
 
         Raises:
-            ConfigurationError: if there is no header, or a name stands in it twice.
+            ConfigurationError: if there is no header, or a name stands in it twice; if it is not
+                UTF-8.
         """
         with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             names = next(csv.reader(file), [])
+        if not _is_utf8(names):
+            raise ConfigurationError(f"{self.path} is not UTF-8; convert the file")
         if not names or len({*names}) < len(names):
             raise ConfigurationError(
                 f"{self.path} needs a first line that names each column, and none twice; it "
@@ -90,11 +94,17 @@ def _read(columns: list[str], fields: list[str] | DashScopeError) -> Json | Dash
         return UnsupportedInputError(
             f"the row has {len(fields)} fields, the header has {len(columns)}"
         )
-    try:
-        "".join(fields).encode()
-    except UnicodeEncodeError:
+    if not _is_utf8(fields):
         return UnsupportedInputError("the row is not UTF-8; convert the file")
     return dict(zip(columns, fields, strict=True))
+
+
+def _is_utf8(fields: list[str]) -> bool:
+    try:
+        "".join(fields).encode()
+    except UnicodeEncodeError:  # bytes that are not stand in the text as halves of a pair
+        return False
+    return True
 
 
 def _field(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,21 +17,68 @@ CSV = (".csv",)
 PARQUET = (".parquet",)
 
 
-def open_reader(path: Path) -> Reader:
-    """Return what reads ``path``.
+def open_reader(*paths: Path) -> Reader:
+    """Return what reads a file, or several Parquet files as one.
+
+    Args:
+        paths: a file; a folder, for all Parquet files in it, by their names; or several Parquet
+            files.
 
     Raises:
         ConfigurationError: if there is no such file, or its ending names no format.
         ImportError: names the extra that the format needs.
     """
-    if not path.is_file():
-        raise ConfigurationError(f"there is no file {path}")
+    if len(paths) > 1 or paths[0].is_dir():
+        return _open_parquet_files(paths)
+    (path,) = paths
+    _check_is_file(path)
     ending = checked_ending(path)
     if ending in PARQUET:
-        from dashscope_oss.batch.files.parquet import ParquetReader  # noqa: PLC0415 - an extra
-
-        return ParquetReader(path)
+        return _parquet_reader(path, [path])
     return CsvReader(path) if ending in CSV else JsonlReader(path)
+
+
+def _open_parquet_files(paths: Sequence[Path]) -> Reader:
+    files: list[Path] = []
+    for path in paths:
+        files += _parquet_files_in(path) if path.is_dir() else [path]
+    for file in files:
+        _check_is_file(file)
+        if checked_ending(file) not in PARQUET:
+            raise ConfigurationError(f"{file}: of several files each must be .parquet")
+    if len(paths) == 1:
+        return _parquet_reader(paths[0], files)
+    files = [file.absolute() for file in files]
+    folder = Path(os.path.commonpath([file.parent for file in files]))
+    return _parquet_reader(folder, files)
+
+
+def _parquet_files_in(folder: Path) -> list[Path]:
+    """Return the Parquet files in a folder and its folders, without hidden and unfinished ones."""
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in PARQUET
+        and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    ]
+    if not files:
+        raise ConfigurationError(f"the folder {folder} has no .parquet file")
+    return files
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.exists():
+        raise ConfigurationError(f"there is no file {path}")
+    if not path.is_file():
+        raise ConfigurationError(
+            f"{path} is no regular file; a batch reads its rows more than once: save them first"
+        )
+
+
+def _parquet_reader(path: Path, files: Sequence[Path]) -> Reader:
+    from dashscope_oss.batch.files.parquet import ParquetReader  # noqa: PLC0415 - an extra
+
+    return ParquetReader(path, files)
 
 
 def first_row(reader: Reader) -> Json:
@@ -39,10 +87,12 @@ def first_row(reader: Reader) -> Json:
     Raises:
         ConfigurationError: if there is none.
     """
-    for _, values in reader.rows():
+    first_fault = ""
+    for number, values in reader.rows():
         if not isinstance(values, DashScopeError):
             return values
-    raise ConfigurationError(f"{reader.path} has no row that can be read")
+        first_fault = first_fault or f"; row {number}: {values.message}"
+    raise ConfigurationError(f"{reader.path} has no row that can be read{first_fault}")
 
 
 def prepare_writer(

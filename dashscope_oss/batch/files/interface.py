@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,9 +11,15 @@ from dashscope_oss.messages import Json
 
 
 class Reader(Protocol):
-    """Reads the rows of a file, as often as wanted."""
+    """Reads rows, as often as wanted.
+
+    Attributes:
+        path: what was asked for: a file, or the folder of several.
+        files: all files with rows.
+    """
 
     path: Path
+    files: Sequence[Path]
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -33,3 +39,10 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Write what is left, and close the file."""
+
+
+def state_of(files: Sequence[Path]) -> tuple[int, int, int]:
+    """Return what tells whether files have changed: how many, their bytes, the last change."""
+    stats = [file.stat() for file in files if file.exists()]
+    newest = max((stat.st_mtime_ns for stat in stats), default=0)
+    return len(stats), sum(stat.st_size for stat in stats), newest

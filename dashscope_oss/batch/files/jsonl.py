@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic_core import from_json, to_json
@@ -17,6 +17,7 @@ class JsonlReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.files: Sequence[Path] = (path,)
 
     def count(self) -> int:
         """Return the number of rows."""

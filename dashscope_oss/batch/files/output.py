@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,14 +22,40 @@ def failures_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.failed.jsonl")
 
 
+def checkpoint_path(output: Path) -> Path:
+    """Return the file, or on a cluster the folder, in which a run keeps what was answered."""
+    return output.with_name(f"{output.name}.checkpoint")
+
+
+def check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Raise if a run cannot write its files, or would write over its own input.
+
+    Raises:
+        ConfigurationError: naming the file.
+    """
+    target = output.resolve()
+    if target.is_dir():
+        raise ConfigurationError(f"{output} is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise ConfigurationError(f"there is no folder {target.parent} for {output}")
+    written = {path.resolve() for path in (output, failures_path(output), checkpoint_path(output))}
+    for path in inputs:
+        if path.resolve() in written:
+            raise ConfigurationError(
+                f"IN and OUT are the same file: the run would write over its input {path}; choose "
+                "another output"
+            )
+
+
 def refuse_output_of_others(output: Path, run: RunRecord) -> None:
     """Raise if there is an output that ``run`` has not written.
 
     Raises:
         ConfigurationError: naming it.
     """
-    if output.exists() and not run.wrote_output:
-        raise ConfigurationError(
-            f"{output} is there already, and not from this run; choose another output, "
-            "or replace it with --overwrite"
-        )
+    for path in (output, failures_path(output)):
+        if path.exists() and not run.wrote_output:
+            raise ConfigurationError(
+                f"{path} is there already, and not from this run; choose another output, "
+                "or replace it with --overwrite"
+            )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 from dashscope_oss.batch.files.interface import Reader
 from dashscope_oss.errors import ConfigurationError, DashScopeError
@@ -40,39 +44,103 @@ ANSWER_TYPES: dict[str, pa.DataType] = {
 
 
 class ParquetReader:
-    """Reads a Parquet file."""
+    """Reads a Parquet file, or several as one.
 
-    def __init__(self, path: Path) -> None:
+    As in Ray Data, folders of the form ``language=zh`` on the way from ``path`` to a file are
+    columns of text.
+
+    Args:
+        path: the file, or the folder of all files.
+        files: in the order of their rows; ``path`` itself if ``None``.
+    """
+
+    def __init__(self, path: Path, files: Sequence[Path] | None = None) -> None:
         self.path = path
+        self.files: Sequence[Path] = [path] if files is None else files
 
     def count(self) -> int:
         """Return the number of rows."""
-        with self._open() as file:
-            return int(file.metadata.num_rows)
+        return sum(sum(self.row_groups(file)) for file in self.files)
+
+    def absolute(self) -> ParquetReader:
+        """Return what reads the same files in a process with another working folder."""
+        return ParquetReader(self.path.absolute(), [file.absolute() for file in self.files])
 
     def columns(self) -> list[str]:
         """Return the names of the columns."""
         return list(self.schema().names)
 
     def schema(self) -> pa.Schema:
-        """Return the columns with their types."""
-        with self._open() as file:
-            return file.schema_arrow
+        """Return the columns of all files with their types.
+
+        Raises:
+            ConfigurationError: if the files have no common types, or two columns one name.
+        """
+        return self._schema
 
     def rows(self) -> Iterator[tuple[int, Json]]:
         """Yield the number of each row, from 1, and its values."""
-        with self._open() as file:
-            number = 0
-            for batch in file.iter_batches(_BATCH_ROWS):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield number, values
+        number = 0
+        for batch in self.batches(_BATCH_ROWS):
+            for values in batch.to_pylist():
+                number += 1
+                yield number, values
 
-    def _open(self) -> pq.ParquetFile:
+    def batches(self, num_rows: int) -> Iterator[pa.Table]:
+        """Yield all rows in tables of at most ``num_rows``; they have the columns of their file."""
+        for path in self.files:
+            with _opened(path) as file:
+                for batch in file.iter_batches(num_rows):
+                    yield self._with_folders(pa.table(batch), path)
+
+    def row_groups(self, path: Path) -> list[int]:
+        """Return the number of rows of each row group of one of the files."""
+        with _opened(path) as file:
+            metadata = file.metadata
+            return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+
+    def read_row_group(self, path: Path, number: int) -> pa.Table:
+        """Return the rows of a row group of one of the files."""
+        with _opened(path) as file:
+            return self._with_folders(file.read_row_group(number), path)
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
         try:
-            return pq.ParquetFile(self.path)
-        except (OSError, pa.ArrowException) as error:
-            raise ConfigurationError(f"cannot read {self.path} as Parquet: {error}") from error
+            schema = pa.unify_schemas(
+                [self._schema_of(path) for path in self.files], promote_options="permissive"
+            )
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ConfigurationError(
+                f"the files of {self.path} have no common types: {error}"
+            ) from error
+        return schema
+
+    def _schema_of(self, path: Path) -> pa.Schema:
+        with _opened(path) as file:
+            schema = self._with_folders(file.schema_arrow.empty_table(), path).schema
+        if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+            raise ConfigurationError(f"{path} has more than one column {', '.join(twice)}")
+        return schema
+
+    def _with_folders(self, table: pa.Table, path: Path) -> pa.Table:
+        if path == self.path:
+            return table
+        folders = (part.partition("=") for part in path.relative_to(self.path).parts[:-1])
+        for name, equals, value in folders:
+            if equals and name not in table.column_names:
+                texts = pa.array([unquote(value)] * table.num_rows, pa.string())
+                table = table.append_column(name, texts)
+        return table
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise ConfigurationError(f"cannot read {path} as Parquet: {error}") from error
 
 
 class ParquetWriter:
@@ -122,19 +190,27 @@ def schema_of(reader: Reader) -> pa.Schema:
     """Return the columns and types of the rows of a file; faulty rows do not count.
 
     Raises:
-        ConfigurationError: if a column holds values of kinds that no type covers.
+        ConfigurationError: if a column holds values of kinds that no type covers, or none that
+            Parquet has.
     """
     if isinstance(reader, ParquetReader):
         return reader.schema()
     rows = (values for _, values in reader.rows() if not isinstance(values, DashScopeError))
     schema = pa.schema([])
-    while chunk := list(islice(rows, _BATCH_ROWS)):
-        try:
-            found = pa.Table.from_pylist(chunk).schema
+    try:
+        while chunk := list(islice(rows, _BATCH_ROWS)):
+            found = _types_of(chunk)
             schema = pa.unify_schemas([schema, found], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ConfigurationError(
-                f"the rows of {reader.path} have no common types: {error}. Write JSONL instead of "
-                "Parquet"
-            ) from error
+        # Some types, such as an object without fields, are refused here only.
+        pq.ParquetWriter(pa.BufferOutputStream(), schema).close()
+    except (pa.ArrowException, OverflowError) as error:
+        raise ConfigurationError(
+            f"the rows of {reader.path} have no common types of Parquet: {error}. Write JSONL "
+            "instead"
+        ) from error
     return schema
+
+
+def _types_of(rows: list[Json]) -> pa.Schema:
+    names = dict.fromkeys(name for values in rows for name in values)
+    return pa.schema([(name, pa.array([row.get(name) for row in rows]).type) for name in names])

@@ -14,6 +14,8 @@ from dashscope_oss.errors import DashScopeError
 def replacing(path: Path, *, part: str = "part") -> Iterator[Path]:
     """Give a path beside ``path`` to write to; at the end it takes the name ``path``.
 
+    Where ``path`` is a symbolic link, what it leads to is replaced, and the link stays.
+
     If anything goes wrong it is removed, and whatever has the name ``path`` stays as it was. A
     killed process leaves it behind, and the next one writes over it.
 
@@ -25,12 +27,13 @@ def replacing(path: Path, *, part: str = "part") -> Iterator[Path]:
     Raises:
         DashScopeError: if the disk is full or the file cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{part}")
+    target = path.resolve()
+    aside = target.with_name(f".{target.name}.{part}")
     try:
         yield aside
         with aside.open("rb+") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        aside.replace(target)
     except OSError as error:
         raise DashScopeError(
             f"cannot write {path}: {error.strerror or error}. What had this name before is "

@@ -16,6 +16,7 @@ from dashscope_oss.batch.files.formats import (
     prepare_writer,
 )
 from dashscope_oss.batch.files.interface import Reader
+from dashscope_oss.batch.files.output import check_output
 from dashscope_oss.batch.job import Job
 from dashscope_oss.batch.rows.choice import choose_form
 from dashscope_oss.batch.rows.columns import Columns
@@ -76,7 +77,10 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
 
     reader = _open_input(arguments)
     if not isinstance(reader, ParquetReader) or checked_ending(arguments.output) not in PARQUET:
-        raise ConfigurationError("--ray reads and writes .parquet files: IN or OUT is none")
+        raise ConfigurationError(
+            "--ray reads and writes .parquet files: IN must be one, several, or a folder of them, "
+            "and OUT one"
+        )
     if arguments.strict:
         raise ConfigurationError("--strict has no use with --ray, whose machines do not stop")
     form, model_info = _choose_form(arguments, reader)
@@ -102,9 +106,9 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
 
 
 def _open_input(arguments: argparse.Namespace) -> Reader:
-    if arguments.output.resolve() == arguments.input.resolve():
-        raise ConfigurationError("IN and OUT are the same file: the input would be lost")
-    return open_reader(arguments.input)
+    reader = open_reader(*arguments.input)
+    check_output(arguments.output, reader.files)
+    return reader
 
 
 def _choose_form(arguments: argparse.Namespace, reader: Reader) -> tuple[Form, ModelInfo | None]:
@@ -116,7 +120,7 @@ def _choose_form(arguments: argparse.Namespace, reader: Reader) -> tuple[Form, M
         prompt=arguments.prompt_column,
         messages=arguments.messages_column,
         image=arguments.image_column,
-        folder=arguments.input.resolve().parent,
+        folder=reader.path.resolve() if reader.path.is_dir() else reader.path.resolve().parent,
         system=arguments.system,
         answer=arguments.answer_column,
     )

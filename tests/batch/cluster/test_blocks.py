@@ -6,6 +6,7 @@ import pytest
 
 from dashscope_oss import AsyncClient, AuthenticationError, Endpoint, find_model
 from dashscope_oss.batch import Pace
+from dashscope_oss.batch.files.formats import open_reader
 from dashscope_oss.batch.rows.columns import Columns
 from dashscope_oss.gateway import Answer, Fault
 from tests.batch.cluster.rows import answers, read_rows, write_rows
@@ -16,12 +17,12 @@ def worker(tmp_path):
     """A worker for blocks of three rows: ``worker(engine, retry_failed=True)``."""
     from dashscope_oss.batch.cluster.blocks import BlockFiles, BlockWorker
 
-    rows = write_rows(tmp_path / "in.parquet", [f"{n}" for n in range(7)], block_rows=3)
+    source = write_rows(tmp_path / "in.parquet", [f"{n}" for n in range(7)], block_rows=3)
 
-    def make(engine, *, rows=rows, start="now", **settings):
+    def make(engine, *, rows=source, start="now", **settings):
         form = Columns(find_model("llama3-8b-instruct"), prompt="prompt")
         client = AsyncClient(Endpoint.resolve(base_url=engine.base_url))
-        files = BlockFiles(rows, tmp_path)
+        files = BlockFiles(open_reader(rows), tmp_path)
         return BlockWorker(files, form, client, Pace(), 2, start, **settings)
 
     return make
@@ -153,13 +154,27 @@ def test_large_row_groups_are_split_into_a_copy(tmp_path, monkeypatch):
     from dashscope_oss.batch.cluster import blocks
 
     source = write_rows(tmp_path / "in.parquet", map(str, range(7)), block_rows=7)
-    assert blocks.split_rows(source, tmp_path / "copy.parquet") == source
+    reader = open_reader(source)
+    assert blocks.split_rows(reader, tmp_path / "copy.parquet") is reader
 
     monkeypatch.setattr(blocks, "MAX_BLOCK_ROWS", 6)
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 3)
-    copy = blocks.split_rows(source, tmp_path / "copy.parquet")
+    copy = blocks.split_rows(reader, tmp_path / "copy.parquet")
 
     assert [block.num_rows for block in blocks.blocks_of(copy)] == [3, 3, 1]
-    assert read_rows(copy) == read_rows(source)
-    copied_at = copy.stat().st_mtime_ns
-    assert blocks.split_rows(source, copy).stat().st_mtime_ns == copied_at
+    assert read_rows(copy.path) == read_rows(source)
+    copied_at = copy.path.stat().st_mtime_ns
+    assert blocks.split_rows(reader, copy.path).path.stat().st_mtime_ns == copied_at
+
+
+def test_row_groups_of_several_files_are_blocks_with_rows_counted_through(tmp_path):
+    from dashscope_oss.batch.cluster.blocks import BlockFiles, blocks_of
+
+    for name in "ab":
+        write_rows(tmp_path / f"{name}.parquet", [f"{name}{n}" for n in range(3)], block_rows=2)
+    files = BlockFiles(open_reader(tmp_path), tmp_path / "run")
+
+    assert [
+        [(number, values["prompt"]) for number, values in files.read(block)]
+        for block in blocks_of(files.rows)
+    ] == [[(1, "a0"), (2, "a1")], [(3, "a2")], [(4, "b0"), (5, "b1")], [(6, "b2")]]

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from dashscope_oss import ConfigurationError, DashScopeError
+from dashscope_oss.batch.files.formats import open_reader
 from tests.batch.cluster.rows import write_rows
 
 SETTINGS = {"model": "a", "parameters": {"temperature": 0.2}}
@@ -18,13 +19,16 @@ def opened(tmp_path):
     write_rows(tmp_path / "in.parquet", ["a"], block_rows=1)
 
     def open_folder(settings=SETTINGS, source="in.parquet"):
-        return BlockFolder.open(tmp_path / "out.parquet", tmp_path / source, settings)
+        reader = open_reader(tmp_path / source)
+        return BlockFolder.open(tmp_path / "out.parquet", reader, settings)
 
     return open_folder
 
 
 def test_the_same_settings_have_the_same_folder(opened):
-    assert opened() == opened(dict(reversed(SETTINGS.items())))
+    first, second = opened(), opened(dict(reversed(SETTINGS.items())))
+
+    assert first.files.folder == second.files.folder
 
 
 def test_other_settings_have_another_folder_and_say_what_is_different(opened):

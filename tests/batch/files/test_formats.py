@@ -1,5 +1,6 @@
 """Files of rows, in each format: read and written row by row."""
 
+import os
 import sys
 
 import pytest
@@ -77,8 +78,13 @@ def test_many_rows_are_written_in_parts(tmp_path, jsonl):
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 2
 
 
-def test_rows_without_common_types_are_no_parquet(tmp_path):
-    reader = written(tmp_path / "in.jsonl", [{"a": "text"}, {"a": {"b": 1}}])
+@pytest.mark.parametrize(
+    "rows",
+    [[{"a": "text"}, {"a": {"b": 1}}], [{"a": {}}], [{"a": 2**70}]],
+    ids=["two kinds", "an object without fields", "a huge number"],
+)
+def test_what_has_no_type_of_parquet_is_told_before_the_calls(tmp_path, rows):
+    reader = written(tmp_path / "in.jsonl", rows)
 
     with pytest.raises(ConfigurationError, match=r"no common types.*Write JSONL instead"):
         prepare_writer(tmp_path / "out.parquet", reader, ())
@@ -123,11 +129,26 @@ def test_faulty_rows_of_a_table_have_their_number(tmp_path):
     assert "the row is not CSV" in rows[5]
 
 
-@pytest.mark.parametrize("header", ["", "a,a\n1,2\n"])
-def test_a_table_needs_a_header(tmp_path, header):
-    (tmp_path / "in.csv").write_text(header)
+def test_columns_of_later_rows_are_columns_of_parquet(tmp_path):
+    reader = written(tmp_path / "in.jsonl", [{"a": 1}, {"b": "x"}])
 
-    with pytest.raises(ConfigurationError, match="names each column"):
+    rows = read(written(tmp_path / "out.parquet", [values for _, values in reader.rows()], reader))
+
+    assert rows == {1: {"a": 1, "b": None}, 2: {"a": None, "b": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        (b"", "names each column"),
+        (b"a,a\n1,2\n", "names each column"),
+        ("编号,b\n1,2\n".encode("gbk"), "is not UTF-8"),
+    ],
+)
+def test_a_table_needs_a_header(tmp_path, header, fault):
+    (tmp_path / "in.csv").write_bytes(header)
+
+    with pytest.raises(ConfigurationError, match=fault):
         open_reader(tmp_path / "in.csv").columns()
 
 
@@ -136,6 +157,88 @@ def test_what_is_no_parquet_is_told(tmp_path):
 
     with pytest.raises(ConfigurationError, match="as Parquet"):
         open_reader(tmp_path / "in.parquet").count()
+
+
+def test_a_damaged_page_is_told(tmp_path):
+    """The file can be opened, and its end is whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"a": [f"{n}" for n in range(9000)]}), path, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[500:900] = bytes(400)
+    path.write_bytes(content)
+    reader = open_reader(path)
+
+    assert reader.count() == 9000
+    with pytest.raises(ConfigurationError, match=r"cannot read .*in\.parquet as Parquet"):
+        read(reader)
+
+
+def test_two_columns_of_one_name_are_no_rows(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["a", "a"])
+    pq.write_table(table, tmp_path / "in.parquet")
+
+    with pytest.raises(ConfigurationError, match="more than one column a"):
+        open_reader(tmp_path / "in.parquet").columns()
+
+
+class TestSeveralParquetFiles:
+    """They are read as one, as Ray Data would."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """With an unfinished file of another program, and a column that is a folder's name."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for name, table in (
+            ("of/language=%E4%B8%AD/b.parquet", {"id": ["2"], "size": [1.5]}),
+            ("a.parquet", {"id": ["1"], "size": [1]}),
+            ("_temporary/c.parquet", {"id": ["?"]}),
+        ):
+            path = tmp_path / "rows" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table(table), path)
+        return tmp_path / "rows"
+
+    def test_a_folder(self, folder):
+        reader = open_reader(folder)
+
+        assert read(reader) == {
+            1: {"id": "1", "size": 1},
+            2: {"id": "2", "size": 1.5, "language": "中"},
+        }
+        assert (reader.count(), reader.columns()) == (2, ["id", "size", "language"])
+        assert str(reader.schema().field("size").type) == "double"
+
+    def test_a_list(self, folder, monkeypatch):
+        monkeypatch.chdir(folder.parent)
+        files = (folder / "a.parquet", *folder.relative_to(folder.parent).glob("of/*/*"))
+
+        reader = open_reader(*files)
+
+        assert [values["id"] for values in read(reader).values()] == ["1", "2"]
+        assert reader.columns() == ["id", "size", "language"]
+
+    def test_files_without_common_types(self, folder):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"id": [{"a": 1}]}), folder / "c.parquet")
+
+        with pytest.raises(ConfigurationError, match="rows have no common types"):
+            open_reader(folder).columns()
+
+    def test_other_formats(self, tmp_path, jsonl):
+        with pytest.raises(ConfigurationError, match=r"rows\.jsonl: of several files each must be"):
+            open_reader(jsonl.path, jsonl.path)
+        with pytest.raises(ConfigurationError, match=r"has no \.parquet file"):
+            open_reader(tmp_path)
 
 
 def test_other_endings_and_missing_files_are_told(tmp_path):
@@ -147,10 +250,18 @@ def test_other_endings_and_missing_files_are_told(tmp_path):
         open_reader(tmp_path / "in.jsonl")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_a_pipe_is_told(tmp_path):
+    os.mkfifo(tmp_path / "in.jsonl")
+
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        open_reader(tmp_path / "in.jsonl")
+
+
 def test_a_file_in_which_nothing_can_be_read_is_told(tmp_path):
     (tmp_path / "in.jsonl").write_text("no\nnothing\n")
 
-    with pytest.raises(ConfigurationError, match="has no row that can be read"):
+    with pytest.raises(ConfigurationError, match="no row that can be read; row 1: the line is not"):
         first_row(open_reader(tmp_path / "in.jsonl"))
 
 
