@@ -7,8 +7,7 @@ from html import escape
 
 from dashscope_oss.batch.report.tally import Tally, duration
 from dashscope_oss.registry.model_info import ModelInfo
-
-_PRICED_TOKENS = 1000
+from dashscope_oss.tokens.prices import cost
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,7 +16,8 @@ class Summary:
 
     Attributes:
         tally: its counts.
-        model_info: the model, for the cost; ``None`` if there were several or nobody knows.
+        model_info: the model, for the cost; ``None`` if there were several, nobody knows, or
+            nobody is billed.
     """
 
     tally: Tally
@@ -76,11 +76,8 @@ class Summary:
         model_info = self.model_info
         if model_info is None or not self._has_tokens:
             return ""
-        if model_info.price_in is None or model_info.price_out is None:
+        yuan = cost(model_info, self.tally.usage)
+        if yuan is None:
             return ""
-        cost = (
-            self.tally.input_tokens * model_info.price_in
-            + self.tally.output_tokens * model_info.price_out
-        ) / _PRICED_TOKENS
         at_least = "at least " if self.tally.unreported else ""
-        return f"{at_least}{cost:,.2f} CNY by the prices of {model_info.checked}"
+        return f"{at_least}{yuan:,.2f} CNY by the prices of {model_info.priced_on}"

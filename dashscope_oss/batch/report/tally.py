@@ -6,13 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dashscope_oss.batch.rows.outcome import Failure, Outcome
-from dashscope_oss.messages import Reply
+from dashscope_oss.messages import Reply, Usage
 
+_TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_creation_tokens")
 _SUMS = (
-    *("earlier", "earlier_failed", "answered", "errors", "refusals"),
-    *("input_tokens", "output_tokens", "unreported"),
+    *("earlier", "earlier_failed", "answered", "errors", "refusals", "unreported"),
+    *_TOKENS,
 )
 
 
@@ -28,7 +30,9 @@ class Tally:
         errors: rows without an answer since the start, by the class of their error.
         input_tokens: as the service reported them.
         output_tokens: as the service reported them.
-        unreported: answers for which the service reported no tokens.
+        cached_tokens: those of the input that were read from the context cache.
+        cache_creation_tokens: those that were written into it; ``None`` if nobody reported any.
+        unreported: answers for which the service did not report tokens in and out.
         refusals: calls that the service refused for the moment, and that were made again.
         began_at: when the run began, in seconds of ``time.monotonic``.
         ended_at: when it ended, ``None`` while it goes on.
@@ -41,6 +45,8 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_creation_tokens: int | None = None
     unreported: int = 0
     refusals: int = 0
     began_at: float = field(default_factory=time.monotonic)
@@ -59,11 +65,11 @@ class Tally:
             return
         self.answered += 1
         usage = result.usage if isinstance(result, Reply) else None
-        if usage is None or usage.estimated:
+        reported = Usage() if usage is None or usage.estimated else usage
+        if None in (reported.input_tokens, reported.output_tokens):
             self.unreported += 1
-        else:
-            self.input_tokens += usage.input_tokens or 0
-            self.output_tokens += usage.output_tokens or 0
+        for name in _TOKENS:
+            self._plus(name, getattr(reported, name))
 
     def add_earlier(self, outcome: Outcome) -> None:
         """Count a row that an earlier start has dealt with."""
@@ -80,8 +86,17 @@ class Tally:
     def add_counts(self, counts: Mapping[str, object]) -> None:
         """Add the counts of another part of the run."""
         for name, count in counts.items():
-            amount = Counter(count) if isinstance(count, Mapping) else count
-            setattr(self, name, getattr(self, name) + amount)
+            self._plus(name, Counter(count) if isinstance(count, Mapping) else count)
+
+    def _plus(self, name: str, amount: Any) -> None:  # noqa: ANN401 - a number or a Counter
+        if amount is not None:
+            known = getattr(self, name)
+            setattr(self, name, amount if known is None else known + amount)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all answers, as one usage."""
+        return Usage(**{name: getattr(self, name) for name in _TOKENS})
 
     @property
     def failed(self) -> int:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
-    """Return what the arguments ask for, and the model if it is one.
+    """Return what the arguments ask for, and the model if it is one that is paid for.
 
     Raises:
         ConfigurationError: if it cannot be done.
@@ -48,6 +48,7 @@ def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
             f"a batch file is answered in its own form: {arguments.output} is no .jsonl"
         )
     client = _build_client(arguments)
+    billed = model_info if client.endpoint.is_vendor else None
     job = Job(
         reader=reader,
         output=arguments.output,
@@ -55,18 +56,18 @@ def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
         form=form,
         client=client,
         concurrency=arguments.concurrency,
-        pace=Pace(_limits(arguments, model_info, client.endpoint)),
+        pace=Pace(_limits(arguments, billed)),
         retry_failed=arguments.retry_failed,
         strict=arguments.strict,
         overwrite=arguments.overwrite,
         max_tokens_total=arguments.max_tokens_total,
         deadline=arguments.deadline,
     )
-    return job, model_info
+    return job, billed
 
 
 def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | None]:
-    """Return what the arguments ask of a cluster, and the model.
+    """Return what the arguments ask of a cluster, and the model if it is paid for.
 
     Raises:
         ConfigurationError: if it cannot be done.
@@ -87,7 +88,8 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
     if not isinstance(form, Columns):
         raise ConfigurationError("--ray takes no batch files: name the column to ask")
     client = _build_client(arguments)
-    limits = _limits(arguments, model_info, client.endpoint)
+    billed = model_info if client.endpoint.is_vendor else None
+    limits = _limits(arguments, billed)
     job = RayJob(
         reader=reader,
         output=arguments.output,
@@ -102,7 +104,7 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
         max_tokens_total=arguments.max_tokens_total,
         deadline=arguments.deadline,
     )
-    return job, model_info
+    return job, billed
 
 
 def _open_input(arguments: argparse.Namespace) -> Reader:
@@ -137,15 +139,12 @@ def _build_client(arguments: argparse.Namespace) -> AsyncClient:
     return AsyncClient(endpoint, options)
 
 
-def _limits(
-    arguments: argparse.Namespace, model_info: ModelInfo | None, endpoint: Endpoint
-) -> RateLimits:
+def _limits(arguments: argparse.Namespace, billed: ModelInfo | None) -> RateLimits:
     """Return the limits of the command line; else, at the vendor's, those of the record."""
-    stated = model_info if endpoint.is_vendor else None
     requests, tokens = arguments.requests_per_minute, arguments.tokens_per_minute
-    if stated is not None:
-        requests = stated.requests_per_minute if requests is None else requests
-        tokens = stated.tokens_per_minute if tokens is None else tokens
+    if billed is not None:
+        requests = billed.requests_per_minute if requests is None else requests
+        tokens = billed.tokens_per_minute if tokens is None else tokens
     return RateLimits(requests, tokens)
 
 

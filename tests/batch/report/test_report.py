@@ -5,16 +5,17 @@ import io
 import re
 import sys
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from dashscope_oss import RateLimitError, Reply, Usage, find_model
+from dashscope_oss import RateLimitError, Reply, Usage, UsageTable, find_model
 from dashscope_oss.batch import Progress, Summary, Tally
 from dashscope_oss.batch.report import displays
 from dashscope_oss.batch.report.tally import duration
 
 REPLY = Reply(text="a", usage=Usage(input_tokens=1000, output_tokens=200, total_tokens=1200))
-PRICED = replace(find_model("glm-5"), price_in=0.004, price_out=0.02)
+PRICED = replace(find_model("glm-5"), price_in=0.004, price_out=0.02, priced_on=date(2026, 10, 9))
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_table_has_rows_tokens_errors_cost_and_rate(tally):
         "answered earlier              2",
         "rows that failed              2 (RateLimitError 1; 1 earlier)",
         "tokens in, out                4,000, 800",
-        f"cost                          0.03 CNY by the prices of {PRICED.checked}",
+        f"cost                          0.03 CNY by the prices of {PRICED.priced_on}",
         "calls put off by the service  3",
         "time                          20 s",
         "rows a second                 0.2",
@@ -77,6 +78,35 @@ def test_tokens_that_nobody_counted_are_no_zero(tally):
     assert rows["cost"].startswith("at least 0.03 CNY")
 
 
+def test_half_a_count_is_a_count_that_is_missing(tally):
+    tally.add(replace(REPLY, usage=Usage(output_tokens=100)))
+
+    rows = dict(Summary(tally, PRICED).rows)
+
+    assert (rows["tokens in, out"], rows["answers without counts"]) == ("4,000, 900", "1")
+    assert rows["cost"].startswith("at least")
+
+
+@pytest.mark.parametrize(
+    ("usage", "yuan"),
+    [
+        (Usage(1_000_000, 0, cached_tokens=500_000), "2.40"),
+        (Usage(1_000_000, 0, cached_tokens=500_000, cache_creation_tokens=0), "2.20"),
+        (Usage(1_000_000, 0, cache_creation_tokens=1_000_000), "5.00"),
+        (Usage(0, 100_000, reasoning_tokens=90_000), "2.00"),
+    ],
+)
+def test_the_cost_is_that_of_the_same_answers_in_a_usage_table(usage, yuan):
+    """The cache counts at its own price, thoughts at that of the output; so in several parts."""
+    part, whole, table = Tally(), Tally(1, began_at=0.0, ended_at=1.0), UsageTable()
+    part.add(replace(REPLY, usage=usage))
+    whole.add_counts(part.counts)
+    table.add(PRICED, usage)
+
+    assert dict(Summary(whole, PRICED).rows)["cost"].startswith(f"{yuan} CNY")
+    assert f"{table.cost:.2f}" == yuan
+
+
 def test_where_nobody_counted_there_is_no_figure():
     tally = Tally(2, began_at=0.0, ended_at=1.0)
     tally.add({"label": "good"})
@@ -86,7 +116,8 @@ def test_where_nobody_counted_there_is_no_figure():
 
 
 def test_a_cost_that_is_not_known_is_left_out(tally):
-    for model_info in (None, replace(PRICED, price_in=None)):
+    """A price is known if a dated source states it."""
+    for model_info in (None, replace(PRICED, price_in=None), replace(PRICED, priced_on=None)):
         assert "cost" not in dict(Summary(tally, model_info).rows)
 
 
