@@ -305,8 +305,8 @@ def _parameters(model_info: ModelInfo, options: Options) -> dict[str, object]:
     values = (*named.items(), *options.extra.items())
     parameters = {name: value for name, value in values if value is not None}
     check_parameters(model_info, parameters, strict=options.strict)
-    if model_info.thinking == "none":
-        parameters.pop("enable_thinking", None)
+    if model_info.thinking == "none" and not parameters.get("enable_thinking"):
+        parameters.pop("enable_thinking", None)  # it is off as it is
     for name in ("stop", "tools"):
         if isinstance(parameters.get(name), Sequence) and not parameters[name]:
             del parameters[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
@@ -13,6 +14,7 @@ __all__ = [
     "did_you_mean",
     "find_model",
     "known_model",
+    "model_that_searches",
     "model_that_takes",
     "register_model",
 ]
@@ -71,8 +73,12 @@ def did_you_mean(id: str) -> str:
 
 def model_that_takes(modality: Modality) -> str | None:
     """Return the first hosted model whose messages may hold it, ``None`` if there is none."""
-    hosted = (info for info in all_models() if info.status == "hosted")
-    return next((info.id for info in hosted if modality in info.modalities), None)
+    return next((info.id for info in _hosted() if modality in info.modalities), None)
+
+
+def model_that_searches() -> str | None:
+    """Return the first hosted model that can search the web, ``None`` if there is none."""
+    return next((info.id for info in _hosted() if info.web_search), None)
 
 
 def all_models() -> list[ModelInfo]:
@@ -81,6 +87,10 @@ def all_models() -> list[ModelInfo]:
 
     known = {model_info.id: model_info for model_info in catalog.records()}
     return list((known | _registry).values())
+
+
+def _hosted() -> Iterator[ModelInfo]:
+    return (info for info in all_models() if info.status == "hosted")
 
 
 def _unknown(id: str) -> ModelInfo:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from dashscope_oss.messages import html_table
 from dashscope_oss.prompts.echo import Echo
@@ -75,7 +75,8 @@ class ModelInfo:
         structured: strongest ``response_format`` it takes.
         context_cache: ``implicit``: the service finds repeated beginnings by itself;
             ``explicit``: that, and content may be marked with ``cache_control``.
-        web_search: takes ``enable_search`` and ``search_options``.
+        web_search: takes ``enable_search`` and ``search_options``; a hosted model that does not
+            is refused them.
         tokenizer: family of its tokenizer, for offline counts.
         weights: where the open weights are, as the vendor page names them.
         price_in: CNY per 1,000 input tokens, where a page states it; 0 is a free trial.
@@ -93,7 +94,8 @@ class ModelInfo:
         notes: contradictions in the sources and what was decided.
         disputed: fields on which the sources differ; ``notes`` holds every figure. A figure that
             is disputed warns and refuses nothing.
-        guessed: fields that no source states for this model: they follow from its series.
+        guessed: fields that no source states for this model: they follow from its series. They
+            warn and refuse nothing either.
     """
 
     id: str
@@ -170,15 +172,24 @@ class ModelInfo:
         """Most input tokens: the stated limit, else the whole window."""
         return self.max_input if self.max_input is not None else self.context_window
 
-    @property
-    def disputes_input_limit(self) -> bool:
-        """Whether public sources disagree on the most input tokens."""
-        stated = "max_input" if self.max_input is not None else "context_window"
-        return stated in self.disputed
+    def doubt(self, field: str) -> str:
+        """Return why a field is not certain; empty if it is."""
+        if field in self.disputed:
+            return "public sources disagree on this"
+        if field in self.guessed:
+            return "no public source states this; it follows from similar models"
+        return ""
 
-    def disputed_but(self, *settled: str) -> tuple[str, ...]:
-        """Return ``disputed`` without the fields that somebody has settled for a copy."""
-        return tuple(name for name in self.disputed if name not in settled)
+    @property
+    def doubt_of_input_limit(self) -> str:
+        """Why the most input tokens are not certain; empty if they are."""
+        return self.doubt("max_input" if self.max_input is not None else "context_window")
+
+    def settled(self, **certain: Any) -> ModelInfo:  # noqa: ANN401 - the values of fields
+        """Return a copy in which somebody has decided on these fields."""
+        disputed = tuple(name for name in self.disputed if name not in certain)
+        guessed = tuple(name for name in self.guessed if name not in certain)
+        return replace(self, **certain, disputed=disputed, guessed=guessed)
 
     def thinks(self, enable_thinking: bool | None) -> bool:
         """Whether a call with this switch (``None``: not set) will think."""

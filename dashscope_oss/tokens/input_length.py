@@ -66,18 +66,17 @@ def check_length(
         _raise_too_long(model_info, text, hint)
 
 
-def warn_of_disputed(model_info: ModelInfo, text: str) -> None:
-    """Warn of what a record rules out, if public sources disagree on what it says."""
+def warn_of_doubt(model_info: ModelInfo, text: str, doubt: str) -> None:
+    """Warn of what a record rules out without being certain of it."""
     warn(
-        f"{model_info.id}: {text}; public sources disagree on this, so the request is sent and the "
-        "service decides",
+        f"{model_info.id}: {text}; {doubt}, so the request is sent and the service decides",
         DashScopeWarning,
     )
 
 
 def _raise_too_long(model_info: ModelInfo, text: str, hint: str = "") -> None:
-    if model_info.disputes_input_limit:
-        warn_of_disputed(model_info, f"{text} by its record")
+    if doubt := model_info.doubt_of_input_limit:
+        warn_of_doubt(model_info, f"{text} by its record", doubt)
         return
     raise ContextLengthError(text, model=model_info.id, hint=hint)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class UsageRow:
         reasoning_tokens: output that was thought.
         cost: in yuan; ``None`` if the price is not known, or the calls went to a gateway, which
             nobody is billed for.
+        priced_on: the day on which a source stated the prices; ``None`` without a cost.
     """
 
     framework: str
@@ -44,6 +46,7 @@ class UsageRow:
     cache_creation_tokens: int | None = None
     reasoning_tokens: int | None = None
     cost: float | None = None
+    priced_on: date | None = None
 
 
 _COUNTS = (
@@ -95,7 +98,7 @@ class UsageTable:
         price = cost(model_info, reported) if reported and is_billed else None
         with self._lock:
             row = self._rows.get(key) or UsageRow(framework=framework, model=model_info.id)
-            self._rows[key] = _with_call(row, reported, price)
+            self._rows[key] = _with_call(row, reported, price, model_info.priced_on)
 
     @property
     def rows(self) -> list[UsageRow]:
@@ -139,17 +142,22 @@ _HEADS = (
     "into cache",
     "thought",
     "cost (CNY)",
+    "prices of",
 )
 
 
-def _with_call(row: UsageRow, usage: Usage | None, price: float | None) -> UsageRow:
+def _with_call(
+    row: UsageRow, usage: Usage | None, price: float | None, priced_on: date | None
+) -> UsageRow:
     row = replace(row, calls=row.calls + 1)
     if usage is None:
         return replace(row, unreported=row.unreported + 1)
+    if price is not None:
+        row = replace(row, cost=_sum((row.cost, price)), priced_on=priced_on)
     counts: dict[str, Any] = {
         name: _sum((getattr(row, name), getattr(usage, name))) for name in _COUNTS
     }
-    return replace(row, cost=_sum((row.cost, price)), **counts)
+    return replace(row, **counts)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
@@ -161,7 +169,7 @@ def _sum(values: Iterable[float | None]) -> float | None:
 def _cells(row: UsageRow) -> tuple[str, ...]:
     counts = (row.calls, row.unreported, *(getattr(row, name) for name in _COUNTS))
     price = "not known" if row.cost is None else f"{row.cost:,.4f}"
-    return (row.framework, row.model, *map(_in_digits, counts), price)
+    return (row.framework, row.model, *map(_in_digits, counts), price, str(row.priced_on or "-"))
 
 
 def _in_digits(count: int | None) -> str:

@@ -92,14 +92,24 @@ def _finished(request: Request, reply: Reply, delta: Delta | None) -> tuple[Repl
 
 
 def _warn_of_cut(request: Request) -> None:
-    names = ("max_tokens", "max_completion_tokens")
-    limits = [f"{name}={request.parameters[name]}" for name in names if name in request.parameters]
+    names = [n for n in ("max_tokens", "max_completion_tokens") if n in request.parameters]
+    limits = [f"{name}={request.parameters[name]}" for name in names]
     limit = " or ".join(limits) or "the model's limit; max_tokens is not set"
+    thoughts = ", in which thoughts count," if _counts_thoughts(request) else ","
     warn(
         f"{request.model_info.id}: the answer is cut off at {limit} (finish_reason 'length'); "
-        "raise max_tokens, or ask for a shorter answer",
+        f"raise {names[0] if names else 'max_tokens'}{thoughts} or ask for a shorter answer",
         DashScopeWarning,
     )
+
+
+def _counts_thoughts(request: Request) -> bool:
+    """Whether the limit that a call set holds for thoughts and answer together."""
+    model_info = request.model_info
+    switch = request.parameters.get("enable_thinking")
+    if not model_info.thinks(switch if isinstance(switch, bool) else None):
+        return False
+    return "max_completion_tokens" in request.parameters or model_info.max_tokens_counts_thoughts
 
 
 def _blocks(reply: Reply, *, whole: bool) -> list[ContentBlock]:

@@ -172,14 +172,9 @@ class LLMSettings(FunctionCallingLLM):
         own = self.model_info
         model_info = replace(own, id=self.model) if own else find_model(self.model)
         if self.context_window is not None:
-            model_info = replace(
-                model_info,
-                context_window=self.context_window,
-                max_input=None,
-                disputed=model_info.disputed_but("context_window", "max_input"),
-            )
+            model_info = model_info.settled(context_window=self.context_window, max_input=None)
         if self.is_function_calling_model is not None:
-            model_info = replace(model_info, tools=self.is_function_calling_model)
+            model_info = model_info.settled(tools=self.is_function_calling_model)
         return model_info
 
     def _options(self, call_arguments: Mapping[str, Any]) -> Options:

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from dashscope_oss import Message, Options, UnsupportedInputError, chat_request, find_model
+from dashscope_oss import (
+    DashScopeWarning,
+    Message,
+    Options,
+    UnsupportedInputError,
+    chat_request,
+    find_model,
+)
 from dashscope_oss.messages import AudioPart, ImagePart, TextPart, VideoPart
 from dashscope_oss.registry.model_info import ModelInfo
 from tests.files import JPEG, MP4, PDF, PNG, WAV, base64_of, data_url
@@ -120,12 +127,27 @@ def test_what_cannot_be_sent_is_refused_with_its_place_and_a_remedy(part, reason
 
 
 def test_a_file_that_is_too_large_is_refused_with_both_sizes():
-    large = PNG + bytes(8_000_000)
-    assert f"an image of {len(large)} bytes; at most 7864320 can be sent" in refusal(
+    large = PNG + bytes(16_000_000)
+    assert f"an image of {len(large)} bytes; at most 15728640 can be sent" in refusal(
         ImagePart(large)
     )
-    roomy = replace(SEES, max_image_bytes=10_000_000)
+    roomy = replace(SEES, max_image_bytes=17_000_000)
     assert sent_parts(ImagePart(large), model_info=roomy)
+
+
+def test_a_size_on_which_sources_differ_is_sent_with_a_warning():
+    """The vendor's pages say 10 MiB of base64; since 2026 the service takes 20 of some models."""
+    large = ImagePart(PNG + bytes(8_000_000))
+    with pytest.warns(DashScopeWarning, match=r"sees: an image of \d+ bytes is sent.*smaller"):
+        assert sent_parts(large)
+    certain = replace(SEES, max_image_bytes=9_000_000)
+    assert sent_parts(large, model_info=certain)
+
+
+def test_a_kind_that_a_record_is_not_certain_of_is_sent_with_a_warning():
+    doubtful = replace(find_model("glm-5"), guessed=("modalities",))
+    with pytest.warns(DashScopeWarning, match="an image, which the model does not take, says"):
+        assert sent_parts(ImagePart(URL), model_info=doubtful)
 
 
 @pytest.mark.parametrize("id", ["glm-5", "llama3-8b-instruct", "ziya-llama-13b-v1"])

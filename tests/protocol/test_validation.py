@@ -111,6 +111,11 @@ def test_an_input_that_may_fit_is_sent():
         (LLAMA2, {"enable_thinking": True}, "cannot think"),
         (ALWAYS_THINKS, {"enable_thinking": False}, "always thinks"),
         (find_model("deepseek-v4-pro"), {"top_k": 5}, "does not support top_k"),
+        (
+            find_model("glm-5.3"),
+            {"enable_search": True},
+            "glm-5.3: this model cannot search the web; leave enable_search out, or choose",
+        ),
         (LLAMA3, {"strict": True, "temperature": 0.5}, "documents no temperature"),
         (HOSTED, {"extra": {"n": 2}}, "one call gives one answer"),
         (HOSTED, {"stop": ""}, "stop holds an empty text"),
@@ -135,6 +140,25 @@ def test_a_limit_that_sources_dispute_warns_and_the_service_decides():
     disputed = replace(LLAMA3, disputed=("max_output",))
     with pytest.warns(DashScopeWarning, match=r"max_tokens is 1501.*1500.*sources disagree"):
         assert ask(disputed, max_tokens=1501).parameters["max_tokens"] == 1501
+
+
+def test_what_no_source_states_warns_and_the_service_decides():
+    """What a record says of a model because similar models are so."""
+    guessed = replace(LLAMA3, guessed=("thinking",))
+    with pytest.warns(DashScopeWarning, match=r"cannot think, says.*no public source states this"):
+        assert ask(guessed, enable_thinking=True).parameters["enable_thinking"] is True
+
+
+@pytest.mark.parametrize(
+    "model_info",
+    [
+        find_model("qwen3.6-27b"),
+        replace(find_model("glm-5.3"), web_search=True),
+        find_model("qwen3-8b"),  # retired: the vendor's list of today says nothing of it
+    ],
+)
+def test_a_search_is_asked_of_every_model_that_may_be_able_to(model_info):
+    assert ask(model_info, enable_search=True).parameters["enable_search"] is True
 
 
 def test_tools_and_levels_on_which_sources_differ_are_sent_with_a_warning():

@@ -64,9 +64,11 @@ def test_the_error_names_the_model_and_says_what_to_do():
         ({"disputed": ("max_input",)}, False),
         ({"disputed": ("context_window",), "max_input": None, "context_window": 100}, False),
         ({"disputed": ("context_window", "max_output")}, True),
+        ({"guessed": ("max_input",)}, False),
+        ({"guessed": ("context_window",)}, True),
     ],
 )
-def test_a_limit_that_sources_dispute_warns_and_refuses_nothing(limits, refuses):
+def test_a_limit_that_is_not_certain_warns_and_refuses_nothing(limits, refuses):
     model_info = replace(LLAMA2, **limits)
     for check in (
         lambda: check_least_length(model_info, ["word " * 200]),
@@ -75,6 +77,6 @@ def test_a_limit_that_sources_dispute_warns_and_refuses_nothing(limits, refuses)
         with (
             pytest.raises(ContextLengthError)
             if refuses
-            else pytest.warns(DashScopeWarning, match="sources disagree")
+            else pytest.warns(DashScopeWarning, match="the service decides")
         ):
             check()

@@ -42,6 +42,7 @@ def test_only_the_hosted_service_costs_anything(table):
     assert first.cost == pytest.approx(0.012 + 0.008)
     assert second.cost is third.cost is None
     assert table.cost == first.cost
+    assert (first.priced_on, second.priced_on) == (date(2026, 10, 9), None)
     assert UsageTable().cost is None
 
 
@@ -56,7 +57,12 @@ LlamaIndex ziya-llama-13b-v1     2               2          -    -           -  
 def test_it_is_shown_as_a_table(table):
     lines = repr(table).splitlines()
     cells = [line.split() for line in lines]
-    costs = [["cost", "(CNY)"], ["0.0200"], ["not", "known"], ["not", "known"]]
+    costs = [
+        ["cost", "(CNY)", "prices", "of"],
+        ["0.0200", "2026-10-09"],
+        ["not", "known", "-"],
+        ["not", "known", "-"],
+    ]
     expected = [line.split() for line in TABLE.splitlines()]
     assert cells == [row + cost for row, cost in zip(expected, costs, strict=True)]
     assert len(set(map(len, lines))) == 1

@@ -124,7 +124,7 @@ def _check_response_format(request: EngineRequest) -> None:
 
 def _check_output(request: EngineRequest) -> None:
     model_info, max_tokens = request.model_info, request.parameters.get("max_tokens")
-    limit = None if "max_output" in model_info.disputed else model_info.max_output
+    limit = None if model_info.doubt("max_output") else model_info.max_output
     if limit is not None and isinstance(max_tokens, int) and max_tokens > limit:
         raise InvalidParameter(f"Range of max_tokens should be [1, {limit}]")
     if model_info.stream_only and not request.stream:

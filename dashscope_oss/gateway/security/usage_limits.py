@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dashscope_oss.gateway.interface.api_error import BodyTooLarge
 from dashscope_oss.gateway.security.config import (
@@ -66,8 +65,7 @@ class UsageLimits:
         lowest = min((limit for limit in limits if limit is not None), default=None)
         if lowest == model_info.input_limit:
             return model_info
-        disputed = model_info.disputed_but("max_input")
-        return replace(model_info, max_input=lowest, disputed=disputed)
+        return model_info.settled(max_input=lowest)
 
     def admit(self, key_name: str, model: str) -> None:
         """Count a call that begins.

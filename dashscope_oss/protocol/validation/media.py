@@ -26,10 +26,17 @@ from dashscope_oss.messages import (
 )
 from dashscope_oss.registry.lookup import model_that_takes
 from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.tokens.input_length import warn_of_doubt
 
-MAX_INLINE_BYTES = 10 * 2**20 // 4 * 3
-"""Most bytes of a file that is sent along, unless the record states another limit: its base64 may
-have 10 MiB (the vendor's page on images and videos, ``model-studio/vision``)."""
+MAX_INLINE_BYTES = 20 * 2**20 // 4 * 3
+"""Most bytes of a file that is sent along, unless the record states another limit.
+
+The vendor's pages on images and on error codes (docs.qwencloud.com, ``multimodal/vision`` and
+``error-messages``, 2026) give base64 10 MiB: "Exceeded limit on max bytes per data-uri item :
+10485760". Public reports of 2026 show the same text with 20971520, which is 20 MiB. So a file of
+more than 20 MiB is refused, and one of more than 10 MiB is sent with a warning.
+"""
+_STATED_BYTES = 10 * 2**20 // 4 * 3
 
 ADDRESSES = ("https://", "http://", "oss://")
 """How the address of a file begins that the service fetches."""
@@ -151,9 +158,13 @@ def _check_modality(place: _Place) -> None:
     model_info, kind = place.model_info, place.part.kind
     if kind in model_info.modalities or model_info.status == "unknown":
         return
+    fact = f"{_NAMES[kind]}, which the model does not take"
+    if doubt := model_info.doubt("modalities"):
+        warn_of_doubt(model_info, f"{fact}, says its record", doubt)
+        return
     other = model_that_takes(kind)
     advice = f"choose a model that does, such as {other}," if other else "change it into text"
-    place.refuse(f"{_NAMES[kind]}, which the model does not take; {advice} or leave it out")
+    place.refuse(f"{fact}; {advice} or leave it out")
 
 
 def _checked_options(place: _Place, options: Json) -> Json:
@@ -196,16 +207,28 @@ def _decoded(place: _Place, encoded: str) -> bytes:
 
 def _data_url(place: _Place, data: bytes, encoded: str, kind: MediaKind) -> str:
     """Return the URL of a file that is of its kind and not too large."""
-    limit = _limit(place.model_info, kind)
-    if len(data) > limit:
-        place.refuse(
-            f"{_NAMES[kind]} of {len(data)} bytes; at most {limit} can be sent along, so make it "
-            "smaller, or upload it and give its address"
-        )
+    _check_size(place, len(data), kind)
     media_type = seen_type(data)
     if not media_type.startswith(_FILE_TYPES[kind]):
         place.refuse(f"its bytes are {media_type}, not {_NAMES[kind]}; give the right file")
     return f"data:{media_type};base64,{encoded}"
+
+
+def _check_size(place: _Place, size: int, kind: MediaKind) -> None:
+    stated = _stated_limit(place.model_info, kind)
+    limit = stated or MAX_INLINE_BYTES
+    if size > limit:
+        place.refuse(
+            f"{_NAMES[kind]} of {size} bytes; at most {limit} can be sent along, so make it "
+            "smaller, or upload it and give its address"
+        )
+    if stated is None and size > _STATED_BYTES:
+        warn_once(
+            f"{place.model_info.id}: {_NAMES[kind]} of {size} bytes is sent, though the vendor's "
+            f"page allows {_STATED_BYTES}; if the service refuses it, make it smaller, or upload "
+            "it and give its address",
+            DashScopeWarning,
+        )
 
 
 def seen_type(data: bytes) -> str:
@@ -224,10 +247,10 @@ def seen_type(data: bytes) -> str:
     return "text/plain"
 
 
-def _limit(model_info: ModelInfo, kind: MediaKind) -> int:
+def _stated_limit(model_info: ModelInfo, kind: MediaKind) -> int | None:
     limits = {
         "image": model_info.max_image_bytes,
         "video": model_info.max_video_bytes,
         "audio": model_info.max_audio_bytes,
     }
-    return limits[kind] or MAX_INLINE_BYTES
+    return limits[kind]

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dashscope_oss.errors import DashScopeWarning, warn_once
 from dashscope_oss.messages import OPTION_NAMES
 from dashscope_oss.protocol.validation.refusal import refuse
+from dashscope_oss.registry.lookup import model_that_searches
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.input_length import warn_of_disputed
+from dashscope_oss.tokens.input_length import warn_of_doubt
 
 
 def check_parameters(
@@ -27,13 +28,14 @@ def check_parameters(
     for name, value in parameters.items():
         _check_parameter(model_info, name, value)
     if parameters.get("tools") and not model_info.tools:
-        _refuse_unless_disputed(
+        _refuse_if_certain(
             model_info,
             "tools",
             "this model knows no tools",
             "choose one that does, or say so in model_info",
         )
     _check_thinking(model_info, parameters.get("enable_thinking"))
+    _check_search(model_info, parameters.get("enable_search"))
     _check_max_tokens(model_info, parameters.get("max_tokens"))
     _check_effort(model_info, parameters.get("reasoning_effort"))
     _warn_of_unstated(model_info, parameters)
@@ -84,17 +86,30 @@ def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:
 
 
 def _check_thinking(model_info: ModelInfo, switch: object) -> None:
+    remedy = "leave enable_thinking out"
     if switch and model_info.thinking == "none":
-        refuse(model_info, "this model cannot think; leave enable_thinking out")
+        _refuse_if_certain(model_info, "thinking", "this model cannot think", remedy)
     if switch is False and model_info.thinking == "always":
-        refuse(model_info, "this model always thinks; leave enable_thinking out")
+        _refuse_if_certain(model_info, "thinking", "this model always thinks", remedy)
+
+
+def _check_search(model_info: ModelInfo, switch: object) -> None:
+    """Refuse a search to a hosted model without it: the vendor's list names hosted models only."""
+    if not switch or model_info.web_search or model_info.status != "hosted":
+        return
+    _refuse_if_certain(
+        model_info,
+        "web_search",
+        "this model cannot search the web",
+        f"leave enable_search out, or choose a model that can, such as {model_that_searches()}",
+    )
 
 
 def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
     limit = model_info.max_output
     if not isinstance(max_tokens, int) or not limit or max_tokens <= limit:
         return
-    _refuse_unless_disputed(
+    _refuse_if_certain(
         model_info,
         "max_output",
         f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens",
@@ -102,10 +117,10 @@ def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
     )
 
 
-def _refuse_unless_disputed(model_info: ModelInfo, field: str, fact: str, remedy: str) -> None:
-    """Refuse what a field of the record rules out; warn if public sources differ on that field."""
-    if field in model_info.disputed:
-        warn_of_disputed(model_info, f"{fact}, says its record")
+def _refuse_if_certain(model_info: ModelInfo, field: str, fact: str, remedy: str) -> None:
+    """Refuse what a field of the record rules out; warn if the record is not certain of it."""
+    if doubt := model_info.doubt(field):
+        warn_of_doubt(model_info, f"{fact}, says its record", doubt)
         return
     refuse(model_info, f"{fact}; {remedy}")
 
@@ -117,7 +132,7 @@ def _check_effort(model_info: ModelInfo, effort: object) -> None:
     if not levels:
         refuse(model_info, "this model cannot think; leave reasoning_effort out")
     if effort not in levels:
-        _refuse_unless_disputed(
+        _refuse_if_certain(
             model_info,
             "reasoning_efforts",
             f"reasoning_effort is {effort!r:.100}, but the model knows {', '.join(levels)}",

@@ -39,6 +39,21 @@ def test_an_answer_that_is_cut_warns_once(make, ask):
     assert last.additional_kwargs["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("model", "settings", "advice"),
+    [
+        ("deepseek-v4-flash", {"max_tokens": 2}, "raise max_tokens, in which thoughts count, or"),
+        ("deepseek-v4-flash", {"max_tokens": 2, "enable_thinking": False}, "raise max_tokens, or"),
+        ("glm-5", {"max_tokens": 2}, "raise max_tokens, or"),
+        ("glm-5", {"max_completion_tokens": 2}, "raise max_completion_tokens, in which thoughts"),
+    ],
+)
+def test_the_warning_says_whether_thoughts_count_in_the_limit(make, model, settings, advice):
+    llm = make(model, Answer("It is", finish_reason="length"), **settings)
+    with pytest.warns(DashScopeWarning, match=advice):
+        llm.complete("hi")
+
+
 def test_an_answer_without_calls_has_no_list_of_calls(make, ask):
     """The service refuses an empty list in the next request."""
     last = ask(make(WITH_TOOLS), "hi").last
