@@ -1,12 +1,14 @@
 """LangChain's standard tests over a scripted gateway, for one model of every kind.
 
 The integration suite runs for models with tools, with images, without both, and without messages
-or usage; the unit suite, which sends nothing, for the three that differ most. The only expected
+or usage, and its tests of images and audio for every kind of model that takes them; the unit
+suite, which sends nothing, for the three that differ most. The only expected
 failure is test_serdes, whose reason lies upstream (a loaded copy is tested in test_secrets.py).
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -19,7 +21,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from dashscope_oss import find_model
 from dashscope_oss.gateway import Gateway, ScriptedEngine, serve_in_thread
 from langchain_dashscope_oss import ChatDashScopeOSS
-from tests.files import PNG
+from tests.files import PNG, WAV
 from tests.wire import cassette
 
 from .standard_gateway import reply
@@ -98,6 +100,10 @@ class Kind:
     @property
     def supports_image_tool_message(self):
         return self.supports_image_inputs
+
+    @property
+    def supports_audio_inputs(self):
+        return "audio" in find_model(self.model_id).modalities
 
     @property
     def model_override_value(self):
@@ -234,6 +240,52 @@ class TestQwen(Qwen, Integration):
 
 class TestLlama3(Llama3, Integration):
     pass
+
+
+# One model of each kind that takes images: with videos or without, with audio, hosted or retired,
+# with tools or without, thinking never, always or as asked. TestQwen runs the whole suite.
+SEEING = (
+    "deepseek-v4.1-flash",
+    "kimi-k2.6",
+    "kimi-k3",
+    "kimi/kimi-k2.7-code",
+    "qwen3-vl-8b-instruct",
+    "qwen2.5-vl-7b-instruct",
+    "qwen2.5-omni-7b",
+    "qvq-72b-preview",
+    "llama3.2-90b-vision-instruct",
+)
+
+
+def suite_of(id: str) -> Integration:
+    return type(id, (Kind, Integration), {"model_id": id})()
+
+
+def tests_of_files(id):
+    """The names of the suite's tests of files that ask a model only for what it has."""
+    suite = suite_of(id)
+    asked = {
+        "test_image_inputs": suite.supports_image_inputs,
+        "test_image_tool_message": suite.supports_image_inputs and suite.has_tool_calling,
+        "test_anthropic_inputs": suite.supports_anthropic_inputs,
+        "test_audio_inputs": suite.supports_audio_inputs,
+    }
+    return [name for name, may_ask in asked.items() if may_ask]
+
+
+@pytest.mark.parametrize(
+    ("id", "name"), [(id, name) for id in SEEING for name in tests_of_files(id)]
+)
+def test_the_files_of_the_suite_reach_every_kind_of_model(id, name, gateway, monkeypatch):
+    engine, suite = gateway(reply), suite_of(id)
+    suite.address = engine.base_url
+    kind, file = ("audio", WAV) if "audio" in name else ("image", PNG)
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "none")
+    monkeypatch.setattr(httpx, "get", lambda *_, **options: httpx.Response(200, content=file))
+    with closing(suite.chat_model_class(**suite.chat_model_params)) as model:
+        getattr(suite, name)(model)
+    turns = [turn for sent in engine.requests for turn in sent.body["input"]["messages"]]
+    assert any(kind in part for turn in turns for part in turn["content"])
 
 
 class TestZiya(Ziya, Integration):
