@@ -23,20 +23,40 @@ pytestmark = [
 ]
 
 
+# A machine that is gone is noticed in seconds. One that is only slow, as on a computer with much
+# else to do, has minutes: Ray would take it for lost, and end the process in which pytest runs.
+PATIENCE = {
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 60_000,
+    "agent_register_timeout_ms": 300_000,
+    "worker_register_timeout_seconds": 300,
+    "gcs_rpc_server_reconnect_timeout_s": 300,
+    "enable_metrics_collection": False,
+}
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Two machines with room for one actor each; one cluster at a time."""
     from filelock import FileLock
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False}
+    head = {**small, "include_dashboard": False, "no_monitor": True, "_system_config": PATIENCE}
     with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
-        cluster = Cluster(
-            initialize_head=True, head_node_args={**small, "include_dashboard": False}
-        )
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         cluster.second = cluster.add_node(**small)
         yield cluster
         cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def connection(cluster):
+    """This process stays connected: Ray need not start anew for each test."""
+    from dashscope_oss.batch.cluster.ray_job import connected
+
+    with connected(cluster.address):
+        yield
 
 
 @pytest.fixture
@@ -111,8 +131,14 @@ def test_an_actor_and_a_machine_are_lost_and_the_output_is_that_of_one_machine(
     ] == [(tmp_path / "single.parquet.failed.jsonl").read_bytes()] * 2
 
 
-def test_stopped_by_its_budget_a_run_goes_on_by_finished_blocks(batch, gateway, tmp_path):
-    write_rows(tmp_path / "in.parquet", map(str, range(60)), block_rows=10)
+@pytest.mark.usefixtures("connection")
+def test_stopped_by_its_budget_a_run_over_a_folder_goes_on_by_finished_blocks(
+    batch, gateway, tmp_path
+):
+    folder = tmp_path / "in.parquet"
+    folder.mkdir()
+    write_rows(folder / "a.parquet", map(str, range(25)), block_rows=10)
+    write_rows(folder / "b.parquet", map(str, range(25, 60)), block_rows=10)
     engine = gateway(Answer("one two three"))
 
     status, _, err = batch(engine, "--max-tokens-total", "30")
@@ -120,7 +146,8 @@ def test_stopped_by_its_budget_a_run_goes_on_by_finished_blocks(batch, gateway, 
     assert "Stopped: the answers cost" in err
 
     status, out, _ = batch(engine)
-    assert (status, len(read_rows(tmp_path / "out.parquet"))) == (0, 60)
+    assert status == 0
+    assert [row["prompt"] for row in read_rows(tmp_path / "out.parquet")] == [*map(str, range(60))]
     assert "answered earlier" in out
     assert len(engine.requests) <= 60 + 2 * 16  # of the blocks that were under way
 
@@ -129,6 +156,7 @@ def test_stopped_by_its_budget_a_run_goes_on_by_finished_blocks(batch, gateway, 
     assert batch(engine, "--parameter", "temperature=0.5")[0] == 2  # another run's output
 
 
+@pytest.mark.usefixtures("connection")
 def test_a_deadline_stops_a_run(batch, gateway, tmp_path):
     write_rows(tmp_path / "in.parquet", map(str, range(40)), block_rows=5)
 
@@ -137,31 +165,29 @@ def test_a_deadline_stops_a_run(batch, gateway, tmp_path):
     assert (status, "--deadline has passed" in err) == (1, True)
 
 
-def test_a_wrong_key_ends_the_run_in_plain_words(batch, cluster, gateway, tmp_path):
+@pytest.mark.usefixtures("connection")
+def test_a_wrong_key_ends_the_run_in_plain_words(batch, gateway, tmp_path):
     """In a process that is connected already, and stays so."""
     import ray
-
-    from dashscope_oss.batch.cluster.ray_job import connected
 
     write_rows(tmp_path / "in.parquet", ["a", "b"], block_rows=1)
     engine = gateway(Fault(status=401, code="InvalidApiKey", message="wrong key"))
 
-    with connected(cluster.address):
-        status, _, err = batch(engine)
-        assert ray.is_initialized()
+    status, _, err = batch(engine)
 
+    assert ray.is_initialized()
     assert status == 1
     assert f"dashscope-oss: {MODEL}: wrong key" in err
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("connection")
 def test_a_dataset_is_answered_by_actors_without_the_key_in_what_they_are_sent(
-    cluster, gateway, tmp_path, monkeypatch
+    gateway, monkeypatch
 ):
     import ray
 
     from dashscope_oss import AsyncClient, Endpoint
-    from dashscope_oss.batch.cluster.ray_job import connected
     from dashscope_oss.batch.ray import AskModel
 
     key = "sk-not-in-any-pickle"
@@ -169,15 +195,14 @@ def test_a_dataset_is_answered_by_actors_without_the_key_in_what_they_are_sent(
     engine = gateway()
     settings = {"model": MODEL, "base_url": engine.base_url, "actors": 1}
 
-    with connected(cluster.address):
-        dataset = ray.data.from_items([{"id": n, "prompt": f"{n}"} for n in range(40)])
-        rows = dataset.map_batches(
-            AskModel,
-            fn_constructor_kwargs=settings,
-            batch_format="pyarrow",
-            batch_size=10,
-            concurrency=1,
-        ).take_all()
+    dataset = ray.data.from_items([{"id": n, "prompt": f"{n}"} for n in range(40)])
+    rows = dataset.map_batches(
+        AskModel,
+        fn_constructor_kwargs=settings,
+        batch_format="pyarrow",
+        batch_size=10,
+        concurrency=1,
+    ).take_all()
 
     assert sorted(answers(rows)) == [(n, f"You said: {n}") for n in range(40)]
     client = AsyncClient(Endpoint.resolve(base_url=engine.base_url))
