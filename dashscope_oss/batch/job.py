@@ -108,6 +108,8 @@ class JobRun:
         self._input_state = state_of(job.reader.files)
         self._taken = self._recorded = self._num_unasked = 0
         self._took_all = False
+        self._told: set[type[Exception]] = set()
+        job.pace.on_refusal = self._tell_refusal
 
     @property
     def is_complete(self) -> bool:
@@ -143,7 +145,6 @@ class JobRun:
                         self._record(number, request, result)
         finally:
             timer.cancel()
-            self._progress.tally.refusals = job.pace.refusals
         if fatal:
             raise fatal
 
@@ -224,9 +225,14 @@ class JobRun:
         self._tokens += tokens
         limit = self._job.max_tokens_total
         if limit is not None and self._tokens >= limit:
-            self.stop_because(
-                f"the answers cost {self._tokens:,} tokens, and --max-tokens-total is {limit:,}"
-            )
+            self.stop_because(f"the answers have used up --max-tokens-total, {limit:,}")
+
+    def _tell_refusal(self, error: Exception) -> None:
+        """Say why calls wait, once for each kind of reason."""
+        self._progress.tally.refusals = self._job.pace.refusals
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            self._progress.say(f"{error} All calls wait, and are then made again.")
 
     def _keep(self, number: int, digest: bytes, result: Reply | Exception, tokens: int) -> None:
         outcome = outcome_of(result)

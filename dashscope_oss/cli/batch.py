@@ -199,8 +199,12 @@ def _tell_start(job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
     _tell_changes(checkpoint.changes, checkpoint.path, progress)
     done = checkpoint.progress()
     if done.answered or done.failed:
-        again = "are asked again" if job.retry_failed else "are not: --retry-failed asks them again"
-        failed = f"; {done.failed:,} that failed {again}" if done.failed else ""
+        again = (
+            "and are asked again"
+            if job.retry_failed
+            else "and are not asked again, which --retry-failed would do"
+        )
+        failed = f"; {done.failed:,} failed {again}" if done.failed else ""
         progress.say(f"Going on: {done.answered:,} rows are answered{failed}.")
 
 
@@ -229,14 +233,19 @@ def _heed_interrupts(job_run: JobRun, progress: Progress) -> None:
 def _how_to_go_on(stopped_by: str, tally: Tally, checkpoint: Path) -> str:
     return (
         f"Stopped: {stopped_by}. {tally.earlier + tally.answered:,} rows are answered and kept in "
-        f"{checkpoint}; the same command goes on."
+        f"{checkpoint}; the same command{_with_what(stopped_by)} goes on."
     )
+
+
+def _with_what(stopped_by: str) -> str:
+    return " with a larger --max-tokens-total" if "--max-tokens-total" in stopped_by else ""
 
 
 def _where_it_is(output: Path, failed: Path, checkpoint: Path, failures: int) -> str:
     if not failures:
         return f"The answers are in {output}; {checkpoint} is no longer needed."
     return (
-        f"The answers are in {output}. {failures:,} rows have none: see {failed}; the same command "
-        "with --retry-failed asks them again."
+        f"The answers are in {output}. Rows without an answer: {failures:,}; {failed} says why. "
+        "What you correct in the input is asked by the same command, all others with "
+        "--retry-failed."
     )

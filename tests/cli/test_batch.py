@@ -101,7 +101,7 @@ def test_failed_rows_stand_apart_and_are_asked_again_alone(batch, gateway):
     status, out, err = batch(engine, "in.jsonl", "out.jsonl")
     assert status == 1
     assert "1 (ContentBlockedError 1)" in out
-    assert "1 rows have none: see out.jsonl.failed.jsonl" in err
+    assert "Rows without an answer: 1; out.jsonl.failed.jsonl says why" in err
     assert [row["id"] for row in read_rows()] == [0, 2]
     (failed,) = read_rows("out.jsonl.failed.jsonl")
     assert (failed["row"], failed["class"]) == (2, "ContentBlockedError")
@@ -110,12 +110,12 @@ def test_failed_rows_stand_apart_and_are_asked_again_alone(batch, gateway):
 
     status, out, err = batch(engine, "in.jsonl", "out.jsonl")
     assert (status, len(engine.requests)) == (1, 3)
-    assert "1 that failed are not: --retry-failed asks them again" in err
+    assert "1 failed and are not asked again, which --retry-failed would do" in err
     assert "1 (1 earlier)" in out
 
     status, _, err = batch(engine, "in.jsonl", "out.jsonl", "--retry-failed")
     assert (status, asked(engine)[3:]) == (0, ["question 1"])
-    assert "1 that failed are asked again" in err
+    assert "1 failed and are asked again" in err
     assert [row["id"] for row in read_rows()] == [0, 1, 2]
     assert not Path("out.jsonl.failed.jsonl").exists()
 
@@ -133,7 +133,7 @@ def test_rows_that_cannot_be_asked_are_told_counted_and_set_apart(batch, gateway
     assert "3 (UnsupportedInputError 3)" in out
     for number, reason in (
         (2, "the line is not JSON"),
-        (3, "the row has nothing in column prompt"),
+        (3, "the row has no column prompt; its columns: text"),
     ):
         assert f"row {number}: {reason}" in err
     assert [row["row"] for row in read_rows("out.jsonl.failed.jsonl")] == [2, 3, 4]
@@ -177,6 +177,18 @@ def test_what_would_fail_every_row_ends_the_run(batch, gateway, fault):
     assert fault.code in err
 
 
+def test_calls_that_are_put_off_are_told_once_for_each_reason(batch, gateway):
+    slower = Fault(code="Throttling.RateQuota", message="Slower, please.")
+    engine = gateway(slower, slower, Answer("four"))
+    write_rows(*numbered(4))
+
+    status, out, err = batch(engine, "in.jsonl", "out.jsonl", "--concurrency", "2")
+
+    assert (status, "calls put off by the service  2" in out) == (0, True)
+    assert err.count("Slower, please") == err.count("All calls wait, and are then made again") == 1
+    assert "2 put off" in err
+
+
 def test_a_budget_of_tokens_stops_the_run_and_holds_for_the_next_start(batch, gateway):
     engine = gateway(Answer("four"))
     write_rows(*numbered(100))
@@ -186,8 +198,9 @@ def test_a_budget_of_tokens_stops_the_run_and_holds_for_the_next_start(batch, ga
 
     answered = len(engine.requests)
     assert (status, 3 < answered < 30, Path("out.jsonl").exists()) == (1, True, False)
-    assert "Stopped: the answers cost 5" in err
+    assert "Stopped: the answers have used up --max-tokens-total, 50" in err
     assert f"{answered} rows are answered and kept in out.jsonl.checkpoint" in err
+    assert "the same command with a larger --max-tokens-total goes on" in err
     batch(engine, "in.jsonl", "out.jsonl", *limited)
     assert len(engine.requests) == answered + 1  # the budget is used up already
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from dashscope_oss.batch.calls.adaptive_rate import AdaptiveRate
@@ -20,10 +21,12 @@ class Pace:
 
     Attributes:
         refusals: calls that the server refused so far.
+        on_refusal: is told the error of each of them.
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:
         self._limits = limits
+        self.on_refusal: Callable[[Exception], None] = _tell_nobody
         self._adaptive = AdaptiveRate()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -99,3 +102,7 @@ def part_of_limits(
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _tell_nobody(error: Exception) -> None:
+    pass

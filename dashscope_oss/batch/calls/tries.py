@@ -72,6 +72,7 @@ class Tries(Generic[Question, Answer]):
             if is_refusal(outcome):
                 refusals += 1
                 self.pace.refuse(period, getattr(outcome, "retry_after", None), num_tokens)
+                self.pace.on_refusal(outcome)
             else:
                 failures += 1
                 self.pace.grant(period, -num_tokens)
@@ -111,11 +112,14 @@ def ends_run(error: Exception, *, has_answers: bool) -> bool:
     Args:
         error: of the last try of a row.
         has_answers: whether any row was answered so far: then a model that does not exist, or
-            must not be used, is that of some rows only.
+            must not be used, is that of some rows only, and a server that cannot be reached was
+            there before and may come back.
     """
     if isinstance(error, AuthenticationError | QuotaExhaustedError | ConfigurationError):
         return True
-    return isinstance(error, ModelNotFoundError | PermissionDeniedError) and not has_answers
+    if has_answers:
+        return False
+    return isinstance(error, ModelNotFoundError | PermissionDeniedError) or _is_unconnected(error)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -110,7 +110,7 @@ class RayJob:
                 used = tokens + tally.input_tokens + tally.output_tokens
                 limit = self.max_tokens_total
                 if limit is not None and used >= limit:
-                    return f"the answers cost {used:,} tokens, and --max-tokens-total is {limit:,}"
+                    return f"the answers have used up --max-tokens-total, {limit:,}"
                 if time.monotonic() > end:
                     return "--deadline has passed"
         return ""

@@ -12,6 +12,7 @@ from dashscope_oss.messages import Json
 
 _MAX_FIELD_SIZE = 2**31 - 1
 """The module's own limit, 128 KiB, is less than some prompts."""
+_NOT_UTF8 = 'is not UTF-8; save it as UTF-8, which Excel calls "CSV UTF-8"'
 
 
 class CsvReader:
@@ -35,11 +36,15 @@ class CsvReader:
         with self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             names = next(csv.reader(file), [])
         if not _is_utf8(names):
-            raise ConfigurationError(f"{self.path} is not UTF-8; convert the file")
-        if not names or len({*names}) < len(names):
+            raise ConfigurationError(f"{self.path} {_NOT_UTF8}")
+        if not names:
             raise ConfigurationError(
-                f"{self.path} needs a first line that names each column, and none twice; it "
-                f"names {', '.join(names)!r:.200}"
+                f"{self.path} has no first line with the names of the columns; add one"
+            )
+        if len({*names}) < len(names):
+            raise ConfigurationError(
+                f"{self.path} names a column twice in its first line, {', '.join(names)!r:.200}; "
+                "give each another name"
             )
         return names
 
@@ -95,7 +100,7 @@ def _read(columns: list[str], fields: list[str] | DashScopeError) -> Json | Dash
             f"the row has {len(fields)} fields, the header has {len(columns)}"
         )
     if not _is_utf8(fields):
-        return UnsupportedInputError("the row is not UTF-8; convert the file")
+        return UnsupportedInputError(f"the row {_NOT_UTF8}")
     return dict(zip(columns, fields, strict=True))
 
 

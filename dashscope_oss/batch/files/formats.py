@@ -92,7 +92,8 @@ def first_row(reader: Reader) -> Json:
         if not isinstance(values, DashScopeError):
             return values
         first_fault = first_fault or f"; row {number}: {values.message}"
-    raise ConfigurationError(f"{reader.path} has no row that can be read{first_fault}")
+    without = "has no row that can be read" if first_fault else "has no rows"
+    raise ConfigurationError(f"{reader.path} {without}{first_fault}")
 
 
 def prepare_writer(
@@ -132,5 +133,5 @@ def checked_ending(path: Path) -> str:
     ending = path.suffix.lower()
     if ending not in (*JSONL, *CSV, *PARQUET):
         known = ", ".join((*JSONL, *CSV, *PARQUET))
-        raise ConfigurationError(f"{path} has no ending that names a format: {known}")
+        raise ConfigurationError(f"the name {path} must end with its format, one of {known}")
     return ending

@@ -11,6 +11,17 @@ from dashscope_oss.errors import DashScopeError, UnsupportedInputError
 from dashscope_oss.messages import Json
 from dashscope_oss.protocol.streaming.sse import BOM
 
+_TYPES: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),  # before the numbers, which it is too
+    (int, "a number"),
+    (float, "a number"),
+    (str, "a text"),
+    (list, "a list"),
+    (dict, "an object"),
+    (bytes, "bytes"),
+    (object, "something else"),
+)
+
 
 class JsonlReader:
     """Reads a file with a JSON object on each line; empty lines are no rows."""
@@ -61,11 +72,29 @@ def json_text(value: object) -> bytes:
     return to_json(value, inf_nan_mode="constants", bytes_mode="base64")
 
 
+def json_type(value: object) -> str:
+    """Return what a value is, in the words of JSON, with its article."""
+    if value is None:
+        return "null"
+    return next(name for kind, name in _TYPES if isinstance(value, kind))
+
+
 def _read(line: bytes) -> Json | DashScopeError:
     try:
         values = from_json(line)
     except ValueError as error:
-        return UnsupportedInputError(f"the line is not JSON: {error}")
+        what = f"not JSON: {error}" if _is_utf8(line) else "not UTF-8; save the file as UTF-8"
+        return UnsupportedInputError(f"the line is {what}")
     if isinstance(values, dict):
         return values
-    return UnsupportedInputError(f"the line is a JSON {type(values).__name__}, not an object")
+    return UnsupportedInputError(
+        f"the line holds {json_type(values)}, not an object {{…}} with the columns"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

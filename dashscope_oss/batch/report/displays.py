@@ -131,7 +131,8 @@ def line(tally: Tally) -> str:
 def _details(tally: Tally) -> str:
     tokens = tally.input_tokens + tally.output_tokens
     counted = f"{tokens:,} tokens" if tokens else ""
-    return ", ".join(filter(None, (counted, tally.error_text)))
+    put_off = f"{tally.refusals:,} put off" if tally.refusals else ""
+    return ", ".join(filter(None, (counted, put_off, tally.error_text)))
 
 
 def _is_notebook() -> bool:

@@ -32,7 +32,7 @@ class Summary:
             ("rows answered", f"{tally.earlier + tally.answered:,}{total}"),
             ("answered earlier", f"{tally.earlier:,}" if tally.earlier else ""),
             ("rows that failed", self._failures()),
-            ("tokens in, out", self._tokens()),
+            ("tokens", self._tokens()),
             ("answers without counts", f"{tally.unreported:,}" if tally.unreported else ""),
             ("cost", self._cost()),
             ("calls put off by the service", f"{tally.refusals:,}" if tally.refusals else ""),
@@ -62,7 +62,7 @@ class Summary:
 
     def _tokens(self) -> str:
         tally = self.tally
-        return f"{tally.input_tokens:,}, {tally.output_tokens:,}" if self._has_tokens else ""
+        return f"{tally.input_tokens:,} in, {tally.output_tokens:,} out" if self._has_tokens else ""
 
     def _failures(self) -> str:
         failed = self.tally.failed + self.tally.earlier_failed

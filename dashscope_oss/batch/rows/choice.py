@@ -74,12 +74,23 @@ def choose_form(
 def _check_columns(form: Columns, first_row: Json) -> None:
     needed = (form.messages or form.prompt, form.image)
     if missing := [name for name in needed if name is not None and name not in first_row]:
+        names = ", ".join(first_row)
         raise ConfigurationError(
-            f"there is no column {', '.join(missing)} in the first row, which has "
-            f"{', '.join(first_row)}; see --prompt-column, --messages-column and --image-column"
+            f"there is no column {', '.join(missing)} in the first row, whose columns are {names}; "
+            "name the right one with --prompt-column, --messages-column or --image-column"
+            f"{_separator_advice(first_row)}"
         )
     if taken := [name for name in form.answer_columns() if name in first_row]:
         raise ConfigurationError(
             f"the input already has a column {', '.join(taken)}; give the answers another name "
             "with --answer-column"
         )
+
+
+def _separator_advice(first_row: Json) -> str:
+    """Return what a table needs that looks as if its fields were not separated by commas."""
+    (name, *more) = first_row or [""]
+    separators = [separator for separator in (";", "\t", "|") if separator in name]
+    if more or not separators:
+        return ""
+    return f". If {separators[0]!r} separates the fields, save the table with commas instead"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dashscope_oss.batch.files.jsonl import json_type
 from dashscope_oss.batch.rows.images import read_image
 from dashscope_oss.batch.rows.outcome import Failure
 from dashscope_oss.batch.rows.settings import stated_parameters
@@ -94,7 +95,7 @@ class Columns:
         name = self.prompt or DEFAULT_PROMPT_COLUMN
         prompt = _column(values, name)
         if not isinstance(prompt, str):
-            raise UnsupportedInputError(f"column {name} holds {type(prompt).__name__}, not text")
+            raise UnsupportedInputError(f"column {name} holds {json_type(prompt)}, not a text")
         images = self._images(values) if self.image is not None else []
         system = [Message("system", self.system)] if self.system else []
         return [*system, Message.of_parts("user", [*images, TextPart(prompt)])]
@@ -111,10 +112,11 @@ class Columns:
 
 
 def _column(values: Json, name: str) -> object:
-    if values.get(name) is None:
-        raise UnsupportedInputError(
-            f"the row has nothing in column {name}; it has {', '.join(values) or 'no columns'}"
-        )
+    if name not in values:
+        columns = ", ".join(values) or "none"
+        raise UnsupportedInputError(f"the row has no column {name}; its columns: {columns}")
+    if values[name] is None:
+        raise UnsupportedInputError(f"column {name} is empty")
     return values[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dashscope_oss.batch.files.jsonl import json_type
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import ImagePart
 
@@ -27,7 +28,7 @@ def read_image(value: object, folder: Path) -> ImagePart:
         return ImagePart(value)
     if not isinstance(value, str):
         raise UnsupportedInputError(
-            f"the image is {type(value).__name__}, not an address, bytes or the path of a file"
+            f"the image is {json_type(value)}, not an address, bytes or the path of a file"
         )
     if value.startswith(_ADDRESSES):
         return ImagePart(value)

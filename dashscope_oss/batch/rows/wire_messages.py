@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pydantic_core import from_json
 
+from dashscope_oss.batch.files.jsonl import json_type
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Message, Part, TextPart
 from dashscope_oss.protocol.conversation.content_blocks import block_text
@@ -35,7 +36,7 @@ def read_messages(value: object, column: str, model: str) -> list[Message]:
             raise UnsupportedInputError(f"{column} is not JSON: {error}. {_FORM}") from error
     if not isinstance(value, list):
         raise UnsupportedInputError(
-            f"{column} holds {type(value).__name__}, not a list of messages. {_FORM}"
+            f"{column} holds {json_type(value)}, not a list of messages. {_FORM}"
         )
     return [_read(message, f"{column}[{place}]", model) for place, message in enumerate(value)]
 
@@ -65,7 +66,7 @@ def _parts(content: object, place: str, model: str) -> list[Part]:
         return [TextPart(content)]
     if not isinstance(content, list):
         raise UnsupportedInputError(
-            f"{place}.content holds {type(content).__name__}, not text or a list of parts"
+            f"{place}.content holds {json_type(content)}, not text or a list of parts"
         )
     return [_part(part, f"{place}.content[{n}]", model) for n, part in enumerate(content)]
 

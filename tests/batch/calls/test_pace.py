@@ -16,6 +16,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.batch import Pace, RateLimits, run
+from dashscope_oss.batch.calls.tries import ends_run
 from tests.batch.calls import limited_servers
 from tests.batch.virtual_time import run_in_virtual_time
 
@@ -149,6 +150,12 @@ def test_a_service_that_never_takes_a_call_fails_the_rows_that_were_refused_ten_
 
     assert (len(server.times), type(outcomes[0])) == (10, RateLimitError)
     assert 150 < seconds < 600
+
+
+@pytest.mark.parametrize(("has_answers", "ends"), [(False, True), (True, False)])
+def test_only_a_server_that_was_never_there_ends_a_run(has_answers, ends):
+    """One that was may come back: the run goes on, and the rows that met it have failed."""
+    assert ends_run(unreachable(), has_answers=has_answers) is ends
 
 
 def test_a_refusal_now_and_then_does_not_slow_down_a_run_of_many_calls_a_second():

@@ -146,7 +146,7 @@ async def test_a_row_that_cannot_be_asked_is_told_with_its_number(worker, gatewa
 
     reasons = [json.loads(line) for line in own.files.failures(0)]
     assert [reason["row"] for reason in reasons] == [2, 3]
-    assert "row 3: the row has nothing in column prompt" in reasons[1]["message"]
+    assert "row 3: column prompt is empty" in reasons[1]["message"]
     assert tally.errors == {"UnsupportedInputError": 2}
 
 

@@ -143,7 +143,7 @@ def test_stopped_by_its_budget_a_run_over_a_folder_goes_on_by_finished_blocks(
 
     status, _, err = batch(engine, "--max-tokens-total", "30")
     assert (status, (tmp_path / "out.parquet").exists()) == (1, False)
-    assert "Stopped: the answers cost" in err
+    assert "Stopped: the answers have used up" in err
 
     status, out, _ = batch(engine)
     assert status == 0

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from datetime import date
 
 import pytest
 
 from dashscope_oss import ConfigurationError, DashScopeError
 from dashscope_oss.batch.files.formats import first_row, open_reader, prepare_writer
+from dashscope_oss.batch.files.jsonl import json_type
 
 ROWS = [
     {"id": "1", "prompt": "床前明月光,\n疑是地上霜", "note": None},
@@ -114,7 +116,8 @@ def test_faulty_lines_of_json_have_their_number(tmp_path):
     assert (open_reader(path).count(), open_reader(path).columns()) == (5, ["a"])
     assert [n for n in rows if isinstance(rows[n], str)] == [3, 4, 5]
     assert "the line is not JSON" in rows[3]
-    assert rows[4] == "the line is a JSON list, not an object"
+    assert "the line is not UTF-8" in rows[5]
+    assert rows[4] == "the line holds a list, not an object {…} with the columns"
 
 
 def test_faulty_rows_of_a_table_have_their_number(tmp_path):
@@ -125,7 +128,7 @@ def test_faulty_rows_of_a_table_have_their_number(tmp_path):
 
     assert (rows[1], rows[4]) == ({"a": "1", "b": "2"}, {"a": "x", "b": "y"})
     assert rows[2] == "the row has 1 fields, the header has 2"
-    assert rows[3] == "the row is not UTF-8; convert the file"
+    assert "the row is not UTF-8; save it as UTF-8" in rows[3]
     assert "the row is not CSV" in rows[5]
 
 
@@ -140,8 +143,8 @@ def test_columns_of_later_rows_are_columns_of_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
-        (b"", "names each column"),
-        (b"a,a\n1,2\n", "names each column"),
+        (b"", "no first line with the names"),
+        (b"a,a\n1,2\n", "names a column twice"),
         ("编号,b\n1,2\n".encode("gbk"), "is not UTF-8"),
     ],
 )
@@ -244,7 +247,7 @@ class TestSeveralParquetFiles:
 def test_other_endings_and_missing_files_are_told(tmp_path):
     (tmp_path / "in.txt").write_text("hello")
 
-    with pytest.raises(ConfigurationError, match=r"no ending that names a format: \.jsonl"):
+    with pytest.raises(ConfigurationError, match=r"must end with its format, one of \.jsonl"):
         open_reader(tmp_path / "in.txt")
     with pytest.raises(ConfigurationError, match="there is no file"):
         open_reader(tmp_path / "in.jsonl")
@@ -272,3 +275,21 @@ def test_parquet_without_its_package_names_the_extra(tmp_path, monkeypatch):
 
     with pytest.raises(ImportError, match=r'pip install "dashscope-oss\[batch\]"'):
         open_reader(tmp_path / "in.parquet")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null"),
+        (True, "true or false"),
+        (1, "a number"),
+        (1.5, "a number"),
+        ("", "a text"),
+        ([], "a list"),
+        ({}, "an object"),
+        (b"", "bytes"),
+        (date(2026, 1, 1), "something else"),  # of a Parquet file
+    ],
+)
+def test_what_a_column_holds_is_said_in_the_words_of_json(value, words):
+    assert json_type(value) == words

@@ -60,7 +60,7 @@ def test_the_table_has_rows_tokens_errors_cost_and_rate(tally):
         "rows answered                 6 of 10",
         "answered earlier              2",
         "rows that failed              2 (RateLimitError 1; 1 earlier)",
-        "tokens in, out                4,000, 800",
+        "tokens                        4,000 in, 800 out",
         f"cost                          0.03 CNY by the prices of {PRICED.priced_on}",
         "calls put off by the service  3",
         "time                          20 s",
@@ -83,7 +83,7 @@ def test_half_a_count_is_a_count_that_is_missing(tally):
 
     rows = dict(Summary(tally, PRICED).rows)
 
-    assert (rows["tokens in, out"], rows["answers without counts"]) == ("4,000, 900", "1")
+    assert (rows["tokens"], rows["answers without counts"]) == ("4,000 in, 900 out", "1")
     assert rows["cost"].startswith("at least")
 
 
@@ -111,7 +111,7 @@ def test_where_nobody_counted_there_is_no_figure():
     tally = Tally(2, began_at=0.0, ended_at=1.0)
     tally.add({"label": "good"})
 
-    assert {"tokens in, out", "cost"}.isdisjoint(dict(Summary(tally, PRICED).rows))
+    assert {"tokens", "cost"}.isdisjoint(dict(Summary(tally, PRICED).rows))
     assert "tokens" not in displays.line(tally)
 
 

@@ -99,7 +99,7 @@ class TestImages:
     @pytest.mark.parametrize(
         ("value", "reason"),
         [
-            (7, "the image is int, not an address, bytes or the path of a file"),
+            (7, "the image is a number, not an address, bytes or the path of a file"),
             ("no.png", "cannot read the image no.png: No such file"),
             (b"hello", "not an image; give the right file"),
         ],
@@ -134,13 +134,13 @@ def test_parameters_go_with_every_request():
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("prompt", None, "the row has nothing in column x; it has x"),
-        ("prompt", 7, "column x holds int, not text"),
+        ("prompt", None, "column x is empty"),
+        ("prompt", 7, "column x holds a number, not a text"),
         ("prompt", "  ", "the prompt or user message is empty"),
         ("messages", "[", "x is not JSON"),
-        ("messages", {"role": "user"}, "x holds dict, not a list of messages"),
+        ("messages", {"role": "user"}, "x holds an object, not a list of messages"),
         ("messages", ["hello"], r"x\[0\] is no message"),
-        ("messages", [{"role": "user", "content": 7}], r"x\[0\]\.content holds int"),
+        ("messages", [{"role": "user", "content": 7}], r"x\[0\]\.content holds a number"),
         ("messages", [{"role": "user", "content": [7]}], r"x\[0\]\.content\[0\] is no part"),
         ("messages", [{"role": "user", "content": [{"type": "pdf"}]}], r"content\[0\] is not"),
         ("messages", [{"role": "robot", "content": "?"}], "unknown role 'robot'"),
@@ -233,7 +233,8 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("row", "settings", "reason"),
         [
-            ({"text": "?"}, {}, "no column prompt in the first row, which has text"),
+            ({"text": "?"}, {}, "no column prompt in the first row, whose columns are text"),
+            ({"prompt;id": "?"}, {}, "If ';' separates the fields, save the table with commas"),
             ({"prompt": "?"}, {"messages": "turns"}, "no column turns"),
             ({"prompt": "?"}, {"prompt": "a", "messages": "b"}, "exclude each other"),
             ({"messages": []}, {"system": "Hi"}, "no use beside a column of messages"),

@@ -122,7 +122,7 @@ def test_a_row_that_was_not_asked_has_the_error_alone(row):
         ({"url": "/v1/embeddings"}, "url is /v1/embeddings; only /chat/completions"),
         ({"custom_id": None}, "no custom_id, or no body"),
         ({"body": "text"}, "no custom_id, or no body"),
-        ({"body": {"model": "glm-5"}}, "messages holds NoneType"),
+        ({"body": {"model": "glm-5"}}, "messages holds null"),
         ({"body": {"messages": []}}, "names no model"),
     ],
 )
