@@ -4,13 +4,25 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
-from dashscope_oss import Client, Endpoint, Options, completion_request, find_model
-from dashscope_oss.gateway import Answer
+import pytest
+
+from dashscope_oss import (
+    Client,
+    DashScopeError,
+    Endpoint,
+    Message,
+    Options,
+    chat_request,
+    completion_request,
+    find_model,
+)
+from dashscope_oss.gateway import Answer, Gateway, OpenAIEngine, Upstream, serve_in_thread
 from dashscope_oss.gateway.engines import weights
-from dashscope_oss.messages import Usage
+from dashscope_oss.messages import ImagePart, TextPart, Usage
 from dashscope_oss.registry.catalog import SEED_IDS
 from tests.conftest import CACHE
 
@@ -86,3 +98,23 @@ async def test_the_sentence_encoder_gives_the_same_async(monkeypatch):
     encoder = import_module("sentence_encoder").SentenceEncoder()
 
     assert await encoder.aget_query_embedding("Hi") == encoder.get_query_embedding("Hi")
+
+
+def test_a_picture_is_read_behind_the_gateway(monkeypatch):
+    """By a real network; an address is no picture, for the reader fetches nothing."""
+    pytest.importorskip("faster_paddle", reason="make installs it with all else for development")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    with ExitStack() as running:
+        reader = running.enter_context(import_module("picture_reader").serve_in_thread())
+        engine = OpenAIEngine(Upstream(url=reader.url, default="PP-OCRv6"))
+        url = running.enter_context(serve_in_thread(Gateway(engine)))
+        client = running.enter_context(Client(Endpoint.resolve(base_url=url)))
+
+        def asked(picture):
+            parts = (ImagePart(picture), TextPart("What does black tea cost?"))
+            message = Message.of_parts("user", parts)
+            return client.send(chat_request(find_model("qwen3.6-27b"), [message])).text
+
+        assert asked((FOLDER / "pictures" / "tea_house.png").read_bytes()) == "Black tea 红茶  32"
+        with pytest.raises(DashScopeError, match="this server fetches nothing"):
+            asked("https://example.com/tea_house.png")
