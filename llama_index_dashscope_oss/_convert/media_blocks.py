@@ -64,7 +64,7 @@ def file_source(block: Any, data: Any, model: str) -> FileSource:  # noqa: ANN40
     if block.url is not None:
         return str(block.url)
     raise UnsupportedInputError(
-        f"a {type(block).__name__} holds neither data nor path nor url; give it one", model=model
+        f"{type(block).__name__} holds neither data nor path nor url; give it one", model=model
     )
 
 

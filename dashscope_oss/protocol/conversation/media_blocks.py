@@ -6,6 +6,7 @@ in saved conversations and in code written for other models.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def media_part(block: Mapping[str, Any], model: str) -> MediaPart | None:
         UnsupportedInputError: for a block without address or data.
     """
     block_type = block.get("type") or next(filter(_KINDS.get, block), "")
-    kind = _KINDS.get(block_type)
+    kind = _KINDS.get(block_type) or _kind_of_file(block)
     if kind is None:
         return None
     value, detail = _value(block)
@@ -40,14 +41,28 @@ def media_part(block: Mapping[str, Any], model: str) -> MediaPart | None:
     options = {name: field(block, name) for name in PART_OPTIONS if field(block, name) is not None}
     shared: dict[str, Any] = {"cache_mark": has_cache_mark(block, model), "options": options}
     if kind == "video" and isinstance(value, list):
-        return VideoPart(tuple(value), **shared)
+        return VideoPart(tuple(_frame(frame) for frame in value), **shared)
     if not isinstance(value, str | bytes):
+        given = "has no address and no data" if value is None else f"holds {value!r:.80}"
         raise UnsupportedInputError(
-            f"a content block of type {block_type!r} has no address and no data; give it url or "
-            "base64",
+            f"a content block of type {block_type!r} {given}; give its url as text, or its bytes "
+            "as base64",
             model=model,
         )
     return _PARTS[kind](value, **shared)
+
+
+def _kind_of_file(block: Mapping[str, Any]) -> MediaKind | None:
+    """Return the kind of a block of LangChain's or Gemini's for files of any kind."""
+    if block.get("type") not in ("file", "media"):
+        return None
+    kind = str(block.get("mime_type")).partition("/")[0]
+    return next((known for known in _PARTS if known == kind), None)
+
+
+def _frame(frame: object) -> FileSource:
+    """Return one image of a video: an address, data, or a block that holds either."""
+    return _value(frame)[0] if isinstance(frame, Mapping) else frame  # type: ignore[return-value] # checked where it is sent
 
 
 def has_cache_mark(block: Mapping[str, Any], model: str) -> bool:
@@ -62,6 +77,7 @@ def field(block: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - as the 
     return extras.get(name) if value is None and isinstance(extras, Mapping) else value
 
 
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=_\s-]+")
 _PARTS: dict[MediaKind, type[ImagePart | VideoPart | AudioPart]] = {
     "image": ImagePart,
     "video": VideoPart,
@@ -69,14 +85,25 @@ _PARTS: dict[MediaKind, type[ImagePart | VideoPart | AudioPart]] = {
 }
 
 
-def _value(block: Mapping[str, Any]) -> tuple[FileSource | list[FileSource] | None, object]:
+def _value(block: Mapping[str, Any]) -> tuple[object, object]:
     """Return address, data or frames, and OpenAI's detail, wherever a form has them."""
     names = (*_KINDS, "source", "url")
     value = next((block[name] for name in names if block.get(name)), None)
-    if isinstance(value, str | list):
+    if value is not None and not isinstance(value, Mapping):
         return value, block.get("detail")
-    fields = value if isinstance(value, Mapping) else block
+    fields = value or block
     data = fields.get("base64") or fields.get("data")
-    # The stated type is not passed on: the core looks at the file itself.
-    source = f"data:;base64,{data}" if isinstance(data, str) else data or fields.get("url")
-    return source, fields.get("detail")
+    return _data_source(data) if data else fields.get("url"), fields.get("detail")
+
+
+def _data_source(data: object) -> object:
+    """Return data as a ``data:`` URL, or the bytes of the file.
+
+    The base64 may be bytes, as b64encode returns it, or a ``data:`` URL already. The stated type
+    is not passed on: the core looks at the file itself.
+    """
+    if isinstance(data, bytes) and _BASE64.fullmatch(data):
+        data = data.decode("ascii")
+    if not isinstance(data, str) or data[:5].lower() == "data:":
+        return data
+    return f"data:;base64,{data}"

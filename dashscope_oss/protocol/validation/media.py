@@ -178,6 +178,7 @@ def _sendable_source(place: _Place, source: FileSource, kind: MediaKind) -> str:
     """Return the address of a file, or a ``data:`` URL that holds it and its true type."""
     if isinstance(source, bytes):
         return _data_url(place, source, b64encode(source).decode("ascii"), kind)
+    source = source.strip() if isinstance(source, str) else source
     scheme = source[:8].lower() if isinstance(source, str) else ""
     if not scheme.startswith((*ADDRESSES, "data:")):
         place.refuse(
@@ -185,17 +186,17 @@ def _sendable_source(place: _Place, source: FileSource, kind: MediaKind) -> str:
             "a data: URL, or the bytes of the file"
         )
     if scheme.startswith(ADDRESSES):
-        return source
+        return source.replace(" ", "%20")
     encoded = _encoded_file(place, source)
     return _data_url(place, _decoded(place, encoded), encoded, kind)
 
 
 def _encoded_file(place: _Place, url: str) -> str:
-    """Return the base64 text in a ``data:`` URL, without white space."""
+    """Return the base64 text in a ``data:`` URL, without white space, in its usual alphabet."""
     head, _, payload = url.partition(",")
     if not head.lower().endswith(";base64"):
         place.refuse("its data: URL holds no base64; it must begin as data:image/png;base64,")
-    return "".join(payload.split())
+    return "".join(payload.split()).replace("-", "+").replace("_", "/")
 
 
 def _decoded(place: _Place, encoded: str) -> bytes:
@@ -241,10 +242,10 @@ def seen_type(data: bytes) -> str:
     if found is not None:
         return str(found)
     try:
-        data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
         return f"of an unknown type (they begin with {data[:8].hex(' ')})"
-    return "text/plain"
+    return "SVG, which is text (draw it as PNG first)" if "<svg" in text else "text/plain"
 
 
 def _stated_limit(model_info: ModelInfo, kind: MediaKind) -> int | None:

@@ -93,7 +93,7 @@ def test_a_detail_of_an_image_is_left_out_with_a_warning(sent):
     ("block", "reason"),
     [
         (lambda path: ImageBlock(path=path), r"part 1 \(.*cat\.png\): its bytes are application/p"),
-        (lambda _: ImageBlock(), "a ImageBlock holds neither data nor path nor url"),
+        (lambda _: ImageBlock(), "ImageBlock holds neither data nor path nor url"),
         (lambda _: ImageBlock(url="file:///etc/passwd"), "is no address"),
         (
             lambda path: ImageBlock.model_construct(path=path.with_name("gone"), image=None),
