@@ -130,7 +130,9 @@ class AskModel:
         )
         async with aclosing(results):
             async for number, result in results:
-                if isinstance(result, Exception) and ends_run(result, has_answers=bool(outcomes)):
+                if isinstance(result, Exception) and ends_run(
+                    result, has_answers=self._pace.has_answers
+                ):
                     raise result
                 outcomes[number] = outcome_of(result)
         answered = [self._row(rows[number], outcomes[number]) for number in range(len(rows))]

@@ -163,6 +163,7 @@ def test_of_many_such_rows_the_first_are_shown(batch, gateway):
         Fault(status=401, code="InvalidApiKey"),
         Fault(status=404, code="ModelNotFound"),
         Fault(status=403, code="AccessDenied"),
+        Fault(status=404, code="NotFound"),
     ],
     ids=lambda fault: fault.code,
 )
@@ -187,6 +188,22 @@ def test_calls_that_are_put_off_are_told_once_for_each_reason(batch, gateway):
     assert (status, "calls put off by the service  2" in out) == (0, True)
     assert err.count("Slower, please") == err.count("All calls wait, and are then made again") == 1
     assert "2 put off" in err
+
+
+def test_without_a_connection_the_run_says_so_and_ends(batch, gateway, monkeypatch):
+    """At the wrong address; no row is marked as failed."""
+    monkeypatch.setattr("dashscope_oss.batch.calls.adaptive_rate.FIRST_WAIT", 0.001)
+    engine = gateway()
+    write_rows(*numbered(500))
+    nowhere = ("--base-url", "http://127.0.0.1:9/api/v1")
+
+    status, _, err = batch(engine, "in.jsonl", "out.jsonl", *nowhere)
+
+    assert (status, Path("out.jsonl").exists()) == (1, False)
+    assert err.startswith("llama3-8b-instruct: no answer from 127.0.0.1:9")
+    assert "\ndashscope-oss: llama3-8b-instruct: no answer from 127.0.0.1:9" in err
+    assert batch(engine, "in.jsonl", "out.jsonl")[0] == 0
+    assert len(engine.requests) == 500
 
 
 def test_a_budget_of_tokens_stops_the_run_and_holds_for_the_next_start(batch, gateway):

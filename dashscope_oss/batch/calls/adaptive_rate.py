@@ -79,8 +79,10 @@ class AdaptiveRate:
         self._open(now)
         return True
 
-    def refuse(self, period: int, now: float, retry_after: float | None = None) -> None:
-        """Note a refused call.
+    def refuse(self, period: int, now: float, retry_after: float | None = None) -> int:
+        """Note a refused call; return how many pauses in a row this makes.
+
+        It is 0 for a call that went out before a pause that others have already led to.
 
         Args:
             period: what ``send`` returned for it.
@@ -90,12 +92,13 @@ class AdaptiveRate:
         if period >= self._round_began:
             self._refused += 1
         if period != self.period:
-            return  # it went out before a pause that other calls have already led to
+            return 0
         self.period += 1
         self._pauses += 1
         self._state, self._closed_at = _State.CLOSED, now
         self._until = now + (retry_after or min(FIRST_WAIT * 2**self._pauses / 2, LONGEST_WAIT))
         self._asked_to_wait = retry_after is not None
+        return self._pauses
 
     def _open(self, now: float) -> None:
         # A short pause that was enough was this side's own choice; a longer one the server's.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from dashscope_oss.batch.calls.adaptive_rate import AdaptiveRate
+from dashscope_oss.errors import DashScopeError
 from dashscope_oss.tokens.rate_limits import RateLimits
 
 
@@ -22,6 +23,7 @@ class Pace:
     Attributes:
         refusals: calls that the server refused so far.
         on_refusal: is told the error of each of them.
+        has_answers: whether a call was answered so far.
     """
 
     def __init__(self, limits: RateLimits | None = None) -> None:
@@ -31,6 +33,7 @@ class Pace:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.refusals = 0
+        self.has_answers = False
 
     @property
     def counts_tokens(self) -> bool:
@@ -65,18 +68,22 @@ class Pace:
         if self._limits is not None and num_tokens:
             self._limits.charge(_now(), num_tokens)
 
-    def refuse(self, period: int, retry_after: float | None = None, num_tokens: int = 0) -> None:
+    def refuse(self, period: int, error: DashScopeError, num_tokens: int = 0) -> int:
         """Note a refused call: all others wait too, as long as the server asked or longer.
 
         Args:
             period: what :meth:`begin` returned.
-            retry_after: seconds that the server asked to wait.
+            error: says why, and how long the server asked to wait.
             num_tokens: tokens that :meth:`begin` counted and that were not used.
+
+        Returns:
+            How many pauses in a row this makes; 0 if all calls wait already.
         """
         self.refusals += 1
-        self._adaptive.refuse(period, _now(), retry_after)
+        pauses = self._adaptive.refuse(period, _now(), error.retry_after)
         if self._limits is not None:
             self._limits.charge(_now(), -num_tokens)
+        return pauses
 
     def _wait(self, num_tokens: int) -> float:
         """Return the seconds until a call may go out; if it may now, its limits are charged."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from inspect import isawaitable
+from typing import Generic, TypeGuard, TypeVar
 
 import httpx2
 
@@ -28,10 +29,18 @@ from dashscope_oss.transport import retry
 MAX_REFUSALS = 10
 """How often the server may refuse one and the same call before its row has failed. The waits
 between them double up to a minute, so the last comes some three minutes after the first."""
+MAX_UNCONNECTED_PAUSES = 6
+"""After how many pauses calls are given up if none was ever answered and there is no connection:
+the address is wrong, or nothing runs there. The pauses take some thirty seconds."""
 _SERVICE_UNAVAILABLE = 503
+_NO_SUCH_ADDRESS = (404, 405)
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+
+
+class MisuseError(ConfigurationError):
+    """What is called, or what it is called with, is wrong in the program: no row's own error."""
 
 
 @dataclass
@@ -56,31 +65,53 @@ class Tries(Generic[Question, Answer]):
         Args:
             question: what is passed to ``call``.
             set_under_way: is told when a try begins, and when the call waits for another one.
+
+        Raises:
+            MisuseError: if ``call`` is no async function.
         """
         failures = refusals = 0
         num_tokens = input_tokens(question) if self.pace.counts_tokens else 0
         while True:
             period = await self.pace.begin(num_tokens)
             set_under_way(True)
-            try:
-                answer = await self.call(question)
-            except Exception as error:  # noqa: BLE001 - whatever a chain raises is its row's error
-                outcome = error
-            else:
-                self.pace.grant(period, used_tokens(answer, num_tokens) - num_tokens)
-                return answer
+            outcome = await self._outcome(question)
+            if not isinstance(outcome, Exception):
+                self.pace.has_answers = True
+                self.pace.grant(period, used_tokens(outcome, num_tokens) - num_tokens)
+                return outcome
+            pauses = 0
             if is_refusal(outcome):
                 refusals += 1
-                self.pace.refuse(period, getattr(outcome, "retry_after", None), num_tokens)
+                pauses = self.pace.refuse(period, outcome, num_tokens)
                 self.pace.on_refusal(outcome)
             else:
                 failures += 1
                 self.pace.grant(period, -num_tokens)
             wait = wait_before_retry(outcome, failures, refusals, self.max_retries)
-            if wait is None:
+            if wait is None or (
+                pauses > MAX_UNCONNECTED_PAUSES and self._never_got_through(outcome)
+            ):
                 return outcome
             set_under_way(False)
             await asyncio.sleep(wait)
+
+    def _never_got_through(self, error: Exception) -> bool:
+        return not self.pace.has_answers and _is_unconnected(error)
+
+    async def _outcome(self, question: Question) -> Answer | Exception:
+        """Make one try; return its answer or its error."""
+        try:
+            return await _checked(self.call(question))
+        except MisuseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a chain raises is its row's error
+            return error
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            cancelled = DashScopeError("the call was cancelled from inside, not by the run")
+            cancelled.__cause__ = error
+            return cancelled
 
 
 def wait_before_retry(
@@ -119,10 +150,12 @@ def ends_run(error: Exception, *, has_answers: bool) -> bool:
         return True
     if has_answers:
         return False
-    return isinstance(error, ModelNotFoundError | PermissionDeniedError) or _is_unconnected(error)
+    if isinstance(error, ModelNotFoundError | PermissionDeniedError) or _is_unconnected(error):
+        return True
+    return isinstance(error, DashScopeError) and error.status_code in _NO_SUCH_ADDRESS
 
 
-def is_refusal(error: Exception) -> bool:
+def is_refusal(error: Exception) -> TypeGuard[DashScopeError]:
     """Whether the server takes no calls for the moment, whichever they are."""
     if not isinstance(error, DashScopeError) or not error.retryable:
         return False
@@ -137,6 +170,21 @@ def _is_unconnected(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def _checked(answering: Awaitable[Answer]) -> Awaitable[Answer]:
+    if isawaitable(answering):
+        return answering
+    raise MisuseError(
+        f"what is called is no async function: it gave {type(answering).__name__}. Pass "
+        "chain.ainvoke, not chain.invoke"
+    )
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancels the task that runs: what it calls may raise the same by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def input_tokens(question: object) -> int:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeAlias, TypeVar, overload
 
 from dashscope_oss.batch.calls.pace import Pace
-from dashscope_oss.batch.calls.tries import Tries
+from dashscope_oss.batch.calls.tries import MisuseError, Tries
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Reply
 from dashscope_oss.protocol.request import Request
@@ -76,7 +76,8 @@ async def run(
 
     After a 429, a 503, or if no connection can be made, all calls wait together, as long as the
     server asks or longer; then they go on at the rate that it granted, and slowly faster. Such a
-    call is made again up to ten times.
+    call is made again up to ten times; if none was ever answered and there is no connection, for
+    half a minute.
 
     Args:
         requests: pairs of a key of yours and what to call with; ``enumerate(...)`` makes keys. An
@@ -91,7 +92,8 @@ async def run(
         stop: once it is set no call begins; those under way are finished and yielded.
 
     Raises:
-        ConfigurationError: if ``concurrency`` is below 1.
+        ConfigurationError: if ``concurrency`` is below 1, ``client`` cannot be called so, or what
+            ``requests`` gives is no pair, or no request for an :class:`AsyncClient`.
     """
     if concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency}; give a number of at least 1")
@@ -109,11 +111,24 @@ async def _single_try(
 ) -> AsyncGenerator[tuple[Callable[..., Awaitable[object]], int], None]:
     """Give a function that makes one try, and how many further ones the run may make."""
     if not isinstance(client, AsyncClient):
+        if not callable(client):
+            raise MisuseError(
+                f"client is {type(client).__name__}; give an AsyncClient, or an async function, "
+                "such as chain.ainvoke"
+            )
         yield client, DEFAULT_MAX_RETRIES if max_retries is None else max_retries
         return
     options = client.options
     async with AsyncClient(client.endpoint, replace(options, max_retries=0)) as single:
-        yield single.send, options.max_retries if max_retries is None else max_retries
+        yield partial(_send, single), options.max_retries if max_retries is None else max_retries
+
+
+async def _send(client: AsyncClient, question: object) -> Reply:
+    if not isinstance(question, Request):
+        raise MisuseError(
+            f"a client sends requests, not {type(question).__name__}: make them with chat_request"
+        )
+    return await client.send(question)
 
 
 class _Result(NamedTuple, Generic[Key]):
@@ -140,7 +155,7 @@ class _Window(Generic[Key, Question]):
         self._stop = stop
         self._results: asyncio.Queue[_Result[Key] | None] = asyncio.Queue()
         self._under_way: set[int] = set()
-        self._source_failed = False
+        self._has_failed = False
 
     async def results(self) -> AsyncGenerator[tuple[Key, object], None]:
         """Yield each key with its outcome."""
@@ -152,28 +167,32 @@ class _Window(Generic[Key, Question]):
                 result.dealt_with.set_result(None)
             for worker in workers:
                 if not worker.cancelled():
-                    worker.result()  # raises what the requests raised
+                    worker.result()  # raises what ends the run
         finally:
             for task in (*workers, *others):
                 task.cancel()
             await asyncio.gather(*workers, *others, return_exceptions=True)
 
     async def _work(self, number: int) -> None:
-        set_under_way = partial(self._set_under_way, number)
-        while not (self._stop.is_set() or self._source_failed):
-            try:
+        try:
+            while not (self._stop.is_set() or self._has_failed):
                 request = await self._take()
-            except Exception:
-                self._source_failed = True
-                raise
-            if request is None:
-                return
-            key, question = request
-            outcome = await self._tries.answer(question, set_under_way)
-            dealt_with = asyncio.get_running_loop().create_future()
-            self._results.put_nowait(_Result(key, outcome, dealt_with))
-            await dealt_with
-            set_under_way(False)
+                if request is None:
+                    return
+                await self._deal_with(*_pair(request), partial(self._set_under_way, number))
+        except Exception:
+            self._has_failed = True
+            raise
+
+    async def _deal_with(
+        self, key: Key, question: Question, set_under_way: Callable[[bool], None]
+    ) -> None:
+        """Ask, and wait until the caller is done with the outcome."""
+        outcome = await self._tries.answer(question, set_under_way)
+        dealt_with = asyncio.get_running_loop().create_future()
+        self._results.put_nowait(_Result(key, outcome, dealt_with))
+        await dealt_with
+        set_under_way(False)
 
     def _set_under_way(self, number: int, is_under_way: bool) -> None:
         if is_under_way:
@@ -192,6 +211,16 @@ class _Window(Generic[Key, Question]):
         for number, worker in enumerate(workers):
             if number not in self._under_way:
                 worker.cancel()
+
+
+def _pair(request: tuple[Key, Question]) -> tuple[Key, Question]:
+    if isinstance(request, tuple | list) and len(request) == 2:
+        key, question = request
+        return key, question
+    raise MisuseError(
+        "requests are pairs of a key and what to ask, such as enumerate(...) makes; got "
+        f"{request!r:.80}"
+    )
 
 
 def _taker(

@@ -201,7 +201,7 @@ class BlockWorker:
             )
             async with aclosing(asked) as results:
                 async for row, result in results:
-                    has_answers = bool(tally.answered or tally.earlier)
+                    has_answers = self.pace.has_answers or bool(tally.earlier)
                     if isinstance(result, Exception) and ends_run(result, has_answers=has_answers):
                         raise result
                     outcomes[row] = outcome_of(result)

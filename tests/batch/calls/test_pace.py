@@ -158,6 +158,30 @@ def test_only_a_server_that_was_never_there_ends_a_run(has_answers, ends):
     assert ends_run(unreachable(), has_answers=has_answers) is ends
 
 
+def test_without_any_connection_calls_are_given_up_after_half_a_minute():
+    """The address is wrong, or nothing runs there."""
+    server = Closed(unreachable, until=1e9)
+
+    outcomes, seconds = answered(server, 1)
+
+    assert (type(outcomes[0]), seconds) == (APIConnectionError, 31.5)
+
+
+def test_a_connection_that_was_there_is_waited_for():
+    """While the server is restarted, say, for a quarter of an hour."""
+
+    class Restarted(Closed):
+        async def __call__(self, question):
+            if not self.times:
+                self.times.append(0.0)
+                return question
+            return await super().__call__(question)
+
+    server = Restarted(unreachable, until=900)
+
+    assert sorted(answered(server, 40)[0]) == [*range(40)]
+
+
 def test_a_refusal_now_and_then_does_not_slow_down_a_run_of_many_calls_a_second():
     """One in two thousand, whatever the pace."""
 

@@ -166,6 +166,46 @@ async def test_a_connection_that_broke_is_the_calls_own_matter():
     assert isinstance(found[0], APIConnectionError)
 
 
+class TestMisuse:
+    """It ends the run at once: else every row would fail in the same way."""
+
+    async def test_a_function_that_is_not_async(self):
+        calls = []
+        with pytest.raises(ConfigurationError, match=r"Pass chain\.ainvoke, not chain\.invoke"):
+            await collect(run(enumerate(range(100)), calls.append, 2))
+        assert calls == [0]
+
+    async def test_what_cannot_be_called(self):
+        with pytest.raises(ConfigurationError, match="client is str; give an AsyncClient"):
+            await collect(run(enumerate("abc"), "client"))
+
+    @pytest.mark.parametrize("source", [["ab"] * 9, [("key", 1), 2]])
+    async def test_requests_without_keys(self, source):
+        with pytest.raises(ConfigurationError, match="requests are pairs of a key and what to ask"):
+            await collect(run(source, Calls(), 2))
+
+    async def test_text_for_a_client(self, gateway):
+        engine = gateway()
+        client = AsyncClient(Endpoint.resolve(base_url=engine.base_url))
+
+        with pytest.raises(ConfigurationError, match="a client sends requests, not str"):
+            await collect(run(enumerate("abc"), client))
+
+
+async def test_a_call_that_cancels_itself_is_its_rows_error():
+    """As some frameworks do after a timeout; a worker that ended so would lose the row."""
+
+    async def cancelled(question):
+        if question:
+            raise asyncio.CancelledError
+        return "answer"
+
+    found = await collect(run(enumerate([True, False, True, False]), cancelled, 1))
+
+    assert (found[1], found[3]) == ("answer", "answer")
+    assert str(found[0]) == str(found[2]) == "the call was cancelled from inside, not by the run."
+
+
 async def test_no_call_at_a_time_is_refused():
     with pytest.raises(ConfigurationError, match="concurrency is 0"):
         await collect(run([], Calls(), 0))
