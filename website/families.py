@@ -39,10 +39,11 @@ def count(number: int | None) -> str:
 
 
 def price(model: ModelInfo) -> str:
-    """Return both prices, as a page of the vendor states them."""
-    if model.price_in is None or model.price_out is None:
-        return UNKNOWN
-    return f"{model.price_in:g}, {model.price_out:g}"
+    """Return both prices and what is free, as a page of the vendor states them, with its day."""
+    known = model.price_in is not None and model.price_out is not None
+    stated = f"{model.price_in:g}, {model.price_out:g}" if known else UNKNOWN
+    dated = f"{stated} ({model.priced_on})" if known and model.priced_on else stated
+    return f"{dated}; free: {model.free_quota}" if model.free_quota else dated
 
 
 Columns = dict[str, Callable[[ModelInfo], str]]
@@ -172,9 +173,23 @@ def weights(models: Sequence[ModelInfo]) -> str:
 
 
 def notes(models: Sequence[ModelInfo]) -> str:
-    """Return what was decided where the vendor's pages contradict each other."""
+    """Return what was decided where sources contradict each other, and what none states."""
     lines = dict.fromkeys(note for model in models for note in model.notes)
-    return "\n".join(f"- {escaped(line)}" for line in lines)
+    decided = [f"- {escaped(line)}" for line in lines]
+    return "\n".join([*decided, *guesses(models)])
+
+
+def guesses(models: Sequence[ModelInfo]) -> list[str]:
+    """Return which facts follow from similar models, a line for each set of them."""
+    by_fields: dict[tuple[str, ...], list[str]] = {}
+    for model in models:
+        if model.guessed:
+            by_fields.setdefault(model.guessed, []).append(f"`{model.id}`")
+    return [
+        f"- No source states this of {', '.join(ids)}; it follows from similar models: "
+        f"{', '.join(f'`{field}`' for field in fields)}."
+        for fields, ids in by_fields.items()
+    ]
 
 
 def escaped(text: str) -> str:

@@ -102,9 +102,9 @@ class Columns:
 
     def _images(self, values: Json) -> list[ImagePart]:
         name = self.image or ""
-        if values.get(name) is None:
-            return []  # a row may be without
-        value = values[name]
+        value = values.get(name)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return []  # a row may be without; a CSV has an empty field then
         return [
             read_image(each, self.folder)
             for each in (value if isinstance(value, list) else [value])

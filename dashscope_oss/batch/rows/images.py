@@ -33,7 +33,7 @@ def read_image(value: object, folder: Path) -> ImagePart:
     if value.startswith(_ADDRESSES):
         return ImagePart(value)
     try:
-        return ImagePart((folder / value).read_bytes(), name=value)
+        return ImagePart((folder / Path(value).expanduser()).read_bytes(), name=value)
     except OSError as error:
         raise UnsupportedInputError(
             f"cannot read the image {value}: {error.strerror}; a path begins in the input's folder"

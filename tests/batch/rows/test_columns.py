@@ -83,12 +83,19 @@ class TestImages:
             (PNG, [DATA_URL]),
             ({"bytes": PNG, "path": "a.png"}, [DATA_URL]),
             ("a.png", [DATA_URL]),
+            ("~/a.png", [DATA_URL]),
             (["a.png", DATA_URL], [DATA_URL, DATA_URL]),
             (None, []),
+            (" ", []),
         ],
-        ids=["address", "bytes", "a data set's object", "path", "several", "none"],
+        ids=[
+            *("address", "bytes", "a data set's object", "path", "path from home"),
+            *("several", "none", "an empty field"),
+        ],
     )
-    def test_images_stand_before_the_prompt(self, tmp_path, value, urls):
+    def test_images_stand_before_the_prompt(self, tmp_path, monkeypatch, value, urls):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path))
         (tmp_path / "a.png").write_bytes(PNG)
         columns = Columns(SEES, prompt="x", image="picture", folder=tmp_path)
 

@@ -28,6 +28,9 @@ _SAME_NAMES = (
     "reasoning_effort",
     "parallel_tool_calls",
 )
+_TEMPLATE_ARGUMENTS = ("preserve_thinking", "clear_thinking")
+# What the hosted service itself does: no server that runs weights can.
+_OF_THE_SERVICE = ("enable_search", "vl_high_resolution_images")
 _OSS_ADDRESS = (
     "Addresses that begin with oss:// are known to the hosted service only; this gateway cannot "
     "resolve them. Send the file itself, as a data: URL."
@@ -60,6 +63,9 @@ def build_upstream_request(
     Raises:
         APIError: if this server or this model cannot do what the request asks for.
     """
+    for name in _OF_THE_SERVICE:
+        if request.parameters.get(name):
+            _unsupported(name, upstream)
     body = {"model": weights, **_common_fields(request, upstream)}
     if choose_api(request.model_info, upstream) == "completions":
         return "completions", {**body, **_completion_fields(request, upstream)}
@@ -202,7 +208,7 @@ def _thinking(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
         switch = False  # an answer that has begun is behind its thoughts
     budget = request.parameters.get("thinking_budget")
     fields: dict[str, object] = {}
-    template_arguments: dict[str, object] = {}
+    template_arguments = _template_arguments(request, upstream)
     if switch is not None and upstream.dialect.effort:
         effort = request.parameters.get("reasoning_effort") or "medium"
         fields["reasoning_effort"] = effort if switch else "none"
@@ -216,6 +222,15 @@ def _thinking(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
     if template_arguments:
         fields["chat_template_kwargs"] = template_arguments
     return fields
+
+
+def _template_arguments(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
+    """Which earlier thoughts the model reads: arguments of its family's chat template."""
+    values = {name: request.parameters.get(name) for name in _TEMPLATE_ARGUMENTS}
+    arguments = {name: value for name, value in values.items() if value is not None}
+    if arguments and upstream.dialect.effort:
+        _unsupported(next(iter(arguments)), upstream)
+    return arguments
 
 
 def _stop(

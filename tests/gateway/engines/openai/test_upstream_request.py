@@ -337,3 +337,26 @@ async def test_tools_reach_a_model_whose_record_has_none(caplog):
     assert [call[1]["tools"] for call in server.calls] == [TOOLS, TOOLS]
     (line,) = caplog.messages
     assert line == f"gpu at {server.url} gets tools for {CHAT_MODEL}, which had none at the service"
+
+
+@pytest.mark.parametrize("kind", [None, "vllm", "sglang", "llama.cpp"])
+async def test_the_template_is_told_which_thoughts_to_keep(kind):
+    request = engine_request("qwen3.6-27b", preserve_thinking=True, enable_thinking=True)
+    body = await sent_body(request, kind=kind)
+    assert body["chat_template_kwargs"] == {"preserve_thinking": True, "enable_thinking": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("enable_search", "vllm"),
+        ("vl_high_resolution_images", "llama.cpp"),
+        ("preserve_thinking", "ollama"),
+    ],
+)
+async def test_what_no_server_of_this_kind_can_do_is_refused(name, kind):
+    """It would be dropped in silence, and the answer would not be the one asked for."""
+    request = engine_request("qwen3.6-27b", **{name: True})
+    error = await generate_error(FakeUpstream(), request, kind=kind)
+    assert (error.status, error.code) == (400, "InvalidParameter")
+    assert f"The parameter {name} is not supported by the server behind" in error.message
