@@ -7,7 +7,7 @@ spans and callbacks hold the arguments of a call, an API key among them too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import cache, wraps
 from typing import Any, TypeVar
 
@@ -37,6 +37,12 @@ _ALSO_OF_CALLS = (
     "cache_system_prompt",
 )
 """Settings that a call may have too."""
+_IMAGE_DOCUMENTS = "image_documents"
+_NO_IMAGE_DOCUMENTS = (
+    "image_documents is an argument of LlamaIndex's older classes for images, so nothing was sent; "
+    "put the images into the message: "
+    "llm.chat([ChatMessage(blocks=[ImageBlock(path=...), TextBlock(text=...)])])"
+)
 # A subclass may have fields of these names, which LlamaIndex passes by name.
 _METHOD_ARGUMENTS = ("messages", "prompt", "formatted")
 
@@ -52,12 +58,14 @@ def refuse_settings_in_calls(cls: LLMClass) -> LLMClass:
     return cls
 
 
-def _refuse_settings(llm: BaseLLM, names: Iterable[str]) -> None:
+def _refuse_arguments(llm: BaseLLM, names: Collection[str]) -> None:
     """Raise if one of a call's arguments is a setting of the object; never show its value.
 
     Raises:
-        ConfigurationError: naming the first of them.
+        ConfigurationError: naming the first of them; also for the images of older classes.
     """
+    if _IMAGE_DOCUMENTS in names:
+        raise ConfigurationError(_NO_IMAGE_DOCUMENTS)
     object_settings = _object_settings(type(llm))
     refused = sorted(name for name in names if name in object_settings)
     if refused:
@@ -72,14 +80,14 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
 
         @wraps(method)
         async def guarded_async(self: BaseLLM, *args: object, **kwargs: object) -> object:
-            _refuse_settings(self, kwargs)
+            _refuse_arguments(self, kwargs)
             return await method(self, *args, **kwargs)
 
         return guarded_async
 
     @wraps(method)
     def guarded(self: BaseLLM, *args: object, **kwargs: object) -> object:
-        _refuse_settings(self, kwargs)
+        _refuse_arguments(self, kwargs)
         return method(self, *args, **kwargs)
 
     return guarded

@@ -44,6 +44,14 @@ def test_the_refusal_names_what_can_be_copied(make):
         make(CHAT).complete("hi", model_name="qwen-max")
 
 
+def test_images_beside_a_prompt_are_refused_with_where_they_belong(make, ask):
+    """LlamaIndex's older classes for images took them so; a parameter would mean nothing."""
+    llm = make("qwen3.6-27b")
+    with pytest.raises(ConfigurationError, match=r"image_documents .*\[ImageBlock\(path=\.\.\.\)"):
+        ask(llm, "hi", image_documents=[])
+    assert not make.requests
+
+
 def test_parameters_and_switches_are_for_calls_too(make, ask):
     llm = make(PROMPT_ONLY, Answer("a b"), seed=1)
     last = ask(llm, "hi", seed=2, enable_search=False, estimate_usage=True, my_own=3).last

@@ -2,8 +2,10 @@
 
 import pytest
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.program import MultiModalLLMCompletionProgram
+from llama_index.core.query_engine import RetrieverQueryEngine, SimpleMultiModalQueryEngine
 from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle, TextNode
+from pydantic import BaseModel
 
 from dashscope_oss.gateway import Answer
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
@@ -70,3 +72,26 @@ def test_a_chat_engine_shows_the_pictures_that_it_finds(make, documents, memory)
     )
     assert str(engine.chat("Who is it?")) == ANSWER
     assert "".join(engine.stream_chat("And now?").response_gen) == ANSWER
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated class")  # since llama-index-core 0.14.23
+def test_the_query_engine_for_an_index_of_pictures_shows_them(make, documents, run):
+    llm = make(SEES, sees)
+    engine = SimpleMultiModalQueryEngine(documents, multi_modal_llm=llm)
+    assert str(engine.query("Who is it?")) == ANSWER
+    assert str(run(llm, engine.aquery("Who is it?"))) == ANSWER
+
+
+class Cat(BaseModel):
+    name: str
+
+
+def test_a_program_reads_an_object_from_pictures(make):
+    program = MultiModalLLMCompletionProgram.from_defaults(
+        output_cls=Cat,
+        prompt_template_str="{question}",
+        multi_modal_llm=make(SEES, lambda _: Answer('{"name": "Mao"}')),
+        image_documents=[ImageNode(image=base64_of(PNG))],
+    )
+    assert program(question="Who is it?") == Cat(name="Mao")
+    assert make.body["input"]["messages"][0]["content"][0] == {"image": PICTURES[0]}
