@@ -8,19 +8,19 @@ import re
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY
 from dashscope_oss.batch.checkpoint import Checkpoint
 from dashscope_oss.batch.job import Job, JobRun
 from dashscope_oss.batch.report.progress import Progress
-from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.cli.choices.batch import build_job, build_ray_job
 from dashscope_oss.transport.endpoint import REGIONS
 from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
 
 ACTORS = 4
-CTRL_C = "Ctrl-C"
+CTRL_C, TERMINATED = "Ctrl-C", "the system ended it (SIGTERM)"
 INTERRUPTED = 130
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -77,7 +77,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--region", choices=REGIONS)
     group.add_argument(
         "--concurrency",
-        type=int,
+        type=partial(whole_number, least=1),
         default=DEFAULT_CONCURRENCY,
         metavar="N",
         help=f"calls under way at a time (default: {DEFAULT_CONCURRENCY})",
@@ -92,7 +92,7 @@ def _add_call_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--timeout", type=float, metavar="SECONDS")
     group.add_argument(
         "--max-retries",
-        type=int,
+        type=partial(whole_number, least=0),
         default=DEFAULT_MAX_RETRIES,
         metavar="N",
         help=f"further tries of a failed call (default: {DEFAULT_MAX_RETRIES}); those that the "
@@ -112,7 +112,10 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace an OUT that another run has written"
     )
     group.add_argument(
-        "--max-tokens-total", type=int, metavar="N", help="stop when the answers cost N tokens"
+        "--max-tokens-total",
+        type=partial(whole_number, least=1),
+        metavar="N",
+        help="stop when the answers cost N tokens",
     )
     group.add_argument(
         "--deadline", type=seconds, metavar="TIME", help="stop after 90s, 30m, 2h or 1h30m"
@@ -129,11 +132,22 @@ def _add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--actors",
-        type=int,
+        type=partial(whole_number, least=1),
         default=ACTORS,
         metavar="N",
         help=f"processes of the cluster that ask, --concurrency calls each (default: {ACTORS})",
     )
+
+
+def whole_number(text: str, *, least: int) -> int:
+    """Return the number in a text.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is none, or below ``least``.
+    """
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
 
 
 def seconds(text: str) -> float:
@@ -170,11 +184,10 @@ def _run_on_ray(arguments: argparse.Namespace) -> int:
             stopped_by = job.ask(folder, progress)
         except KeyboardInterrupt:
             stopped_by = CTRL_C
-    print(progress.summary)
     if stopped_by:
-        print(_how_to_go_on(stopped_by, progress.tally, folder.path), file=sys.stderr)
-        return INTERRUPTED if stopped_by == CTRL_C else 1
+        return _tell_stop(stopped_by, folder.path, progress)
     failures = job.write(folder)
+    print(progress.summary)
     print(_where_it_is(job.output, job.failures_path, folder.path, failures), file=sys.stderr)
     return 1 if failures else 0
 
@@ -185,12 +198,11 @@ async def _run(job: Job, checkpoint: Checkpoint, progress: Progress) -> int:
         _tell_start(job, checkpoint, progress)
         _heed_interrupts(job_run, progress)
         await job_run.ask()
-    print(progress.summary)
     if not job_run.is_complete:
-        text = _how_to_go_on(job_run.stopped_by, progress.tally, checkpoint.path)
-        print(text, file=sys.stderr)
-        return INTERRUPTED if job_run.stopped_by == CTRL_C else 1
+        return _tell_stop(job_run.stopped_by, checkpoint.path, progress)
+    # The table comes last: whoever no longer reads it has all answers.
     failures = job_run.write()
+    print(progress.summary)
     print(_where_it_is(job.output, job.failures_path, checkpoint.path, failures), file=sys.stderr)
     return 1 if failures else 0
 
@@ -219,22 +231,27 @@ def _tell_changes(changes: list[str], checkpoint: Path, progress: Progress) -> N
 def _heed_interrupts(job_run: JobRun, progress: Progress) -> None:
     """Let Ctrl-C finish what is under way, and a second one end at once."""
 
-    def interrupt() -> None:
+    def interrupt(reason: str) -> None:
         if job_run.stop.is_set():
             raise KeyboardInterrupt  # leaves the event loop, which cancels what is under way
         progress.say("Finishing the calls under way; Ctrl-C again ends at once.")
-        job_run.stop_because(CTRL_C)
+        job_run.stop_because(reason)
 
     with suppress(NotImplementedError):  # Windows: the first Ctrl-C ends
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, interrupt)
+        for number, reason in ((signal.SIGINT, CTRL_C), (signal.SIGTERM, TERMINATED)):
+            asyncio.get_running_loop().add_signal_handler(number, interrupt, reason)
 
 
-def _how_to_go_on(stopped_by: str, tally: Tally, checkpoint: Path) -> str:
-    return (
-        f"Stopped: {stopped_by}. {tally.earlier + tally.answered:,} rows are answered and kept in "
-        f"{checkpoint}; the same command{_with_what(stopped_by)} goes on."
+def _tell_stop(reason: str, checkpoint: Path, progress: Progress) -> int:
+    """Show the table and how to go on; return the exit status."""
+    print(progress.summary)
+    tally = progress.tally
+    print(
+        f"Stopped: {reason}. {tally.earlier + tally.answered:,} rows are answered and kept in "
+        f"{checkpoint}; the same command{_with_what(reason)} goes on.",
+        file=sys.stderr,
     )
+    return INTERRUPTED if reason in (CTRL_C, TERMINATED) else 1
 
 
 def _with_what(stopped_by: str) -> str:

@@ -192,9 +192,9 @@ def test_calls_that_are_put_off_are_told_once_for_each_reason(batch, gateway):
 
 def test_without_a_connection_the_run_says_so_and_ends(batch, gateway, monkeypatch):
     """At the wrong address; no row is marked as failed."""
-    monkeypatch.setattr("dashscope_oss.batch.calls.adaptive_rate.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("dashscope_oss.batch.calls.tries.MAX_UNCONNECTED_PAUSES", 1)
     engine = gateway()
-    write_rows(*numbered(500))
+    write_rows(*numbered(20))
     nowhere = ("--base-url", "http://127.0.0.1:9/api/v1")
 
     status, _, err = batch(engine, "in.jsonl", "out.jsonl", *nowhere)
@@ -203,7 +203,7 @@ def test_without_a_connection_the_run_says_so_and_ends(batch, gateway, monkeypat
     assert err.startswith("llama3-8b-instruct: no answer from 127.0.0.1:9")
     assert "\ndashscope-oss: llama3-8b-instruct: no answer from 127.0.0.1:9" in err
     assert batch(engine, "in.jsonl", "out.jsonl")[0] == 0
-    assert len(engine.requests) == 500
+    assert len(engine.requests) == 20
 
 
 def test_a_budget_of_tokens_stops_the_run_and_holds_for_the_next_start(batch, gateway):
@@ -232,12 +232,16 @@ def test_a_deadline_stops_the_run(batch, gateway):
     assert "Stopped: --deadline has passed." in err
 
 
-def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(batch, gateway):
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "the system ended it (SIGTERM)")],
+)
+def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(batch, gateway, number, reason):
     hold = threading.Event()
 
     def entry(request):
         if len(engine.requests) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             threading.Timer(0.2, hold.set).start()
         return Answer(pieces=("so", " it is"), hold=hold)
 
@@ -248,7 +252,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(batch, gateway)
 
     assert (status, len(engine.requests)) == (130, 4)
     assert "Finishing the calls under way; Ctrl-C again ends at once." in err
-    assert "Stopped: Ctrl-C. 4 rows are answered and kept in out.jsonl.checkpoint" in err
+    assert f"Stopped: {reason}. 4 rows are answered and kept in out.jsonl.checkpoint" in err
 
 
 def test_a_second_ctrl_c_ends_at_once(batch, gateway):
@@ -265,6 +269,34 @@ def test_a_second_ctrl_c_ends_at_once(batch, gateway):
         hold.set()
 
     assert status == 130
+
+
+def test_the_output_is_there_though_nobody_reads_the_table(batch, gateway, monkeypatch):
+    """As in `dashscope-oss batch ... | head -1`."""
+
+    class ClosedError(Exception):
+        pass
+
+    def closed(*_):
+        raise ClosedError
+
+    write_rows(*numbered(3))
+    monkeypatch.setattr("dashscope_oss.batch.report.summary.Summary.__str__", closed)
+
+    with pytest.raises(ClosedError):
+        batch(gateway(), "in.jsonl", "out.jsonl")
+
+    assert len(read_rows()) == 3
+
+
+def test_a_later_row_with_a_column_of_the_answers_loses_nothing(batch, gateway):
+    write_rows({"prompt": "a"}, {"prompt": "b", "answer": "precious"})
+
+    batch(gateway(), "in.jsonl", "out.jsonl")
+
+    (failed,) = read_rows("out.jsonl.failed.jsonl")
+    assert (failed["row"], failed["input"]["answer"]) == (2, "precious")
+    assert "the row already has a column answer; give" in failed["message"]
 
 
 def test_tables_are_read_and_written(batch, gateway):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dashscope_oss.cli.batch import seconds
+from dashscope_oss.cli.batch import seconds, whole_number
 from dashscope_oss.cli.choices.batch import parameters
 from dashscope_oss.errors import ConfigurationError
 from tests.cli.batch_rows import numbered, write_rows
@@ -90,6 +90,14 @@ class TestArguments:
     def test_what_is_no_time(self, text):
         with pytest.raises(argparse.ArgumentTypeError, match="write 90s, 30m"):
             seconds(text)
+
+    @pytest.mark.parametrize("text", ["0", "-5", "1.5", "many", ""])
+    def test_what_is_no_number(self, text):
+        with pytest.raises(argparse.ArgumentTypeError, match="no whole number of at least 1"):
+            whole_number(text, least=1)
+
+    def test_numbers(self):
+        assert whole_number("7", least=7) == 7
 
     def test_parameters(self):
         assert parameters(["temperature=0.2", "stop=a=b", 'response_format={"type": "x"}']) == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Protocol, TextIO
@@ -33,7 +34,7 @@ def choose_display(stream: TextIO | None = None) -> Display:
     stream = stream or sys.stderr
     if _is_notebook():
         return NotebookCell()
-    if stream.isatty():
+    if stream.isatty() and _has_width(stream):
         try:
             return Bar(stream)
         except ImportError:
@@ -133,6 +134,14 @@ def _details(tally: Tally) -> str:
     counted = f"{tokens:,} tokens" if tokens else ""
     put_off = f"{tally.refusals:,} put off" if tally.refusals else ""
     return ", ".join(filter(None, (counted, put_off, tally.error_text)))
+
+
+def _has_width(terminal: TextIO) -> bool:
+    """Whether a bar has room: the terminals of some containers say that they have no columns."""
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns > 0
+    except OSError:  # one of another kind, that tqdm may know
+        return True
 
 
 def _is_notebook() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from dashscope_oss.batch.files.jsonl import json_type
@@ -63,13 +64,23 @@ class Columns:
         """Return the request of a row.
 
         Raises:
-            UnsupportedInputError: if the column is missing or the model cannot carry the row.
+            UnsupportedInputError: if the column is missing, a column has the name of an answer's,
+                or the model cannot carry the row.
         """
+        if not self._answer_columns.isdisjoint(values):
+            taken = ", ".join(name for name in self.answer_columns() if name in values)
+            raise UnsupportedInputError(
+                f"the row already has a column {taken}; give the answers another name"
+            )
         return chat_request(self.model_info, self._conversation(values), self.options)
 
     def answer_columns(self) -> list[str]:
         """Return the names of the columns that an answer adds."""
         return [self.answer, *(f"{self.answer}_{part}" for part in PARTS)]
+
+    @cached_property
+    def _answer_columns(self) -> frozenset[str]:
+        return frozenset(self.answer_columns())
 
     def answered(self, number: int, values: Json, reply: Reply) -> dict[str, object]:
         """Return the row with its answer."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import re
 import sys
 from dataclasses import replace
@@ -198,6 +199,14 @@ def test_in_a_terminal_there_is_a_bar(tally):
 
 def test_a_terminal_without_tqdm_has_lines(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
+
+    assert isinstance(displays.choose_display(Terminal()), displays.Lines)
+
+
+def test_a_terminal_without_columns_has_lines(monkeypatch):
+    """As in some containers, where a bar would show nothing at all."""
+    monkeypatch.setattr(Terminal, "fileno", lambda _: 0)
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((0, 0)))
 
     assert isinstance(displays.choose_display(Terminal()), displays.Lines)
 
