@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from dashscope_oss.errors import DashScopeWarning, warn_once
 from dashscope_oss.messages import OPTION_NAMES, Message, Options
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.protocol.conversation import adapt_conversation, native_content
@@ -351,6 +352,12 @@ def _for_continuation(model_info: ModelInfo, turns: Sequence[Message], options: 
 
     The service does that only while a model does not think: such an answer is behind its thoughts.
     """
+    if turns[-1].partial and model_info.thinking == "always":
+        warn_once(
+            f"{model_info.id}: the service continues no answer of a model that thinks, and this "
+            "one always does; it is sent as partial, and the service decides",
+            DashScopeWarning,
+        )
     if not turns[-1].partial or model_info.thinking != "hybrid":
         return options
     if options.enable_thinking:

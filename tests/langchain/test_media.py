@@ -133,7 +133,6 @@ def test_settings_of_images_and_search_and_effort_are_sent():
         vl_high_resolution_images=True,
         enable_search=True,
         search_options={"enable_source": True},
-        max_completion_tokens=50,
     )
     llm.invoke([HumanMessage([{"type": "image", "url": URL}])])
     body = server.body()
@@ -141,7 +140,6 @@ def test_settings_of_images_and_search_and_effort_are_sent():
     parameters = body["parameters"]
     assert parameters["search_options"] == {"enable_source": True}
     assert parameters["vl_high_resolution_images"] is parameters["enable_search"] is True
-    assert parameters["max_completion_tokens"] == 50
     assert "media_options" not in parameters
     assert server.requests[-1].url.path.endswith("/multimodal-generation/generation")
 
@@ -227,13 +225,16 @@ def test_an_image_counts_no_tokens_that_anybody_knows():
 
 def test_an_answer_is_continued_and_effort_is_sent():
     server = answering(as_choice(" upon a time", "stop"))
-    llm = server.model(ChatDashScopeOSS, model="deepseek-v4-pro", reasoning_effort="max")
+    llm = server.model(
+        ChatDashScopeOSS, model="deepseek-v4-pro", reasoning_effort="max", max_completion_tokens=50
+    )
     begun = AIMessage("Once", additional_kwargs={"partial": True})
     assert llm.invoke([HumanMessage("q"), begun], enable_thinking=False).text == " upon a time"
     body = server.body()
     assert body["input"]["messages"][1] == {"role": "assistant", "content": "Once", "partial": True}
     assert body["parameters"] == {
         "result_format": "message",
+        "max_completion_tokens": 50,
         "enable_thinking": False,
         "reasoning_effort": "max",
     }

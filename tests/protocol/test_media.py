@@ -117,6 +117,10 @@ def refusal(*parts, model_info=SEES, **options):
         (ImagePart("folder/cat.png"), "'folder/cat.png' is no address; give one that begins"),
         (ImagePart("file:///etc/passwd"), "is no address"),
         (ImagePart(URL, options={"min_pixels": 0}), "min_pixels is 0; give a number above 0"),
+        (
+            ImagePart(URL, options={"max_pixel": 9}),
+            "no option 'max_pixel'; did you mean 'max_pixels'",
+        ),
         (VideoPart(URL, options={"fps": "2"}), "fps is '2'; give a number above 0"),
     ],
 )

@@ -366,14 +366,26 @@ def test_a_header_of_the_callers_replaces_ours_however_it_is_spelt():
 BEGUN = [Message("user", "q"), Message("assistant", "Once", partial=True)]
 
 
-@pytest.mark.parametrize(
-    ("id", "sent"), [("glm-5", False), ("kimi-k3", None), ("qwen3-coder-next", None)]
-)
+@pytest.mark.parametrize(("id", "sent"), [("glm-5", False), ("qwen3-coder-next", None)])
 def test_an_answer_that_has_begun_is_continued_without_thinking(id, sent):
     """Where the model can do without."""
     request = chat_request(find_model(id), BEGUN)
     assert request.body["input"]["messages"][-1]["partial"] is True
     assert request.parameters.get("enable_thinking") is sent
+
+
+def test_of_a_model_that_always_thinks_the_service_decides_about_it():
+    with pytest.warns(DashScopeWarning, match="kimi-k3: the service continues no answer of a mod"):
+        request = chat_request(find_model("kimi-k3"), BEGUN)
+    assert request.body["input"]["messages"][-1]["partial"] is True
+
+
+def test_an_answer_that_was_continued_is_an_answer_like_others_later():
+    goes_on = [*BEGUN, Message("assistant", " upon a time"), Message("user", "and then?")]
+    turns = chat_request(find_model("glm-5"), goes_on).body["input"]["messages"]
+    assert [turn for turn in turns if "partial" in turn] == []
+    prompt = chat_request(find_model("ziya-llama-13b-v1"), goes_on).body["input"]["prompt"]
+    assert prompt.endswith("and then?\n<bot>:")
 
 
 def test_an_answer_cannot_be_continued_while_the_model_thinks():

@@ -52,6 +52,7 @@ def ask(model_info=HOSTED, **options):
         ([user(" \n\t")], "empty"),
         ([user("q"), answer("a"), user("")], "empty"),
         ([Message("human", "q")], "unknown role 'human'; use one of system, user"),
+        ([Message("user", "q", partial=True)], "only an answer, a message of the role assistant"),
         ([user("a\ud800b")], "lone surrogate"),
         ([Message("system", "\udfff"), user("q")], "lone surrogate"),
         ([user(None)], "content must be text, not NoneType"),
@@ -108,7 +109,13 @@ def test_an_input_that_may_fit_is_sent():
         (LLAMA3, {"max_tokens": 1501}, "max_tokens is 1501, but the model writes at most 1500"),
         (LLAMA2, {"tools": [TOOL]}, "knows no tools; choose one that does"),
         (ZIYA, {"tools": [TOOL]}, "knows no tools"),
-        (LLAMA2, {"enable_thinking": True}, "cannot think"),
+        (LLAMA2, {"enable_thinking": True}, "cannot think; leave enable_thinking out"),
+        (LLAMA2, {"thinking_budget": 9}, "cannot think; leave thinking_budget out"),
+        (
+            replace(LLAMA3, max_tokens_counts_thoughts=True),
+            {"max_completion_tokens": 1501},
+            "max_completion_tokens is 1501, but the model writes at most 1500",
+        ),
         (ALWAYS_THINKS, {"enable_thinking": False}, "always thinks"),
         (find_model("deepseek-v4-pro"), {"top_k": 5}, "does not support top_k"),
         (
@@ -261,7 +268,10 @@ def test_a_model_that_cannot_think_takes_no_effort():
         sent(find_model("llama3-8b-instruct"), reasoning_effort="low")
 
 
-@pytest.mark.parametrize("option", [{"reasoning_effort": "odd"}, {"preserve_thinking": True}])
+@pytest.mark.parametrize(
+    "option",
+    [{"reasoning_effort": "odd"}, {"preserve_thinking": True}, {"max_completion_tokens": 9}],
+)
 def test_what_the_record_does_not_state_is_sent_with_one_warning(option):
     [name] = option
     unstated = replace(

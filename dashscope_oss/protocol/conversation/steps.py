@@ -48,7 +48,11 @@ def adapt_conversation(
     rule = model_info.reasoning_in_history
     if send_reasoning is not None:
         rule = "always" if send_reasoning else "never"
-    return [_with_reasoning_by(rule, turn) for turn in turns]
+    turns = [_with_reasoning_by(rule, turn) for turn in turns]
+    # An earlier answer that was continued then keeps its mark in a conversation that goes on.
+    return [replace(turn, partial=False) if turn.partial else turn for turn in turns[:-1]] + turns[
+        -1:
+    ]
 
 
 def _with_reasoning_by(rule: ReasoningInHistory, turn: Message) -> Message:

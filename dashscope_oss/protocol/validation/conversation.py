@@ -155,6 +155,11 @@ REFUSALS: tuple[Refusal, ...] = (
         "only a message of the role assistant can call tools",
     ),
     Refusal(
+        "mark to go on with a message that is no answer",
+        lambda message: message.partial and message.role != "assistant",
+        "only an answer, a message of the role assistant, can be marked as partial",
+    ),
+    Refusal(
         "half of a character (a lone surrogate)",
         _has_surrogate,
         "the text holds a lone surrogate, half of a character that UTF-8 cannot encode; check how "

@@ -24,6 +24,7 @@ from dashscope_oss.messages import (
     TextPart,
     VideoPart,
 )
+from dashscope_oss.protocol.validation.refusal import probably_intended
 from dashscope_oss.registry.lookup import model_that_takes
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens.input_length import warn_of_doubt
@@ -169,6 +170,8 @@ def _check_modality(place: _Place) -> None:
 
 def _checked_options(place: _Place, options: Json) -> Json:
     for name, value in options.items():
+        if name not in PART_OPTIONS and (intended := probably_intended(name, PART_OPTIONS)):
+            place.refuse(f"there is no option {name!r}; did you mean {intended!r}?")
         if not isinstance(value, int | float) or not (0 < value < math.inf or value is False):
             place.refuse(f"{name} is {value!r:.100}; give a number above 0")
     return options

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from dashscope_oss.errors import DashScopeWarning, warn_once
 from dashscope_oss.messages import OPTION_NAMES
-from dashscope_oss.protocol.validation.refusal import refuse
+from dashscope_oss.protocol.validation.refusal import probably_intended, refuse
 from dashscope_oss.registry.lookup import model_that_searches
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens.input_length import warn_of_doubt
@@ -34,9 +34,9 @@ def check_parameters(
             "this model knows no tools",
             "choose one that does, or say so in model_info",
         )
-    _check_thinking(model_info, parameters.get("enable_thinking"))
+    _check_thinking(model_info, parameters)
     _check_search(model_info, parameters.get("enable_search"))
-    _check_max_tokens(model_info, parameters.get("max_tokens"))
+    _check_max_tokens(model_info, parameters)
     _check_effort(model_info, parameters.get("reasoning_effort"))
     _warn_of_unstated(model_info, parameters)
     answers = parameters.get("n")
@@ -58,7 +58,7 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(model_info, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
-    if name not in PARAMETERS and (intended := _probably_intended(name)):
+    if name not in PARAMETERS and (intended := probably_intended(name, PARAMETERS)):
         refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
         refuse(
@@ -71,13 +71,6 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
         refuse(model_info, f"{name} is {value!r:.100}. {text}")
 
 
-def _probably_intended(name: str) -> str | None:
-    """Return the parameter of which ``name`` is a misspelling."""
-    from difflib import get_close_matches  # noqa: PLC0415 - rarely needed
-
-    return next(iter(get_close_matches(name, PARAMETERS, 1, _MIN_LIKENESS)), None)
-
-
 def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:
     try:
         return _is_finite(value)
@@ -85,11 +78,13 @@ def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:
         refuse(model_info, f"{name} is nested too deeply to be sent")
 
 
-def _check_thinking(model_info: ModelInfo, switch: object) -> None:
-    remedy = "leave enable_thinking out"
-    if switch and model_info.thinking == "none":
-        _refuse_if_certain(model_info, "thinking", "this model cannot think", remedy)
-    if switch is False and model_info.thinking == "always":
+def _check_thinking(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
+    for name in ("enable_thinking", "thinking_budget"):
+        if parameters.get(name) and model_info.thinking == "none":
+            remedy = f"leave {name} out"
+            _refuse_if_certain(model_info, "thinking", "this model cannot think", remedy)
+    if parameters.get("enable_thinking") is False and model_info.thinking == "always":
+        remedy = "leave enable_thinking out"
         _refuse_if_certain(model_info, "thinking", "this model always thinks", remedy)
 
 
@@ -105,16 +100,19 @@ def _check_search(model_info: ModelInfo, switch: object) -> None:
     )
 
 
-def _check_max_tokens(model_info: ModelInfo, max_tokens: object) -> None:
+def _check_max_tokens(model_info: ModelInfo, parameters: Mapping[str, object]) -> None:
+    """Refuse a limit above the model's own, which is one of thoughts too where those count."""
     limit = model_info.max_output
-    if not isinstance(max_tokens, int) or not limit or max_tokens <= limit:
-        return
-    _refuse_if_certain(
-        model_info,
-        "max_output",
-        f"max_tokens is {max_tokens}, but the model writes at most {limit} tokens",
-        "lower it",
-    )
+    names = ("max_tokens", *["max_completion_tokens"] * model_info.max_tokens_counts_thoughts)
+    for name in names:
+        most = parameters.get(name)
+        if isinstance(most, int) and limit and most > limit:
+            _refuse_if_certain(
+                model_info,
+                "max_output",
+                f"{name} is {most}, but the model writes at most {limit} tokens",
+                "lower it",
+            )
 
 
 def _refuse_if_certain(model_info: ModelInfo, field: str, fact: str, remedy: str) -> None:
@@ -145,6 +143,7 @@ def _warn_of_unstated(model_info: ModelInfo, parameters: Mapping[str, object]) -
     stated = {
         "reasoning_effort": bool(model_info.reasoning_efforts),
         "preserve_thinking": model_info.preserve_thinking,
+        "max_completion_tokens": model_info.max_completion_tokens,
     }
     for name, is_stated in stated.items():
         if parameters.get(name) and not is_stated:
@@ -187,8 +186,6 @@ PARAMETERS = (
     "frequency_penalty",
 )
 """Names of parameters; one that is almost one of these is taken for a misspelling."""
-
-_MIN_LIKENESS = 0.85
 
 _STOP = (
     'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '

@@ -45,7 +45,11 @@ def test_an_answer_that_is_cut_warns_once(make, ask):
         ("deepseek-v4-flash", {"max_tokens": 2}, "raise max_tokens, in which thoughts count, or"),
         ("deepseek-v4-flash", {"max_tokens": 2, "enable_thinking": False}, "raise max_tokens, or"),
         ("glm-5", {"max_tokens": 2}, "raise max_tokens, or"),
-        ("glm-5", {"max_completion_tokens": 2}, "raise max_completion_tokens, in which thoughts"),
+        (
+            "deepseek-v4-pro",
+            {"max_completion_tokens": 2},
+            "raise max_completion_tokens, in which thoughts",
+        ),
     ],
 )
 def test_the_warning_says_whether_thoughts_count_in_the_limit(make, model, settings, advice):
