@@ -261,7 +261,7 @@ def suite_of(id: str) -> Integration:
     return type(id, (Kind, Integration), {"model_id": id})()
 
 
-def tests_of_files(id):
+def names_of_file_tests(id):
     """The names of the suite's tests of files that ask a model only for what it has."""
     suite = suite_of(id)
     asked = {
@@ -274,7 +274,7 @@ def tests_of_files(id):
 
 
 @pytest.mark.parametrize(
-    ("id", "name"), [(id, name) for id in SEEING for name in tests_of_files(id)]
+    ("id", "name"), [(id, name) for id in SEEING for name in names_of_file_tests(id)]
 )
 def test_the_files_of_the_suite_reach_every_kind_of_model(id, name, gateway, monkeypatch):
     engine, suite = gateway(reply), suite_of(id)
