@@ -59,7 +59,8 @@ def _parse_media(
     model_info: ModelInfo, part: Mapping[str, object], *, cache_mark: bool
 ) -> MediaPart:
     kind = next((kind for kind in _PARTS if kind in part), None)
-    if kind is None or kind not in model_info.modalities:
+    may_take = kind in model_info.modalities or model_info.doubt("modalities")
+    if kind is None or not may_take:
         _refuse_part(model_info)
     source = part[kind]
     options = {name: part[name] for name in part if name not in (kind, *_OTHER_FIELDS)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.gateway.interface.api_error import InvalidParameter
 from dashscope_oss.gateway.protocol.parse_content import parse_content
 from dashscope_oss.messages import ROLES, Message, ToolCall
 from dashscope_oss.protocol.validation import with_sendable_media
-from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.registry.model_info import Modality, ModelInfo
 
 Input: TypeAlias = tuple[tuple[Message, ...] | None, str | None]
 """Messages and prompt; exactly one of them is ``None``."""
@@ -130,9 +130,16 @@ def _parse_content(
 
 
 def _with_media(model_info: ModelInfo, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages with the true type of each file; how large they are is no matter here."""
+    """Return the messages with the true type of each file; how large they are is no matter here.
+
+    Which kinds of files the model takes was checked with each part.
+    """
     unlimited = replace(
-        model_info, max_image_bytes=_NO_LIMIT, max_video_bytes=_NO_LIMIT, max_audio_bytes=_NO_LIMIT
+        model_info,
+        modalities=get_args(Modality),
+        max_image_bytes=_NO_LIMIT,
+        max_video_bytes=_NO_LIMIT,
+        max_audio_bytes=_NO_LIMIT,
     )
     try:
         return tuple(with_sendable_media(unlimited, messages, {}))

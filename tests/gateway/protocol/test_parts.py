@@ -54,6 +54,14 @@ def test_parts_reach_the_engine_as_they_are(engine, url, part, seen):
     assert message.parts == (seen, TextPart("q"))
 
 
+def test_a_kind_that_the_record_is_not_certain_of_reaches_the_engine(engine, url, monkeypatch):
+    """The vendor's list says text of this model, and its sample there sends an image."""
+    id = "qwen3.8-2.4t-a95b"
+    monkeypatch.setitem(ENDPOINTS, id, "multimodal-generation")
+    assert post(url, {"image": URL}, {"text": "q"}, model=id).is_success
+    assert engine.messages[-1][0].parts[0] == ImagePart(URL)
+
+
 def test_a_model_of_text_takes_lists_of_text(engine, url):
     assert post(url, {"type": "text", "text": "a"}, {"text": "b"}, model=TEXT).is_success
 
