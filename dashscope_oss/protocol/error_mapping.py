@@ -136,12 +136,23 @@ _MAY_BE_TOO_LONG = (InvalidRequestError, ServerError, ProtocolError)
 _NAMES_MODEL = re.compile(r"model|模型", re.IGNORECASE)
 
 _WRONG_ENDPOINT = "url error"
+_NOT_FETCHED = (
+    "The service could not fetch the file: its address must be public, and be answered with "
+    "Content-Length and Content-Type. Or send the file itself."
+)
+_TOO_LARGE = "Make the file smaller, or upload it and give its address."
+# The vendor's page on error codes, and its page on images.
 _TEXT_HINTS: tuple[tuple[str, str], ...] = (
     (
         _WRONG_ENDPOINT,
         "This model is served at the other endpoint: set model_info with endpoint="
         "'text-generation' or 'multimodal-generation'.",
     ),
+    ("download multimodal", _NOT_FETCHED),
+    ("download the media resource", _NOT_FETCHED),
+    ("bytes per data-uri item", _TOO_LARGE),
+    ("multimodal file size is too large", _TOO_LARGE),
+    ("data-uri per request", "Send fewer files along, or give their addresses."),
 )
 
 NEITHER_ENDPOINT = (

@@ -366,3 +366,18 @@ def test_a_404_that_is_not_about_the_model_points_at_the_address(text):
 )
 def test_a_404_about_the_model_is_a_model_not_found_error(text):
     assert type(service_error(status_code=404, message=text)) is ModelNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Failed to download multimodal content.", "its address must be public"),
+        ("Download the media resource timed out", "its address must be public"),
+        ("Exceeded limit on max bytes per data-uri item : 10485760", "Make the file smaller, or"),
+        ("Multimodal file size is too large", "Make the file smaller, or upload it"),
+        ("Exceeded limit on max data-uri per request: 250", "Send fewer files along"),
+    ],
+)
+def test_what_the_service_says_of_files_gets_a_hint(text, hint):
+    error = service_error(status_code=400, code="InvalidParameter", message=text)
+    assert hint in str(error)
