@@ -243,6 +243,7 @@ class Options:
             reasoning, not for text. Not sent.
         estimate_usage: where the service reports no usage, give an estimate, marked as one. Not
             sent.
+        check_length: refuse an input that is surely too long for the model. Not sent.
     """
 
     temperature: float | None = None
@@ -272,6 +273,7 @@ class Options:
     strict: bool = False
     estimate_usage: bool = False
     split_think: bool = False
+    check_length: bool = True
 
     @classmethod
     def of(cls, settings: object) -> Options:
@@ -296,6 +298,7 @@ _SWITCHES = (
     "strict",
     "estimate_usage",
     "split_think",
+    "check_length",
 )
 OPTION_NAMES: tuple[str, ...] = tuple(
     f.name for f in fields(Options) if f.name not in ("extra", *_SWITCHES)

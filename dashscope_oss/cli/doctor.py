@@ -63,7 +63,10 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Check]:
     yield from local
     if any(check.state == "wrong" for check in local):
         return
-    yield from _service_checks(endpoint)
+    of_service = list(_service_checks(endpoint))
+    yield from of_service
+    if any(check.state == "wrong" for check in of_service):
+        return  # no model would answer, for the same reason
     for id in arguments.model:
         yield _model_check(endpoint, find_model(id))
 

@@ -20,7 +20,8 @@ try:
     import uvicorn as _uvicorn  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f'the gateway needs {error.name}: pip install "dashscope-oss[gateway]"'
+        f"the gateway needs {error.name}, which is not installed: pip install "
+        '"dashscope-oss[gateway]", or "dashscope-oss[local]" for its small model too'
     ) from error
 
 from dashscope_oss.gateway.app import Gateway

@@ -181,4 +181,9 @@ def _describe_bind_error(host: str, port: int, error: OSError | ValueError) -> s
         return (
             f"port {port} of {host} is in use: stop what uses it, or pass --port 0 for a free one"
         )
-    return f"cannot listen on {host}:{port}: {error}"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"cannot listen on port {port}: this user may not; take one from 1024 upwards"
+    return (
+        f"cannot listen on {host}:{port}: {error}; name an address of this machine, or 0.0.0.0 "
+        "for all of them"
+    )

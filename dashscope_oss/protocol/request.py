@@ -29,6 +29,7 @@ from dashscope_oss.protocol.validation import (
     with_sendable_media,
 )
 from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
+from dashscope_oss.tokens.input_length import check_least_length
 
 SERVICE_PATH = "services/aigc/{endpoint}/generation"
 
@@ -126,6 +127,8 @@ def chat_request(
         ContextLengthError: for an input that is surely over its limit.
     """
     check_messages(model_info, messages)
+    if options.check_length:
+        check_least_length(model_info, (message.content for message in messages))
     warn_of_written_prompt(model_info, messages)
     sendable = with_sendable_media(model_info, messages, options.media_options)
     marked = with_cache_marks(model_info, sendable, mark_system_prompt=options.cache_system_prompt)
@@ -162,6 +165,8 @@ def completion_request(
         ContextLengthError: for an input that is surely over the model's limit.
     """
     check_prompt(model_info, prompt)
+    if options.check_length:
+        check_least_length(model_info, (prompt,))
     turn = Message("user", prompt)
     if not model_info.takes_prompt:
         warn_of_written_prompt(model_info, [turn])

@@ -16,6 +16,7 @@ __all__ = [
     "known_model",
     "model_that_searches",
     "model_that_takes",
+    "no_model_named",
     "register_model",
 ]
 
@@ -40,6 +41,14 @@ def find_model(id: str) -> ModelInfo:
             f"model must be a model's id, not {id!r:.100}; `dashscope-oss models` lists the ids"
         )
     return known_model(id.strip()) or _unknown(id.strip())
+
+
+def no_model_named() -> ConfigurationError:
+    """Return the error for a model object that was made without ``model``."""
+    return ConfigurationError(
+        "no model is named, and there is no default; pass model, for instance "
+        "model='deepseek-v4-flash'; `dashscope-oss models` lists the ids"
+    )
 
 
 def known_model(id: str) -> ModelInfo | None:
@@ -68,7 +77,9 @@ def did_you_mean(id: str) -> str:
     ids = {known.id.lower(): known.id for known in all_models()}
     containing = [known for lowered, known in ids.items() if id.lower() in lowered]
     similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
-    return f" Did you mean {' or '.join(similar[:5])}?" if similar else ""
+    *others, last = similar[:5] or [""]
+    names = f"{', '.join(others)} or {last}" if others else last
+    return f" Did you mean {names}?" if names else ""
 
 
 def model_that_takes(modality: Modality) -> str | None:

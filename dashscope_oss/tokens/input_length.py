@@ -38,7 +38,6 @@ def check_length(
     text: str,
     *,
     tokenizer: Callable[[str], Sized] | None = None,
-    hint: str = "",
 ) -> None:
     """Raise if ``text`` is too long for the model, by the caller's tokenizer or by estimate.
 
@@ -50,7 +49,6 @@ def check_length(
         model_info: the model that the input is for.
         text: all text of the input.
         tokenizer: the model's own, if the caller has it: the count is exact then.
-        hint: what the caller can do, added to the error.
 
     Raises:
         ContextLengthError: with the count and the limit.
@@ -63,7 +61,7 @@ def check_length(
         measure = "" if tokenizer else "some "
         by_estimate = "" if tokenizer else " by estimate"
         text = f"the input is {measure}{count} tokens long{by_estimate}, the model takes {limit}"
-        _raise_too_long(model_info, text, hint)
+        _raise_too_long(model_info, text)
 
 
 def warn_of_doubt(model_info: ModelInfo, text: str, doubt: str) -> None:
@@ -74,11 +72,11 @@ def warn_of_doubt(model_info: ModelInfo, text: str, doubt: str) -> None:
     )
 
 
-def _raise_too_long(model_info: ModelInfo, text: str, hint: str = "") -> None:
+def _raise_too_long(model_info: ModelInfo, text: str) -> None:
     if doubt := model_info.doubt_of_input_limit:
         warn_of_doubt(model_info, f"{text} by its record", doubt)
         return
-    raise ContextLengthError(text, model=model_info.id, hint=hint)
+    raise ContextLengthError(text, model=model_info.id)
 
 
 def _estimate_over(limit: int, text: str, model_info: ModelInfo) -> int:

@@ -142,9 +142,20 @@ class Endpoint:
         named = os.environ.get(KEY_FILE_VARIABLE)
         file = f" The file {named!r:.200} of {KEY_FILE_VARIABLE} holds none." if named else ""
         raise ConfigurationError(
-            f"no API key: set the environment variable {KEY_VARIABLE}, or pass api_key.{file} "
-            "A gateway on this machine needs none: pass base_url."
+            f"no API key: set the environment variable {KEY_VARIABLE}, or api_key.{file} "
+            f"{self._without_key}"
         )
+
+    @property
+    def _without_key(self) -> str:
+        """What does not need a key."""
+        if self.is_vendor:
+            return (
+                "A gateway on this machine needs none: give its address as base_url (in commands "
+                "--base-url)."
+            )
+        host = httpx2.URL(self.base_url).host
+        return f"{host} is not this machine: if it asks for no key, set any text as the key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +279,8 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
         ConfigurationError: if it is none.
     """
 
-    def refusal(why: str) -> ConfigurationError:
-        return ConfigurationError(f"bad {name} {_shown(text)!r}: {why}. It looks like {like}")
+    def refusal(why: str, instead: str = f"It looks like {like}") -> ConfigurationError:
+        return ConfigurationError(f"bad {name} {_shown(text)!r}: {why}. {instead}")
 
     try:
         url = httpx2.URL(text.strip())
@@ -280,12 +291,16 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
     if (url.port or 0) > _LAST_PORT or not _is_name(url.host):
         raise refusal("its host or port is not valid")
     if url.userinfo or url.query or url.fragment:
-        raise refusal("it may hold neither user name, query nor fragment; pass the key as api_key")
+        raise refusal(
+            "it may hold neither user name, query nor fragment; the key is a setting of its own"
+        )
     if like == _EXAMPLE:
         if url.path.strip("/") in ("", "v1", "compatible-mode/v1"):
-            raise refusal(f"the native protocol is below {_API}, not {url.path!r}")
+            own = url.copy_with(path=_API)
+            raise refusal(f"the native protocol is below {_API}, not {url.path!r}", f"Write {own}")
         if "/services/" in url.path:
-            raise refusal("leave out /services/ and what follows")
+            own = url.copy_with(path=url.path.partition("/services/")[0])
+            raise refusal("/services/ and what follows do not belong to it", f"Write {own}")
     return str(url).rstrip("/")
 
 

@@ -36,14 +36,14 @@ def error_of_exception(
     if isinstance(error, httpx2.TimeoutException) and not _is_lost_connection(error):
         ours = _timeout_error(error, timeout)
     elif isinstance(error, httpx2.DecodingError):
-        ours = ProtocolError(f"the answer cannot be decompressed: {_reason(error)}")
+        ours = ProtocolError(f"the answer cannot be decompressed: {reason_of(error)}")
     elif text or began:
         ours = APIConnectionError(
-            f"the connection broke in the middle of the answer: {_reason(error)}",
+            f"the connection broke in the middle of the answer: {reason_of(error)}",
             hint="Try again; if it happens often, check any proxy or gateway in between.",
         )
     elif isinstance(error, httpx2.ProxyError):
-        return _refused_by_proxy(_reason(error), model)
+        return _refused_by_proxy(reason_of(error), model)
     else:
         return _no_answer(error, model)
     ours.model, ours.partial_text = model, text or None
@@ -67,12 +67,18 @@ def _timeout_error(error: httpx2.TimeoutException, timeout: float) -> APITimeout
 def _no_answer(error: httpx2.HTTPError, model: str) -> APIConnectionError:
     url = error.request.url
     return APIConnectionError(
-        f"no answer from {url.netloc.decode()}: {_reason(error)}",
+        f"no answer from {url.netloc.decode()}: {reason_of(error)}",
         model=model,
-        hint="Check base_url and the network."
-        if is_vendor(str(url))
-        else "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`).",
+        hint=_advice_without_answer(error, url),
     )
+
+
+def _advice_without_answer(error: httpx2.HTTPError, url: httpx2.URL) -> str:
+    if is_vendor(str(url)):
+        return "Check base_url and the network."
+    if "WRONG_VERSION_NUMBER" in reason_of(error):
+        return "The server there does not speak https: begin base_url with http://."
+    return "Check base_url, the network, and whether the gateway runs (`dashscope-oss serve`)."
 
 
 def _refused_by_proxy(reason: str, model: str) -> APIConnectionError:
@@ -101,7 +107,7 @@ _ADVICE = {
 }
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the words of httpx2, or of what caused it: some of its errors have none."""
     links: list[BaseException] = [error]
     while cause := links[-1].__cause__ or links[-1].__context__:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES
+from dashscope_oss.registry.lookup import no_model_named
 
 _FOREIGN_ARGUMENTS = {
     "client": "the SDK is not used; leave it out",
@@ -26,7 +27,7 @@ def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) ->
 
     Raises:
         ConfigurationError: for what other integrations take and this one cannot, for one setting
-            under two names, and for settings among ``model_kwargs``.
+            under two names, for settings among ``model_kwargs``, and without a model.
     """
     by_field = by_field_name(cls, arguments)
     extra_body = by_field.pop("extra_body", None) or {}
@@ -42,6 +43,8 @@ def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) ->
     refuse_settings(cls, by_field_name(cls, model_kwargs))
     if extra_body or unknown:
         by_field["model_kwargs"] = {**model_kwargs, **unknown}
+    if "model" not in by_field and cls.model_fields["model"].is_required():
+        raise no_model_named()
     return by_field
 
 

@@ -20,10 +20,6 @@ from langchain_dashscope_oss._convert import to_messages
 from langchain_dashscope_oss._settings.fields import Settings
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
-_TOO_LONG = (
-    "langchain_core.messages.trim_messages(..., token_counter=llm) shortens a conversation; "
-    "check_length=False sends it all the same."
-)
 _TOKENS_PER_MESSAGE = 4
 """What a chat template adds to a message: the marks of its beginning, its role and its end."""
 
@@ -77,7 +73,6 @@ class TokenCounts(Settings):
                 model_info,
                 request.text,
                 tokenizer=self.custom_get_token_ids if own_model else None,
-                hint=_TOO_LONG,
             )
         return request
 

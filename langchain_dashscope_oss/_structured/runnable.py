@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
+from dashscope_oss import UnreadableAnswerError
 from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS, repair
 from langchain_dashscope_oss._structured.instructions import FormatInstructions
 from langchain_dashscope_oss._structured.parsers import ObjectParser
@@ -163,15 +164,15 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
         try:
             return _ParsedAnswer(message, self._parse(message, partial=False))
         except OutputParserException as error:
-            return _ParsedAnswer(message, None, error)
+            reason = str(error.args[0]).partition("For troubleshooting")[0].strip()
+            return _ParsedAnswer(message, None, _told(message, reason, error), reason)
 
     def _repair_question(
         self, messages: Sequence[BaseMessage], answer: _ParsedAnswer
     ) -> list[BaseMessage] | None:
         if answer.error is None or not self._repairs:
             return None
-        reason = str(answer.error.args[0]).partition("For troubleshooting")[0].strip()
-        return [*messages, AIMessage(answer.raw.text), HumanMessage(repair(reason))]
+        return [*messages, AIMessage(answer.raw.text), HumanMessage(repair(answer.reason))]
 
     def _output(self, answer: _ParsedAnswer) -> Any:  # noqa: ANN401 - the schema's
         if self._include_raw:
@@ -183,11 +184,22 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
 
 @dataclass(frozen=True, slots=True)
 class _ParsedAnswer:
-    """An answer and the object in it, or why there is none."""
+    """An answer and the object in it, or why there is none: as an error, and in a few words."""
 
     raw: AIMessage
     parsed: Any
     error: OutputParserException | None = None
+    reason: str = ""
+
+
+def _told(message: AIMessage, reason: str, error: OutputParserException) -> OutputParserException:
+    """Return the error for an answer without the object: which model, why, and what to do."""
+    model = message.response_metadata.get("model_name")
+    told = OutputParserException(
+        str(UnreadableAnswerError(reason, model=model)), llm_output=error.llm_output
+    )
+    told.__cause__ = error
+    return told
 
 
 class _GrowingAnswer:

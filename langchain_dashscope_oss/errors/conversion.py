@@ -28,6 +28,10 @@ _LANGCHAIN_CLASSES: dict[type[core.DashScopeError], type[classes.DashScopeError]
 }
 
 
+_TRIM = "In LangChain, trim_messages(..., token_counter=llm) shortens a conversation."
+_SEND_UNCHECKED = " check_length=False sends it all the same."
+
+
 class raising_langchain_errors:  # noqa: N801 - it reads like contextlib's
     """Raise the core's errors as LangChain's; for sync, async and generator bodies alike."""
 
@@ -49,6 +53,8 @@ def as_langchain_error(error: core.DashScopeError) -> classes.DashScopeError:
     kind = _LANGCHAIN_CLASSES[next(bases)]
     converted = kind.__new__(kind, *error.args)
     converted.__dict__.update(error.__dict__)
+    if isinstance(error, core.ContextLengthError) and not error.hint:
+        converted.hint = _TRIM if error.status_code else _TRIM + _SEND_UNCHECKED
     if not error.retryable:
         converted.is_retryable = False
     if isinstance(converted, classes.ContentBlockedError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage
 
-from dashscope_oss import chat_request, completion_request
+from dashscope_oss import ContextLengthError, chat_request, completion_request
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import input_length
 from llama_index_dashscope_oss._convert.messages import to_messages
@@ -37,11 +37,13 @@ class RequestLLM(CopyableLLM):
         to_prompt = self.messages_to_prompt
         if to_prompt and not model_info.takes_messages and is_users_own(to_prompt):
             prompt = to_prompt(messages)
-            request = completion_request(model_info, prompt, options, stream=stream, formatted=True)
-        else:
-            turns = to_messages(messages, model_info.id)
-            request = chat_request(model_info, turns, options, stream=stream)
-        return self._checked(request)
+            return self._checked(
+                lambda: completion_request(
+                    model_info, prompt, options, stream=stream, formatted=True
+                )
+            )
+        turns = to_messages(messages, model_info.id)
+        return self._checked(lambda: chat_request(model_info, turns, options, stream=stream))
 
     def _completion_request(
         self, prompt: str, call_arguments: dict[str, Any], *, formatted: bool, stream: bool = False
@@ -51,10 +53,11 @@ class RequestLLM(CopyableLLM):
         if to_prompt and not formatted and is_users_own(to_prompt):
             prompt, formatted = to_prompt(prompt), True
         # LlamaIndex's False only says that nobody formatted it: the user may have done it.
-        request = completion_request(
-            model_info, prompt, options, stream=stream, formatted=formatted or None
+        return self._checked(
+            lambda: completion_request(
+                model_info, prompt, options, stream=stream, formatted=formatted or None
+            )
         )
-        return self._checked(request)
 
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
         # LlamaIndex would put the system prompt before the family's template, not into it.
@@ -64,12 +67,16 @@ class RequestLLM(CopyableLLM):
             return to_prompt(self._get_messages(prompt, **prompt_args))
         return super()._get_prompt(prompt, **prompt_args)
 
-    def _checked(self, request: Request) -> Request:
-        """Return ``request`` if it is not too long; it then counts against the rate limits."""
-        if self.check_length:
-            input_length.check_length(
-                request.model_info, request.text, tokenizer=self.tokenizer_fn, hint=_TOO_LONG
-            )
+    def _checked(self, make_request: Callable[[], Request]) -> Request:
+        """Return a request if it is not too long; it then counts against the rate limits."""
+        try:
+            request = make_request()
+            if self.check_length:
+                tokenizer = self.tokenizer_fn
+                input_length.check_length(request.model_info, request.text, tokenizer=tokenizer)
+        except ContextLengthError as error:
+            error.hint = _TOO_LONG
+            raise
         if self._rate_limits is not None:
             self._rate_limits.count_question(request)
         return request

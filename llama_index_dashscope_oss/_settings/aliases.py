@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,21 @@ def fields_by_name(cls: type[BaseLLM]) -> dict[str, str]:
     return fields
 
 
+def refuse_unknown(cls: type[BaseLLM], names: Iterable[str]) -> None:
+    """Raise for the first name that is no setting.
+
+    Raises:
+        ConfigurationError: with the setting that may be meant.
+    """
+    fields = fields_by_name(cls)
+    for name in sorted(name for name in names if name not in fields):
+        meant = "".join(f" Did you mean {near}?" for near in get_close_matches(name, fields, n=1))
+        raise ConfigurationError(
+            f"{cls.__name__} has no setting {name}.{meant} Other parameters of the service go into "
+            "additional_kwargs"
+        )
+
+
 def rename_to_fields(cls: type[BaseLLM], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``settings`` under the names of their fields.
 
@@ -28,10 +44,5 @@ def rename_to_fields(cls: type[BaseLLM], settings: Mapping[str, Any]) -> dict[st
         ConfigurationError: for a name that is no setting.
     """
     fields = fields_by_name(cls)
-    unknown = sorted(name for name in settings if name not in fields)
-    if unknown:
-        raise ConfigurationError(
-            f"{unknown[0]} is not a setting of {cls.__name__}; put other parameters of the service "
-            "into additional_kwargs"
-        )
+    refuse_unknown(cls, settings)
     return {fields[name]: value for name, value in settings.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,14 @@ from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import PrivateAttr
 
 from dashscope_oss import AsyncClient, Client, Endpoint, RateLimits
+from dashscope_oss.registry.lookup import no_model_named
 from dashscope_oss.transport.options import ClientOptions
 from llama_index_dashscope_oss._convert.prompt_functions import (
     CompletionToPrompt,
     MessagesToPrompt,
     is_users_own,
 )
+from llama_index_dashscope_oss._settings.aliases import refuse_unknown
 from llama_index_dashscope_oss._settings.fields import LLMSettings, without_incremental_output
 
 UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client", "usage_table")
@@ -38,6 +40,14 @@ _OF_CLIENTS = (
 _OF_PROMPT_FUNCTIONS = ("model", "model_info", "is_function_calling_model")
 
 
+def _check_names(cls: type[LLMSettings], settings: Mapping[str, Any]) -> None:
+    """Raise for a setting that there is not, and for a missing model."""
+    if cls.model_config.get("extra") == "forbid":
+        refuse_unknown(cls, without_incremental_output(dict(settings)))
+    if cls.model_fields["model"].is_required() and not {"model", "model_name"} & settings.keys():
+        raise no_model_named()
+
+
 class ConfiguredLLM(LLMSettings):
     """A model with the two clients and the prompt functions that its settings ask for."""
 
@@ -47,6 +57,7 @@ class ConfiguredLLM(LLMSettings):
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - any setting
         settings.pop("class_name", None)  # LlamaIndex adds it to what it dumps
         # Not in a validator: pydantic would hide which error it was.
+        _check_names(type(self), settings)
         super().__init__(**without_incremental_output(settings))
         self._make_clients()
         self._choose_prompt_functions()

@@ -156,7 +156,7 @@ def test_a_server_that_speaks_no_tls(examine):
     with RawServer(Unread([b"220 mail.example ready\r\n", Close()])) as server:
         _, found, out = examine(server.base_url.replace("http:", "https:"))
     assert wrong(found).keys() == {"certificate"}
-    assert "does not speak TLS as it should" in out
+    assert "that of a gateway begins with http://" in out
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ GONE = refusal("404 Not Found", "ModelNotFound", "Model can not be found.")
     ("model", "said", "remedy"),
     [
         ("qwen1.5-7b-chat", GONE, "retired on 2026-03-30. The vendor names qwen3-235b-a22b."),
-        ("glm-5", GONE, "The region does not have this model"),
+        ("glm-5", GONE, "This region or gateway does not have the model"),
         (
             "glm-5",
             refusal("403 Forbidden", "Model.AccessDenied", "Model access denied."),
@@ -260,6 +260,14 @@ def test_a_model_that_does_not_answer(examine, model, said, remedy):
         status, found, out = examine(server, model)
     assert (status, wrong(found).keys()) == (1, {model})
     assert remedy in out
+
+
+def test_models_are_not_asked_where_no_call_can_succeed(examine):
+    """Of a retired one it would be said that this is why."""
+    with RawServer(refusal("401 Unauthorized", "InvalidApiKey", "Invalid API-key.")) as server:
+        status, found, out = examine(server, "ziya-llama-13b-v1")
+    assert (status, [*wrong(found)], len(server.requests)) == (1, ["key"], 1)
+    assert "retired" not in out
 
 
 def test_a_model_that_answers_is_asked_for_one_token(examine):

@@ -1,6 +1,8 @@
 """``dashscope-oss serve``: ready, answering, stopped, and what its options and file decide."""
 
+import errno
 import socket
+from unittest.mock import Mock
 
 import httpx2
 import pytest
@@ -62,6 +64,43 @@ def test_a_port_in_use_is_named_with_the_way_out(command):
 
     assert status == 2
     assert f"port {port} of 127.0.0.1 is in use" in complaint
+
+
+@pytest.mark.parametrize(
+    ("host", "fault", "advice"),
+    [
+        ("192.0.2.1", None, "name an address of this machine"),
+        ("127.0.0.1", PermissionError(errno.EACCES, "no"), "take one from 1024 upwards"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_with_what_to_take(
+    command, monkeypatch, host, fault, advice
+):
+    if fault is not None:
+        monkeypatch.setattr(socket, "create_server", Mock(side_effect=fault))
+
+    status, _, complaint = command("serve", "--engine", "scripted", "--host", host, "--port", "0")
+
+    assert (status, advice in complaint) == (2, True)
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.parametrize("place", ["option", "file"])
+def test_an_id_that_nobody_may_have_meant_is_warned_of(command, tmp_path, place):
+    """Callers would find nothing under the right one. The gateway then does not start."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[upstreams.a]\nurl = "http://127.0.0.1:9/v1"\n[models.llama3]\n'
+        '[models.mine]\nlike = "llama3-8b-instruct"\n'
+    )
+    upstream = ("--engine", "openai", "--upstream", "http://127.0.0.1:9/v1", "--model")
+    chosen = (*upstream, "llama3=x") if place == "option" else ("--config", str(file))
+
+    _, _, complaint = command("serve", *chosen, "--port", "99999")
+
+    assert "warning: no record of the model 'llama3'" in complaint
+    assert "Did you mean llama3-8b-instruct" in complaint
+    assert "'mine'" not in complaint
 
 
 @pytest.mark.parametrize("option", [("--engine", "scripted"), ("--upstream", "http://x/v1")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,19 @@ def test_a_user_without_a_home_is_told_that_the_key_is_missing(keyless, monkeypa
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(ConfigurationError, match="no API key"):
         keyless.key()
+
+
+@pytest.mark.parametrize(
+    ("host", "instead"),
+    [
+        ("dashscope.aliyuncs.com", "A gateway on this machine needs none"),
+        ("gateway.lan", "gateway.lan is not this machine: if it asks for no key, set any text"),
+    ],
+)
+def test_where_a_key_is_missing_it_is_told_what_needs_none(keyless, monkeypatch, host, instead):
+    monkeypatch.setattr(Path, "home", lambda: Path("/nowhere"))
+    with pytest.raises(ConfigurationError, match=re.escape(instead)):
+        replace(keyless, base_url=f"https://{host}/api/v1").key()
 
 
 def test_a_key_file_that_is_missing_is_named(keyless, monkeypatch, tmp_path):

@@ -35,8 +35,11 @@ def served_model(text, id=ZIYA_ID):
     ("text", "complaint"),
     [
         ("[server\n", r"x.toml is not valid TOML: .*line 1"),
-        ("[sever]\n", r"x.toml: \[sever\]: there is no such key"),
-        (UPSTREAM + 'knd = "vllm"\n' + MODEL, r"\[upstreams.a\] knd: there is no such key"),
+        ("[sever]\n", r"\[sever\]: there is no such table; did you mean server\?"),
+        (
+            UPSTREAM + 'knd = "vllm"\n' + MODEL,
+            r"\[upstreams.a\] knd: there is no such key; did you mean kind\?",
+        ),
         (UPSTREAM + 'kind = "vlm"\n' + MODEL, r"\[upstreams.a\] kind: .*'vllm'"),
         (UPSTREAM + "weight = 0\n" + MODEL, r"\[upstreams.a\] weight: .*greater than 0"),
         (UPSTREAM + 'timeout = "5"\n' + MODEL, r"\[upstreams.a\] timeout: .*number"),
@@ -49,8 +52,10 @@ def served_model(text, id=ZIYA_ID):
         (UPSTREAM + '[upstreams.a.health]\npath = "//b/"\n' + MODEL, r"\] path: .*below url"),
         (UPSTREAM + '[upstreams.a.health]\npath = "http://b/"\n' + MODEL, r"\] path: .*below"),
         ("a = " + "[" * 10_000, r"x.toml is not valid TOML"),
-        (UPSTREAM, r"need each other"),
-        (MODEL, r"need each other"),
+        (UPSTREAM + "zzzzz = 1\n" + MODEL, r"zzzzz: there is no such key\.$"),
+        ('[keys.alice]\nhash = "abc"\n', r"\[keys.alice\] hash: it is no hash of a key"),
+        (UPSTREAM, r"it names upstreams, but no model"),
+        (MODEL, r"it names models, but no server"),
         (
             UPSTREAM + MODEL + 'upstreams = ["b"]\n',
             rf'\[models."{ZIYA_ID}"\] names the upstream \'b\'',

@@ -259,11 +259,16 @@ def test_impossible_settings_raise_at_once_and_never_show_the_key(settings, reas
     assert KEY not in str(caught.value)
 
 
-def test_a_missing_model_does_not_show_the_key():
+def test_a_setting_of_a_wrong_type_does_not_show_the_key():
     """Pydantic prints its input; here it must not."""
     with pytest.raises(ValidationError) as caught:
-        ChatDashScopeOSS(api_key=KEY)
+        ChatDashScopeOSS(model="glm-5", api_key=KEY, temperature="hot")
     assert KEY not in str(caught.value)
+
+
+def test_a_missing_model_is_told_with_an_example():
+    with pytest.raises(ConfigurationError, match=r"no model is named.* model='deepseek-v4-flash'"):
+        ChatDashScopeOSS()
 
 
 @PATHS

@@ -327,7 +327,8 @@ def test_an_answer_that_cannot_be_read_is_asked_for_once_more_with_the_reason(ch
 @PATHS
 async def test_there_is_one_repair_by_every_path_and_then_the_parsers_error(chat, path):
     llm, engine = chat(Answer("I do not know."), model=PROMPT_ONLY)
-    with pytest.raises(OutputParserException, match="no whole JSON object") as caught:
+    wanted = f"{PROMPT_ONLY}: the answer holds no whole JSON object. Simplify the question"
+    with pytest.raises(OutputParserException, match=wanted) as caught:
         await objects(llm.with_structured_output(Person), path)
     assert caught.value.llm_output == "I do not know."
     assert len(engine.requests) == 2

@@ -102,10 +102,13 @@ assert {{"transformers", "tiktoken", "tokenizers"}}.isdisjoint(sys.modules)
 @PATHS
 async def test_an_input_that_is_surely_too_long_is_refused_before_any_request(either, path):
     llm, engine = either(Answer("ok"), model=PROMPT_ONLY)
-    with pytest.raises(ContextOverflowError) as caught:
+    with pytest.raises(ContextOverflowError, match=r"at least .* check_length=False") as caught:
         await call(llm, path, "word " * 5000)
     assert isinstance(caught.value, ContextLengthError)
     assert engine.requests == []
+    llm = llm.model_copy(update={"check_length": False})
+    with pytest.raises(ContextOverflowError, match=r"status 400.* shortens a conversation\.$"):
+        await call(llm, path, "word " * 5000)
 
 
 @PATHS

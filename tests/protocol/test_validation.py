@@ -95,6 +95,9 @@ def test_an_input_that_is_surely_over_the_limit(model_info):
     assert caught.value.model == model_info.id
     with pytest.raises(ContextLengthError, match="the model takes 2048"):
         completion_request(model_info, "宫" * 2100)
+    unchecked = Options(check_length=False)
+    chat_request(model_info, [user("word " * 2100)], unchecked)
+    completion_request(model_info, "宫" * 2100, unchecked)
 
 
 def test_an_input_that_may_fit_is_sent():

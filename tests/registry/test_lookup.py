@@ -92,7 +92,7 @@ def test_a_registered_record_replaces_the_one_of_the_same_id():
     [
         ("llama3-8b", " Did you mean llama3-8b-instruct?"),
         ("GLM-5.1", " Did you mean glm-5.1 or ZHIPU/GLM-5.1?"),
-        ("glm5.1", " Did you mean glm-5.1 or glm-5.3 or glm-5.2?"),
+        ("glm5.1", " Did you mean glm-5.1, glm-5.3 or glm-5.2?"),
         ("minimax-m2.7", " Did you mean MiniMax/MiniMax-M2.7?"),
         ("something-else-altogether", ""),
     ],

@@ -53,8 +53,8 @@ def test_the_callers_tokenizer_is_exact():
 
 
 def test_the_error_names_the_model_and_says_what_to_do():
-    with pytest.raises(ContextLengthError, match=f"{LLAMA2.id}: .*Do this") as caught:
-        check_length(LLAMA2, "a" * 1000, hint="Do this.")
+    with pytest.raises(ContextLengthError, match=f"{LLAMA2.id}: .*Shorten the input") as caught:
+        check_length(LLAMA2, "a" * 1000)
     assert caught.value.model == LLAMA2.id
 
 

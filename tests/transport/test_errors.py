@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import httpx2
 import pytest
 
@@ -28,6 +30,7 @@ from tests.faults.server import (
     SSE_HEAD,
     Close,
     RawServer,
+    Unread,
     UntilGone,
     answer,
     chunk,
@@ -182,6 +185,15 @@ def test_nobody_listening_is_an_error_that_names_the_host_and_what_to_check(call
     with pytest.raises(APIConnectionError, match=r"no answer from 127\.0\.0\.1.*gateway runs"):
         call(place)
     assert len(call.waits) == 2
+
+
+def test_https_to_a_server_that_speaks_http_is_told(call: Caller):
+    """The words of OpenSSL are about a wrong version."""
+    with RawServer(Unread([b"HTTP/1.1 400 Bad Request\r\n\r\n", Close()])) as server:
+        place = endpoint(server)
+        place = replace(place, base_url=place.base_url.replace("http:", "https:"))
+        with pytest.raises(APIConnectionError, match="begin base_url with http://"):
+            call(place, max_retries=0)
 
 
 def test_a_server_that_says_nothing_is_a_timeout_that_names_its_limit(call: Caller):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
 from dashscope_oss.gateway import (
     EmbeddedEngine,
     Engine,
@@ -19,6 +19,7 @@ from dashscope_oss.gateway import (
 )
 from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.security.api_keys import key_from_environment
+from dashscope_oss.registry.lookup import did_you_mean, known_model
 
 ENGINE_OPTIONS = {
     "embedded": ("gguf", "threads"),
@@ -37,6 +38,7 @@ def build_engine(
     """
     _check_options(arguments, config)
     if config.upstreams:
+        _warn_of_unknown_models(id for id, model in config.models.items() if model.like is None)
         return build_load_balancer(config)
     if arguments.engine == "openai":
         return OpenAIEngine(
@@ -76,6 +78,7 @@ def _upstream(arguments: argparse.Namespace, api_key: str | None) -> Upstream:
         raise ConfigurationError(
             "--engine openai needs --model ID=NAME (may be repeated) or --default-model NAME"
         )
+    _warn_of_unknown_models(names)
     return Upstream(
         url=arguments.upstream,
         kind=arguments.kind,
@@ -85,6 +88,18 @@ def _upstream(arguments: argparse.Namespace, api_key: str | None) -> Upstream:
         api=arguments.api or "auto",
         health_check=HealthCheck(),
     )
+
+
+def _warn_of_unknown_models(ids: Iterable[str]) -> None:
+    """Warn of ids that nobody may have meant: callers find nothing under the right ones."""
+    for id in ids:
+        if known_model(id) is None:
+            warn(
+                f"no record of the model {id!r}: it is served under this id, with a chat model's "
+                f"abilities and without known limits.{did_you_mean(id)} For an id of your own, "
+                "'like' in the configuration file names a model with the same abilities.",
+                UnknownModelWarning,
+            )
 
 
 def _model_names(pairs: Sequence[str]) -> dict[str, str]:

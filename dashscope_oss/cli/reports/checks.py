@@ -141,7 +141,11 @@ _CONNECTION_FAULTS: tuple[tuple[type[BaseException], str, str], ...] = (
         "Behind a company's proxy, set SSL_CERT_FILE to the file of its authority. Otherwise check "
         "the host and this machine's clock.",
     ),
-    (ssl.SSLError, "certificate", "The server does not speak TLS as it should: check base_url."),
+    (
+        ssl.SSLError,
+        "certificate",
+        "The server does not speak TLS: check base_url; that of a gateway begins with http://.",
+    ),
     (httpx2.ProxyError, "proxy", "Check HTTPS_PROXY, or name the host in NO_PROXY."),
     (
         socket.gaierror,
@@ -190,20 +194,23 @@ def model_check(record: ModelInfo, error: DashScopeError | None) -> Check:
     """
     if error is None:
         return Check(record.id, "ok", "answers")
-    if record.status == "retired":
-        instead = f" The vendor names {', '.join(record.successors)}." if record.successors else ""
-        remedy = f"It was retired on {record.retired_on}.{instead}"
-        return Check(record.id, "wrong", _words(error), remedy)
-    for kind, remedy in _MODEL_FAULTS:
-        if isinstance(error, kind):
-            return Check(record.id, "wrong", _words(error), remedy)
-    return Check(record.id, "wrong", _words(error))
+    return Check(record.id, "wrong", _words(error), _remedy_of_model(record, error))
+
+
+def _remedy_of_model(record: ModelInfo, error: DashScopeError) -> str:
+    if record.status == "retired" and isinstance(error, ModelNotFoundError | PermissionDeniedError):
+        named = f" The vendor names {', '.join(record.successors)}." if record.successors else ""
+        return f"It was retired on {record.retired_on}.{named} A gateway can serve its weights."
+    return next((remedy for kind, remedy in _MODEL_FAULTS if isinstance(error, kind)), "")
 
 
 _MODEL_FAULTS: tuple[tuple[type[DashScopeError], str], ...] = (
     (QuotaExhaustedError, "Check balance and free quota of the account."),
     (PermissionDeniedError, "Activate the model for this key and workspace in the console."),
-    (ModelNotFoundError, "The region does not have this model: choose another one, or a region."),
+    (
+        ModelNotFoundError,
+        "This region or gateway does not have the model: check the id, or choose another.",
+    ),
 )
 
 

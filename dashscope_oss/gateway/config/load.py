@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.gateway.config.tables import GatewayConfig
+from dashscope_oss.gateway.security.config import ConfigTable
 
 
 def load_config(file: Path) -> GatewayConfig:
@@ -46,11 +48,21 @@ def parse_config(text: str, name: str) -> GatewayConfig:
 
 def _describe_fault(location: Sequence[str | int], message: str) -> str:
     """Return a fault with the table and the key where it is."""
-    text = message.removeprefix("Value error, ").replace(
-        "Extra inputs are not permitted", "there is no such key"
-    )
+    text = message.removeprefix("Value error, ")
     *tables, key = map(str, location) if location else ("",)
+    if text == "Extra inputs are not permitted":
+        text = f"there is no such {'key' if tables else 'table'}{_did_you_mean(key)}"
     if not tables:
         return f"[{key}]: {text}" if key else text
     table = ".".join(part if part.isidentifier() else f'"{part}"' for part in tables)
     return f"[{table}] {key}: {text}"
+
+
+def _did_you_mean(key: str) -> str:
+    known: set[str] = set()
+    tables: list[type[ConfigTable]] = [ConfigTable]
+    while tables:
+        table = tables.pop()
+        known.update(table.model_fields)
+        tables += table.__subclasses__()
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(key, known - {key}, n=1))

@@ -106,9 +106,14 @@ class GatewayConfig(AccessConfig):
 
     @model_validator(mode="after")
     def _check_names(self) -> GatewayConfig:
-        if bool(self.upstreams) != bool(self.models):
+        if self.models and not self.upstreams:
             raise ValueError(
-                '[upstreams.NAME] and [models."ID"] need each other: add the missing one'
+                "it names models, but no server that runs them: add [upstreams.NAME] with its url"
+            )
+        if self.upstreams and not self.models:
+            raise ValueError(
+                'it names upstreams, but no model that they serve: add [models."ID"], with the '
+                "upstream's name of the model as name"
             )
         for id, model in self.models.items():
             unknown = {*(model.upstreams or ()), *model.names} - self.upstreams.keys()

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from dashscope_oss.gateway.interface.api_error import MAX_BODY_BYTES
 from dashscope_oss.gateway.security.api_keys import KEY_NAME_PATTERN
 
 KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
-KeyHash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+def _check_hash(text: str) -> str:
+    if not re.fullmatch("sha256:[0-9a-f]{64}", text):
+        raise ValueError("it is no hash of a key; `dashscope-oss key NAME` makes key and hash")
+    return text
+
+
+KeyHash = Annotated[str, AfterValidator(_check_hash)]
 
 
 class ConfigTable(BaseModel):

@@ -11,15 +11,13 @@ from dashscope_oss.messages import ROLES, Message, Part
 from dashscope_oss.prompts import turn_order
 from dashscope_oss.protocol.validation.refusal import refuse
 from dashscope_oss.registry.model_info import ModelInfo
-from dashscope_oss.tokens.input_length import check_least_length
 
 
 def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
-    """Raise for messages that the model cannot take, or that are surely too long for it.
+    """Raise for messages that the model cannot take.
 
     Raises:
         UnsupportedInputError: for a message of another kind, or turns in another order.
-        ContextLengthError: for an input that is surely over the model's limit.
     """
     _check_is_model_info(model_info)
     if not all(isinstance(message, Message) for message in messages):
@@ -31,19 +29,16 @@ def check_messages(model_info: ModelInfo, messages: Sequence[Message]) -> None:
             _check_message(model_info, message)
         except UnsupportedInputError as error:
             raise error.at_message(place, message.role, model_info.id) from None
-    check_least_length(model_info, (message.content for message in messages))
 
 
 def check_prompt(model_info: ModelInfo, prompt: str) -> None:
-    """Raise for a prompt that is no text or empty, or that is surely too long.
+    """Raise for a prompt that is no text or empty.
 
     Raises:
         UnsupportedInputError: for a prompt that is no text, or empty.
-        ContextLengthError: for one that is surely over the model's limit.
     """
     _check_is_model_info(model_info)
     _check_message(model_info, Message("user", prompt))
-    check_least_length(model_info, (prompt,))
 
 
 def check_turns(model_info: ModelInfo, turns: Sequence[Message]) -> None:

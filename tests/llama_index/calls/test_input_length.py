@@ -55,11 +55,14 @@ def test_what_is_counted_exactly_is_not_forgiven(make):
     make(PROMPT_ONLY, Answer("ok")).complete(text[:1440])
 
 
-def test_a_prompt_that_is_surely_too_long_is_refused_even_so(make):
-    """``check_length=False`` forgives what an estimate says, not what is certain."""
-    with pytest.raises(ContextLengthError, match=r"at least .* takes 2048"):
-        make(PROMPT_ONLY, check_length=False).complete("很" * 3000)
+def test_a_prompt_that_is_surely_too_long_is_sent_with_the_check_turned_off_only(make):
+    """A server may run the weights with a larger window than the hosted model had."""
+    with pytest.raises(ContextLengthError, match=r"at least .* takes 2048.* check_length=False"):
+        make(PROMPT_ONLY).complete("很" * 3000)
     assert not make.requests
+    with pytest.raises(ContextLengthError, match="status 400"):
+        make(PROMPT_ONLY, check_length=False).complete("很" * 3000)
+    assert len(make.requests) == 1
 
 
 def test_a_tokenizer_of_the_users_own_decides(make):

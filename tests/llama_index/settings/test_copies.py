@@ -66,7 +66,9 @@ def test_a_copy_knows_a_setting_by_all_its_names(make):
 
 def test_a_copy_refuses_what_is_no_setting(make):
     """A slip of the pen is not swallowed."""
-    with pytest.raises(ConfigurationError, match="temprature is not a setting of DashScopeOSS"):
+    with pytest.raises(
+        ConfigurationError, match=r"no setting temprature\. Did you mean temperature"
+    ):
         make(CHAT).model_copy(update={"temprature": 0.5})
 
 

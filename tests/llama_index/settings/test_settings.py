@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from dashscope_oss import (
     ConfigurationError,
@@ -37,8 +37,23 @@ def test_settings_have_aliases(make):
 
 def test_an_unknown_setting_is_refused():
     """A slip of the pen is not swallowed."""
-    with pytest.raises(ValueError, match="temprature"):
+    with pytest.raises(
+        ConfigurationError, match=r"temprature\. Did you mean temperature\?.*_kwargs"
+    ):
         DashScopeOSS(model=CHAT, base_url=LOCAL, temprature=0.9)
+
+
+def test_a_missing_model_is_told_with_an_example():
+    with pytest.raises(ConfigurationError, match=r"no model is named.* model='deepseek-v4-flash'"):
+        DashScopeOSS(base_url=LOCAL)
+
+
+def test_a_subclass_may_have_a_model_of_its_own_and_take_anything():
+    class Mine(DashScopeOSS):
+        model_config = ConfigDict(extra="allow")
+        model: str = CHAT
+
+    assert Mine(base_url=LOCAL, anything=1).model == CHAT
 
 
 def test_the_name_of_the_model_can_be_asked_by_both_names():

@@ -20,6 +20,7 @@ from dashscope_oss.errors import (
 )
 from dashscope_oss.gateway.interface.api_error import APIError, ModelUnavailable
 from dashscope_oss.protocol.error_mapping import read_error_body, service_error
+from dashscope_oss.transport.http_errors import reason_of
 
 UNREADABLE = (500, "InternalError", "The engine's answer cannot be read.")
 BLOCKED_OUTPUT = (
@@ -28,13 +29,19 @@ BLOCKED_OUTPUT = (
     "Output data may contain inappropriate content.",
 )
 _BLOCKED_INPUT = (400, "DataInspectionFailed", "Input data may contain inappropriate content.")
-_MODEL_NOT_FOUND = (404, "ModelNotFound", "Model can not be found.")
+_MODEL_NOT_FOUND = (
+    404,
+    "ModelNotFound",
+    "Model can not be found. The server behind this gateway has none of the name that the "
+    "gateway's settings give it.",
+)
 _TOO_MANY_REQUESTS = (
     429,
     "Throttling.RateQuota",
     "Requests rate limit exceeded, try again later.",
 )
 _FAILED = "The engine behind this gateway failed"
+_LOG = "The gateway's log says more."
 _FAILED_IN_ANSWER = "The engine failed while it answered"
 _REJECTED = (400, 413, 422)
 _UNAVAILABLE = (502, 503, 504)
@@ -114,8 +121,8 @@ def error_text(body: bytes) -> str:
 
 
 def describe(error: Exception) -> str:
-    """Return an exception's type and text in one line."""
-    return one_line(f"{type(error).__name__}: {error}").removesuffix(":")
+    """Return an exception's type and text in one line; the text of its cause if it has none."""
+    return one_line(f"{type(error).__name__}: {reason_of(error)}")
 
 
 def one_line(text: str) -> str:
@@ -174,9 +181,9 @@ _KNOWN: dict[type[DashScopeError], tuple[int, str, str]] = {
 def _failure(failed: str, error: DashScopeError, reason: _Reason) -> str:
     """Return the text for a failure of the upstream, with its reason if callers may know it."""
     if reason.status == HTTPStatus.NOT_FOUND:
-        return f"{failed}: it does not know the address that the gateway calls."
+        return f"{failed}: it does not know the address that the gateway calls. {_LOG}"
     if isinstance(error, _OF_THE_ACCOUNT) or reason.text == _NO_TEXT:
-        return f"{failed}."
+        return f"{failed}. {_LOG}"
     return f"{failed}: {reason.text}"
 
 

@@ -12,7 +12,7 @@ import trustme
 from dashscope_oss import ConfigurationError
 from dashscope_oss.gateway import APIError, OpenAIEngine, Upstream
 from dashscope_oss.protocol.streaming.deltas import join_deltas
-from tests.faults.server import Close, Cut, Endless, RawServer, UntilGone
+from tests.faults.server import Close, Cut, Endless, RawServer, Unread, UntilGone
 from tests.gateway.engines.openai.calls import (
     deltas_of,
     engine_request,
@@ -77,6 +77,16 @@ async def test_what_happens_after_the_end_of_a_stream_is_no_error(end):
         async with started_engine(f"{server.origin}/v1", kind="vllm") as engine:
             assert join_deltas(await deltas_of(engine)).text == "Hi"
             assert engine.upstreams()[0].failures == 0
+
+
+async def test_https_to_a_server_that_speaks_http_is_logged_with_the_words_of_its_cause():
+    """The HTTP client's own error has none."""
+    with RawServer(*[Unread([b"HTTP/1.1 400 Bad Request\r\n\r\n", Close()])] * 2) as server:
+        url = f"{server.origin}/v1".replace("http:", "https:")
+        async with started_engine(url) as engine:
+            with pytest.raises(APIError) as caught:
+                await deltas_of(engine)
+    assert "ConnectError: [SSL" in caught.value.cause
 
 
 async def test_cookies_of_a_server_are_not_kept():

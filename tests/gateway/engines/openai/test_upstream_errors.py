@@ -270,7 +270,9 @@ def test_the_reason_of_a_failure_reaches_the_caller():
     assert error_for_status(500, body("CUDA out of memory")).message == (
         "The engine behind this gateway failed: CUDA out of memory"
     )
-    assert error_for_status(500, b"<html>").message == "The engine behind this gateway failed."
+    assert error_for_status(500, b"<html>").message == (
+        "The engine behind this gateway failed. The gateway's log says more."
+    )
     assert "sk-" not in error_for_status(401, body("Incorrect API key: sk-1234")).message
     assert error_in_answer(b'{"error": "out of memory"}').message.endswith(": out of memory")
 
