@@ -15,8 +15,12 @@ PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint 
 BUILD := $(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
 JOBS ?= 4
 SECONDS ?= 600
+# Only the files that say so: to collect all others takes longer than some of the tests.
+RAY_TESTS = -m ray $$(grep -rl --include='*.py' 'mark\.ray' tests)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Else each of the many processes of the tests would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test ray clients browser lowest newest format lint types notebooks docs workflows wheel \
@@ -35,7 +39,7 @@ test: $(VENV)/.dev ## every test but those of Ray, which COVERAGE=1 runs too
 ifdef COVERAGE
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal -m "not ray" $(ARGS)
-	@$(PY) -m coverage run -m pytest -m ray $(ARGS)
+	@$(PY) -m coverage run -m pytest $(RAY_TESTS) $(ARGS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report
 else
@@ -43,7 +47,7 @@ else
 endif
 
 ray: $(VENV)/.dev ## batches on a Ray cluster of two small machines, both on this one
-	@$(PY) -m pytest -m ray $(ARGS)
+	@$(PY) -m pytest $(RAY_TESTS) $(ARGS)
 
 # Each client, with what it pins, is in a folder that comes before .venv on the path.
 clients: $(VENV)/.dev ## other clients of the service, unmodified, against the gateway
