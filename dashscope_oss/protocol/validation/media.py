@@ -228,8 +228,8 @@ def _check_size(place: _Place, size: int, kind: MediaKind) -> None:
         )
     if stated is None and size > _STATED_BYTES:
         warn_once(
-            f"{place.model_info.id}: {_NAMES[kind]} of {size} bytes is sent, though the vendor's "
-            f"page allows {_STATED_BYTES}; if the service refuses it, make it smaller, or upload "
+            f"{place.model_info.id}: {_NAMES[kind]} of more than {_STATED_BYTES} bytes, which the "
+            "vendor's page allows, is sent; if the service refuses it, make it smaller, or upload "
             "it and give its address",
             DashScopeWarning,
         )
