@@ -126,11 +126,11 @@ def _cells(model_info: ModelInfo) -> tuple[str, ...]:
 
 
 def _count(model_info: ModelInfo, name: str) -> str:
-    """Return a number of tokens; one that the sources dispute has a mark."""
+    """Return a number of tokens; one that is disputed or guessed has a mark."""
     tokens = getattr(model_info, name)
     if tokens is None:
         return "?"
-    return f"{'~' if name in model_info.disputed else ''}{tokens:,}"
+    return f"{'~' if model_info.doubt(name) else ''}{tokens:,}"
 
 
 def _details(model_info: ModelInfo) -> str:

@@ -181,9 +181,9 @@ class ModelInfo:
         return ""
 
     @property
-    def doubt_of_input_limit(self) -> str:
-        """Why the most input tokens are not certain; empty if they are."""
-        return self.doubt("max_input" if self.max_input is not None else "context_window")
+    def input_limit_field(self) -> str:
+        """The field that states the most input tokens."""
+        return "max_input" if self.max_input is not None else "context_window"
 
     def settled(self, **certain: Any) -> ModelInfo:  # noqa: ANN401 - the values of fields
         """Return a copy in which somebody has decided on these fields."""

@@ -73,7 +73,7 @@ def warn_of_doubt(model_info: ModelInfo, text: str, doubt: str) -> None:
 
 
 def _raise_too_long(model_info: ModelInfo, text: str) -> None:
-    if doubt := model_info.doubt_of_input_limit:
+    if doubt := model_info.doubt(model_info.input_limit_field):
         warn_of_doubt(model_info, f"{text} by its record", doubt)
         return
     raise ContextLengthError(text, model=model_info.id)

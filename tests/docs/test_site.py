@@ -24,6 +24,13 @@ def test_a_page_shows_the_template_as_it_is_sent():
     assert "`Fengshenbang/Ziya-LLaMA-13B-v1 v1.0.3`" in text
 
 
+def test_a_page_says_what_is_guessed_and_on_which_day_a_price_was_read():
+    text = page("kimi", families()["kimi"])
+    assert "No source states this of `kimi-k2.7-code`; it follows from similar models" in text
+    assert "0.0065, 0.027 (2026-10-09)" in text
+    assert "?; free: 1,000,000 tokens" in page("llama2", families()["llama2"])
+
+
 def test_a_family_says_where_its_weights_are():
     """Or nothing, where no record and no page says it."""
     baichuan = page("baichuan2", families()["baichuan2"])

@@ -133,6 +133,12 @@ def test_each_thing_that_may_differ(public, aspect):
     assert differences([ROW], _one(tools=True, context_window=10, max_input=10)) == []
 
 
+def test_a_difference_in_what_is_guessed_is_news():
+    guessed = replace(ROW, guessed=("context_window",))
+    found = differences([guessed], _one(context_window=11, max_input=9))
+    assert [d.is_known for d in found] == [False, False]
+
+
 def test_the_draft_of_a_new_row_holds_what_the_list_says():
     public = _one(context_window=5, tools=True, modalities={"text": True, "image": True})
     (difference,) = differences([], public)

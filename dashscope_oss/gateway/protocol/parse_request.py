@@ -96,7 +96,7 @@ def _mapping(value: object, name: str) -> dict[str, object]:
 
 
 def _check_input_length(request: EngineRequest) -> None:
-    if request.model_info.doubt_of_input_limit:
+    if request.model_info.doubt(request.model_info.input_limit_field):
         return  # the engine knows its window
     try:
         check_least_length(request.model_info, request.texts)
