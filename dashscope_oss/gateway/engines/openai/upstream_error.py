@@ -53,7 +53,7 @@ _CALLERS_FAULT = re.compile(
     r"|conversation roles must|roles? must alternate|role of message|system message must"
     r"|system role not supported|only user(?:,| and) assistant|no user query"
     r"|prefill is incompatible|assistant messages at the end of the list"
-    r"|input is not supported|input validation error"
+    r"|input is not supported|input validation error|failed to load image|identify image file"
     r"|failed to parse (?:grammar|messages|tools|tool call arguments)|schema conversion failed",
     re.IGNORECASE,
 )

@@ -219,6 +219,8 @@ LLAMA_TEMPLATE = (
         ("Error rendering prompt with jinja template: unknown role", "unknown role"),
         ("Failed to parse tool call arguments as JSON: [json.exception 101]", "tool call arg"),
         ("image input is not supported - hint: you may need the mmproj", "image input"),
+        ("Failed to load image or audio file", "load image"),
+        ("cannot identify image file <_io.BytesIO object>", "identify image file"),
     ],
 )
 @pytest.mark.parametrize("read", [lambda body: error_for_status(500, body), error_in_answer])
