@@ -1,4 +1,4 @@
-"""Calls that do not block: the client for asyncio, over one httpx2 client an event loop.
+"""Calls that do not block: the client for asyncio, over one httpx2 transport an event loop.
 
 asyncio is imported by the functions that need it: it takes long to import, and whoever only makes
 blocking calls never needs it.
@@ -31,7 +31,7 @@ from dashscope_oss.transport.options import ClientOptions, OnRetry
 if TYPE_CHECKING:
     import asyncio
 
-_Opened: TypeAlias = tuple[int, httpx2.AsyncClient, AsyncGenerator[None, None]]
+_Opened: TypeAlias = tuple[int, httpx2.AsyncBaseTransport, AsyncGenerator[None, None]]
 _ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
 
 
@@ -114,10 +114,11 @@ class AsyncClient(BaseClient):
             try:
                 with attempt.errors(assembler):
                     async with aclosing(await self._open_in_time(attempt)) as response:
-                        if not attempt.begin_stream(assembler, response):
+                        attempt.begin_stream(assembler)
+                        if not attempt.is_success:
                             body = await _body(response, attempt)
                             raise error_of_response(response, body, attempt.model)
-                        refuse_explosive_encoding(response)
+                        refuse_explosive_encoding(attempt.response_headers)
                         chunks = response.aiter_bytes()
                         while (chunk := await _next_chunk(chunks, deadline)) is not None:
                             for delta in assembler.feed(chunk):
@@ -136,7 +137,6 @@ class AsyncClient(BaseClient):
     async def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
             async with _timeout(attempt.deadline), aclosing(await self._open(attempt)) as response:
-                attempt.note_head(response)
                 body = await _body(response, attempt)
             return attempt.reply(response, body)
 
@@ -145,32 +145,44 @@ class AsyncClient(BaseClient):
             return await self._open(attempt)
 
     async def _open(self, attempt: Attempt) -> httpx2.Response:
-        http = await self._client()
+        """Send a try; return its answer, of which the head has arrived."""
+        own = self._own_http
         try:
-            request = self._http_request(attempt, http)
-            return await http.send(request, stream=True, follow_redirects=False)
+            if own is not None:
+                request = self._request_by(own, attempt)
+                response = await own.send(request, stream=True, follow_redirects=False)
+            else:
+                request = attempt.http_request()
+                transport = self._opened() or await self._open_transport()
+                response = await transport.handle_async_request(request)
+        except httpx2.TransportError as error:
+            error.request = request
+            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
+        response.request = request
+        attempt.note_head(response)
+        return response
 
     @property
     def _own_http(self) -> httpx2.AsyncClient | None:
         return self.options.http_async_client
 
-    async def _client(self) -> httpx2.AsyncClient:
-        if self._own_http is not None:
-            return self._own_http
-        loop, process = _running_loop(), os.getpid()
-        opened = self._by_loop.get(loop)
-        if opened is None or opened[0] != process:
-            self._forget_closed_loops()
-            # urllib and httpcore2 take long to import.
-            from dashscope_oss.transport.http.connections import open_async_client  # noqa: PLC0415
+    def _opened(self) -> httpx2.AsyncBaseTransport | None:
+        opened = self._by_loop.get(_running_loop())
+        return opened[1] if opened is not None and opened[0] == os.getpid() else None
 
-            http = open_async_client(self.endpoint.base_url, self.options.max_connections)
-            keeper = _until_loop_ends(http, ref(self._by_loop), ref(loop))
-            opened = self._by_loop[loop] = (process, http, keeper)
-            await anext(keeper)
-        return opened[1]
+    async def _open_transport(self) -> httpx2.AsyncBaseTransport:
+        # urllib and httpcore2 take long to import.
+        from dashscope_oss.transport.http.connections import open_async_transport  # noqa: PLC0415
+
+        self._forget_closed_loops()
+        loop = _running_loop()
+        transport = open_async_transport(self.endpoint.base_url, self.options.max_connections)
+        keeper = _until_loop_ends(transport, ref(self._by_loop), ref(loop))
+        self._by_loop[loop] = (os.getpid(), transport, keeper)
+        await anext(keeper)
+        return transport
 
     def _forget_closed_loops(self) -> None:
         # A loop that was closed without shutting its generators down left its clients here.
@@ -182,27 +194,32 @@ class AsyncClient(BaseClient):
 
 
 async def _until_loop_ends(
-    http: httpx2.AsyncClient, by_loop: ref[_ByLoop], of: ref[asyncio.AbstractEventLoop]
+    transport: httpx2.AsyncBaseTransport,
+    by_loop: ref[_ByLoop],
+    of: ref[asyncio.AbstractEventLoop],
 ) -> AsyncGenerator[None, None]:
-    """Close ``http`` when its loop shuts down its generators, or when nobody holds this one."""
+    """Close ``transport`` when its loop shuts down its generators, or nobody holds this one."""
     try:
         yield
     finally:
-        clients, loop = by_loop(), of()
-        if clients is not None and loop is not None:
-            _, current, _ = clients.get(loop, (0, None, None))
-            if current is http:  # after an aclose, another may be open by now
-                clients.pop(loop, None)
-        await http.aclose()
+        transports, loop = by_loop(), of()
+        if transports is not None and loop is not None:
+            _, current, _ = transports.get(loop, (0, None, None))
+            if current is transport:  # after an aclose, another may be open by now
+                transports.pop(loop, None)
+        await transport.aclose()
 
 
 async def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = ResponseBody(response, attempt.deadline)
-    with reader.failures():
-        refuse_explosive_encoding(response)
+    reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
+    try:
+        refuse_explosive_encoding(attempt.response_headers)
         async for chunk in response.aiter_bytes():
             if not reader.add(chunk):
                 break
+    except httpx2.HTTPError:
+        if attempt.is_success:  # that an answer is an error matters more
+            raise
     return reader.body
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import httpx2
 
@@ -36,6 +37,7 @@ Almost always both arrive at once, and the connection serves the next call."""
 
 _log = logging.getLogger("dashscope_oss")
 _MAX_ID_LENGTH = 200
+_parsed_url = lru_cache(maxsize=32)(httpx2.URL)
 USER_AGENT = f"dashscope-oss/{__version__}"
 
 
@@ -52,7 +54,7 @@ class Attempt:
     http_headers: dict[str, str]
     status: int | None = None
     request_id: str | None = None
-    response_headers: Mapping[str, str] | None = None
+    response_headers: Mapping[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     grew_at: float = field(default_factory=time.monotonic)
 
@@ -66,28 +68,41 @@ class Attempt:
         """The address that is called."""
         return self.endpoint.url(self.request.path)
 
-    def timeouts(self) -> httpx2.Timeout:
-        """Return the limits of this try's steps; none lasts beyond the deadline of the call."""
+    @property
+    def is_success(self) -> bool:
+        """Whether the head of the answer promises one."""
+        return self.status is not None and 200 <= self.status < 300
+
+    def time_limits(self) -> dict[str, float]:
+        """Return the seconds of this try's steps; none lasts beyond the deadline of the call."""
         limits = self.limits
-        return httpx2.Timeout(
-            connect=self.deadline.cap(limits.connect),
-            read=ReadLimit(limits.read, self.deadline),
-            write=ReadLimit(limits.write, self.deadline),
-            pool=self.deadline.cap(limits.pool),
+        return {
+            "connect": self.deadline.cap(limits.connect),
+            "read": ReadLimit(limits.read, self.deadline),
+            "write": ReadLimit(limits.write, self.deadline),
+            "pool": self.deadline.cap(limits.pool),
+        }
+
+    def http_request(self) -> httpx2.Request:
+        """Return the HTTP request of this try."""
+        return httpx2.Request(
+            "POST",
+            _parsed_url(self.url),
+            content=self.request.content,
+            headers=self.http_headers,
+            extensions={"timeout": self.time_limits()},
         )
 
     def note_head(self, response: httpx2.Response) -> None:
         """Keep what the head of an answer says; the vendor's support asks for status and id."""
         self.status = response.status_code
-        self.request_id = response.headers.get("x-request-id")
-        self.response_headers = response.headers
+        self.response_headers = dict(response.headers.items())
+        self.request_id = self.response_headers.get("x-request-id")
 
-    def begin_stream(self, assembler: Assembler, response: httpx2.Response) -> bool:
-        """Tell ``assembler`` what the head says; return whether an answer follows."""
-        self.note_head(response)
-        assembler.begin(*_stated(response))
+    def begin_stream(self, assembler: Assembler) -> None:
+        """Tell ``assembler`` what the head of the answer says."""
+        assembler.begin(*self._stated())
         self.grew_at = time.monotonic()
-        return response.is_success
 
     def reply(self, response: httpx2.Response, body: bytes) -> Reply:
         """Return the reply in a whole body.
@@ -95,9 +110,9 @@ class Attempt:
         Raises:
             DashScopeError: if it holds an error, or nothing that can be read.
         """
-        if not response.is_success:
+        if not self.is_success:
             raise error_of_response(response, body, self.model)
-        reply = reply_in(self.request, body, *_stated(response))
+        reply = reply_in(self.request, body, *self._stated())
         self.request_id = reply.request_id or self.request_id
         return reply
 
@@ -108,6 +123,15 @@ class Attempt:
         self.deadline.check()
         self._check_growth(assembler)
         return assembler.cut
+
+    def _stated(self) -> tuple[str | None, str | None, str]:
+        """What the head of the answer says: who answers, what events hold, the content type."""
+        head = self.response_headers
+        return (
+            head.get(SERVED_BY_HEADER),
+            head.get(INCREMENTAL_HEADER),
+            head.get("content-type", ""),
+        )
 
     def _check_growth(self, assembler: Assembler) -> None:
         """Raise if only signs of life have come for longer than the next piece may take."""
@@ -142,7 +166,7 @@ class Attempt:
         if isinstance(failure, httpx2.HTTPError):
             error = self._http_error(failure, text)
             # Without the headers, which hold the key.
-            failure.request = httpx2.Request(failure.request.method, failure.request.url)
+            failure.request = httpx2.Request("POST", self.url)
         else:
             error = self.deadline.error()
             error.partial_text = text or None
@@ -170,7 +194,7 @@ class Attempt:
         error.model = error.model or self.model
         error.status_code = error.status_code or self.status
         is_of_service = error.retryable and not isinstance(error, APIConnectionError)
-        if error.retry_after is None and is_of_service and self.response_headers is not None:
+        if error.retry_after is None and is_of_service:
             # An error inside an answer of status 200.
             error.retry_after = retry.retry_after(self.response_headers, time.time())
         self.request_id = error.request_id = error.request_id or self.request_id
@@ -219,16 +243,6 @@ def request_headers(
         extra=options.default_headers or {},
         agent=USER_AGENT,
         oss_addresses=request.has_oss_addresses,
-    )
-
-
-def _stated(response: httpx2.Response) -> tuple[str | None, str | None, str]:
-    """What the head of an answer says: who answers, what events hold, the content type."""
-    stated = response.headers
-    return (
-        stated.get(SERVED_BY_HEADER),
-        stated.get(INCREMENTAL_HEADER),
-        stated.get("content-type", ""),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar
 
 import httpx2
@@ -29,7 +28,6 @@ from dashscope_oss.transport.options import ClientOptions, OnRetry
 from dashscope_oss.transport.retirement import warn_if_retired
 
 _log = logging.getLogger("dashscope_oss")
-_parsed_url = lru_cache(maxsize=32)(httpx2.URL)
 
 
 class BaseClient(ABC):
@@ -93,23 +91,18 @@ class BaseClient(ABC):
         if options.on_answer is not None:
             options.on_answer(request, usage, text)
 
-    def _http_request(
-        self, attempt: Attempt, http: httpx2.Client | httpx2.AsyncClient
+    def _request_by(
+        self, http: httpx2.Client | httpx2.AsyncClient, attempt: Attempt
     ) -> httpx2.Request:
-        """Return the HTTP request of a try; a client of the caller's own adds its headers."""
-        content, headers = attempt.request.content, attempt.http_headers
-        if self._own_http is not None:
-            limits = http.timeout if self.options.timeout is None else attempt.timeouts()
-            return http.build_request(
-                "POST", attempt.url, content=content, headers=headers, timeout=limits
-            )
-        # The default client has nothing to add; to ask it costs as much as all else here.
-        return httpx2.Request(
+        """Return the HTTP request of a try as the caller's own client makes it."""
+        set_here = self.options.timeout is not None
+        limits = httpx2.Timeout(**attempt.time_limits()) if set_here else http.timeout
+        return http.build_request(
             "POST",
-            _parsed_url(attempt.url),
-            content=content,
-            headers=headers,
-            extensions={"timeout": attempt.timeouts().as_dict()},
+            attempt.url,
+            content=attempt.request.content,
+            headers=attempt.http_headers,
+            timeout=limits,
         )
 
     def _unusable(self, error: RuntimeError) -> DashScopeError:

@@ -1,4 +1,4 @@
-"""Calls that block: the client for threads, over one httpx2 client a process."""
+"""Calls that block: the client for threads, over one httpx2 transport a process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 from weakref import finalize
@@ -38,7 +38,7 @@ class Client(BaseClient):
         sleep: waits between tries.
     """
 
-    _unshared = ("_http", "_locks", "_finalizer")
+    _unshared = ("_opened", "_locks", "_finalizer")
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Client(BaseClient):
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
         self._locks: dict[int, threading.Lock] = {}
-        self._http: tuple[int, httpx2.Client] | None = None
+        self._opened: tuple[int, httpx2.BaseTransport] | None = None
 
     def send(self, request: Request, *, on_retry: OnRetry | None = None) -> Reply:
         """Send a call and return the whole answer.
@@ -94,7 +94,7 @@ class Client(BaseClient):
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         with self._lock():
-            opened, self._http = self._http, None
+            opened, self._opened = self._opened, None
         if opened is not None and opened[0] == os.getpid():
             self._finalizer.detach()
             opened[1].close()
@@ -122,69 +122,76 @@ class Client(BaseClient):
             attempt = self._attempt(request, number, deadline, stream=True)
             assembler = Assembler(attempt.request)
             try:
-                with attempt.errors(assembler):
-                    yield from self._pieces_of(attempt, assembler)
+                with attempt.errors(assembler), closing(self._open(attempt)) as response:
+                    yield from self._pieces_of(response, attempt, assembler)
                 return
             except DashScopeError as error:
                 wait = self._wait_before_retry(attempt, error, on_retry, assembler, unseen)
             self._sleep(wait)
             number += 1
 
-    def _pieces_of(self, attempt: Attempt, assembler: Assembler) -> Iterator[Delta]:
-        with self._open(attempt) as response:
-            if not attempt.begin_stream(assembler, response):
-                raise error_of_response(response, _body(response, attempt), attempt.model)
-            refuse_explosive_encoding(response)
-            for chunk in response.iter_bytes():
-                for delta in assembler.feed(chunk):
-                    yield self._piece(attempt, assembler, delta)
-                    attempt.deadline.restart()
-                if attempt.is_over(assembler):
-                    return
-            for delta in assembler.close():
+    def _pieces_of(
+        self, response: httpx2.Response, attempt: Attempt, assembler: Assembler
+    ) -> Iterator[Delta]:
+        attempt.begin_stream(assembler)
+        if not attempt.is_success:
+            raise error_of_response(response, _body(response, attempt), attempt.model)
+        refuse_explosive_encoding(attempt.response_headers)
+        for chunk in response.iter_bytes():
+            for delta in assembler.feed(chunk):
                 yield self._piece(attempt, assembler, delta)
+                attempt.deadline.restart()
+            if attempt.is_over(assembler):
+                return
+        for delta in assembler.close():
+            yield self._piece(attempt, assembler, delta)
 
     def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
-            with self._open(attempt) as response:
-                attempt.note_head(response)
+            with closing(self._open(attempt)) as response:
                 body = _body(response, attempt)
             return attempt.reply(response, body)
 
-    @contextmanager
-    def _open(self, attempt: Attempt) -> Iterator[httpx2.Response]:
-        http = self._client()
+    def _open(self, attempt: Attempt) -> httpx2.Response:
+        """Send a try; return its answer, of which the head has arrived."""
+        own = self._own_http
         try:
-            request = self._http_request(attempt, http)
-            response = http.send(request, stream=True, follow_redirects=False)
+            if own is not None:
+                request = self._request_by(own, attempt)
+                response = own.send(request, stream=True, follow_redirects=False)
+            else:
+                request = attempt.http_request()
+                response = self._transport().handle_request(request)
+        except httpx2.TransportError as error:
+            error.request = request
+            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
-        with closing(response):
-            yield response
+        response.request = request
+        attempt.note_head(response)
+        return response
 
     @property
     def _own_http(self) -> httpx2.Client | None:
         return self.options.http_client
 
-    def _client(self) -> httpx2.Client:
-        if self._own_http is not None:
-            return self._own_http
-        opened = self._http
+    def _transport(self) -> httpx2.BaseTransport:
+        opened = self._opened
         if opened is None or opened[0] != os.getpid():
-            opened = self._opened()
+            opened = self._open_transport()
         return opened[1]
 
-    def _opened(self) -> tuple[int, httpx2.Client]:
+    def _open_transport(self) -> tuple[int, httpx2.BaseTransport]:
         process = os.getpid()
         with self._lock():
-            if self._http is None or self._http[0] != process:
+            if self._opened is None or self._opened[0] != process:
                 # urllib and httpcore2 take long to import.
-                from dashscope_oss.transport.http.connections import open_client  # noqa: PLC0415
+                from dashscope_oss.transport.http.connections import open_transport  # noqa: PLC0415
 
-                http = open_client(self.endpoint.base_url, self.options.max_connections)
-                self._http = (process, http)
-                self._finalizer = finalize(self, _close, http, process)
-            return self._http
+                transport = open_transport(self.endpoint.base_url, self.options.max_connections)
+                self._opened = (process, transport)
+                self._finalizer = finalize(self, _close, transport, process)
+            return self._opened
 
     def _lock(self) -> threading.Lock:
         # One a process: a lock that another thread held during a fork is never released there.
@@ -192,15 +199,18 @@ class Client(BaseClient):
 
 
 def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = ResponseBody(response, attempt.deadline)
-    with reader.failures():
-        refuse_explosive_encoding(response)
+    reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
+    try:
+        refuse_explosive_encoding(attempt.response_headers)
         for chunk in response.iter_bytes():
             if not reader.add(chunk):
                 break
+    except httpx2.HTTPError:
+        if attempt.is_success:  # that an answer is an error matters more
+            raise
     return reader.body
 
 
-def _close(http: httpx2.Client, process: int) -> None:
+def _close(transport: httpx2.BaseTransport, process: int) -> None:
     if process == os.getpid():
-        http.close()
+        transport.close()

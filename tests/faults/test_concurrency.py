@@ -183,33 +183,25 @@ def test_two_objects_with_two_addresses_and_keys_never_mix(caller: Caller):
     assert (len(one.requests), len(two.requests)) == (20, 20)
 
 
-@only_httpx2
 def test_a_call_during_which_the_model_is_closed_elsewhere_is_tried_again(
-    caller: Caller, monkeypatch
+    blocking: Caller, monkeypatch
 ):
-    """The connections are closed between being chosen and being used."""
-    kind = httpx2.AsyncClient if caller.is_async else httpx2.Client
-    send = kind.send
+    """Another thread closes the connections between their being chosen and being used."""
+    handle_request = httpx2.MockTransport.handle_request
     closings = []
 
-    def close_and_send(self, *args, **kwargs):
+    def close_and_handle(self, request):
         if not closings:
             closings.append(threading.Thread(target=model.close))
             closings[0].start()
             closings[0].join()
-        return send(self, *args, **kwargs)
+        return handle_request(self, request)
 
-    async def aclose_and_send(self, *args, **kwargs):
-        if not closings:
-            closings.append(asyncio.create_task(model.aclose()))
-            await closings[0]
-        return await send(self, *args, **kwargs)
-
-    monkeypatch.setattr(kind, "send", aclose_and_send if caller.is_async else close_and_send)
+    monkeypatch.setattr(httpx2.MockTransport, "handle_request", close_and_handle)
     with Echo() as server:
-        model = caller.model(server)
-        assert caller.ask_each(model, "question") == ["question"]
-    assert (len(closings), len(server.requests), len(caller.waits)) == (1, 1, 1)
+        model = blocking.model(server)
+        assert blocking.ask_each(model, "question") == ["question"]
+    assert (len(closings), len(server.requests), len(blocking.waits)) == (1, 1, 1)
 
 
 # Processes
@@ -265,15 +257,15 @@ from dashscope_oss import Client, Endpoint, Message, chat_request, find_model
 model = Client(Endpoint.resolve(base_url=sys.argv[1]))
 request = chat_request(find_model("glm-5"), [Message("user", "q")])
 is_opening, may_open = threading.Event(), threading.Event()
-open_client = httpx2.Client.__init__
+open_transport = httpx2.MockTransport.__init__
 
 def open_slowly(*arguments, **settings):
     if threading.current_thread() is opener:
         is_opening.set()
         may_open.wait()
-    open_client(*arguments, **settings)
+    open_transport(*arguments, **settings)
 
-httpx2.Client.__init__ = open_slowly
+httpx2.MockTransport.__init__ = open_slowly
 opener = threading.Thread(target=model.send, args=[request])
 opener.start()
 is_opening.wait()

@@ -165,7 +165,7 @@ def test_one_client_in_several_threads():
 def test_threads_whose_first_calls_come_at_once_open_one_set_of_connections(monkeypatch):
     """Both find none open; who comes second to the lock takes those of the first."""
     both, lock = threading.Barrier(2, timeout=WAIT), threading.Lock()
-    open_client, made = connections.open_client, []
+    open_transport, made = connections.open_transport, []
 
     def meet(caller: Client) -> threading.Lock:
         both.wait()
@@ -173,7 +173,7 @@ def test_threads_whose_first_calls_come_at_once_open_one_set_of_connections(monk
 
     monkeypatch.setattr(Client, "_lock", meet)
     monkeypatch.setattr(
-        connections, "open_client", lambda *args: made.append(open_client(*args)) or made[-1]
+        connections, "open_transport", lambda *args: made.append(open_transport(*args)) or made[-1]
     )
     with RawServer(GOOD) as server, ThreadPoolExecutor(2) as pool:
         caller = Client(endpoint(server))
@@ -215,7 +215,7 @@ def test_the_child_of_a_fork_closes_no_connection_of_its_parent(monkeypatch):
     with RawServer(GOOD) as server:
         caller = Client(endpoint(server))
         caller.send(question())
-        _, http = caller._http
+        _, http = caller._opened
         with monkeypatch.context() as child:
             child.setattr(client, "os", SimpleNamespace(getpid=lambda: -1))
             caller.close()

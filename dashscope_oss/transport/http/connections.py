@@ -1,6 +1,6 @@
-"""Opens the HTTP clients of both kinds: certificate authorities, proxy, number of connections.
+"""Opens the transports of both kinds: certificate authorities, proxy, number of connections.
 
-Importing it loads urllib; the clients themselves load httpcore2 when the first one is opened.
+Importing it loads urllib; httpcore2 is loaded when the first transport is opened.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from dashscope_oss.errors import ConfigurationError
 DEFAULT_MAX_CONNECTIONS = 100
 
 
-def open_client(url: str, max_connections: int) -> httpx2.Client:
-    """Return a client for blocking calls to ``url``, whose reads keep the deadline of their call.
+def open_transport(url: str, max_connections: int) -> httpx2.BaseTransport:
+    """Return what makes blocking calls to ``url``, and whose reads keep the deadline of their call.
+
+    It has no ``httpx2.Client`` around it: cookies, redirects, authentication and the settings of a
+    client, of which a call has none, cost as much as all that this package does for one.
 
     Raises:
         ConfigurationError: if the environment names authorities or a proxy that cannot be used.
@@ -30,26 +33,24 @@ def open_client(url: str, max_connections: int) -> httpx2.Client:
 
     tls = trusted_tls()
     with _usable_proxy():
-        transport = DeadlineTransport(tls, max_connections, proxy_for(url))
-    return httpx2.Client(transport=transport, cookies=no_cookies())
+        return DeadlineTransport(tls, max_connections, proxy_for(url))
 
 
-def open_async_client(url: str, max_connections: int) -> httpx2.AsyncClient:
-    """Return a client for asyncio calls to ``url``; see :func:`open_client`."""
+def open_async_transport(url: str, max_connections: int) -> httpx2.AsyncBaseTransport:
+    """Return what makes asyncio calls to ``url``; see :func:`open_transport`."""
     limits = httpx2.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections
     )
     tls = trusted_tls()
     with _usable_proxy():
-        transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy_for(url))
-    return httpx2.AsyncClient(transport=transport, cookies=no_cookies())
+        return httpx2.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy_for(url))
 
 
 def open_brief_client(url: str, seconds: float) -> httpx2.Client:
     """Return a client for a few short questions to ``url``: it trusts whom calls trust.
 
     Raises:
-        ConfigurationError: see :func:`open_client`.
+        ConfigurationError: see :func:`open_transport`.
     """
     tls = trusted_tls()
     with _usable_proxy():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import httpcore2
 import httpx2
@@ -30,6 +29,9 @@ class DeadlineTransport(httpx2.MockTransport):
         tls: what decides whom to trust.
         max_connections: connections open at once.
         proxy: the proxy that leads to the service, if there is one.
+
+    Attributes:
+        is_closed: whether it takes no request any more.
     """
 
     def __init__(
@@ -37,25 +39,30 @@ class DeadlineTransport(httpx2.MockTransport):
     ) -> None:
         super().__init__(self._send)
         self._pool = _pool(tls, max_connections, proxy)
+        self.is_closed = False
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; whatever is sent later raises ``RuntimeError``."""
+        self.is_closed = True
         self._pool.close()
 
     def _send(self, request: httpx2.Request) -> httpx2.Response:
+        if self.is_closed:  # by another thread, after the caller chose it
+            raise RuntimeError("its connections are closed")
         url = request.url
-        with _httpx2_errors():
-            response = self._pool.handle_request(
-                httpcore2.Request(
-                    method=request.method,
-                    url=httpcore2.URL(
-                        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                    ),
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
-                )
-            )
+        sent = httpcore2.Request(
+            method=request.method,
+            url=httpcore2.URL(
+                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+            ),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        try:
+            response = self._pool.handle_request(sent)
+        except _ERRORS as error:
+            raise _as_httpx2(error) from error
         return httpx2.Response(
             status_code=response.status,
             headers=response.headers,
@@ -69,8 +76,10 @@ class _ResponseBody(httpx2.SyncByteStream):
         self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        with _httpx2_errors():
+        try:
             yield from self._response.iter_stream()
+        except _ERRORS as error:
+            raise _as_httpx2(error) from error
 
     def close(self) -> None:
         self._response.close()
@@ -159,17 +168,16 @@ def _pool(
     )
 
 
-@contextmanager
-def _httpx2_errors() -> Iterator[None]:
-    """Turn httpcore2's errors into those of httpx2, which have the same names."""
-    try:
-        yield
-    except (
-        httpcore2.TimeoutException,
-        httpcore2.NetworkError,
-        httpcore2.ProtocolError,
-        httpcore2.ProxyError,
-        httpcore2.UnsupportedProtocol,
-    ) as error:
-        kind: type[httpx2.RequestError] = getattr(httpx2, type(error).__name__)
-        raise kind(str(error)) from error
+_ERRORS = (
+    httpcore2.TimeoutException,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.UnsupportedProtocol,
+)
+
+
+def _as_httpx2(error: Exception) -> httpx2.RequestError:
+    """Return the error of httpx2 that has the name of httpcore2's."""
+    kind: type[httpx2.RequestError] = getattr(httpx2, type(error).__name__)
+    return kind(str(error))

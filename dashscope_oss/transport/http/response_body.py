@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import httpx2
 
@@ -17,10 +16,15 @@ _EXPLOSIVE_ENCODINGS = ("br", "zstd")
 
 
 class ResponseBody:
-    """Collects the body of an answer, up to the limit of its kind."""
+    """Collects the body of an answer, up to the limit of its kind.
 
-    def __init__(self, response: httpx2.Response, deadline: Deadline) -> None:
-        self._is_success = response.is_success
+    Args:
+        deadline: when it must be there.
+        is_success: whether the status of the answer is one of success.
+    """
+
+    def __init__(self, deadline: Deadline, *, is_success: bool) -> None:
+        self.is_success = is_success
         self._deadline = deadline
         self._parts: list[bytes] = []
         self._size = 0
@@ -39,24 +43,15 @@ class ResponseBody:
         """
         self._parts.append(chunk)
         self._size += len(chunk)
-        if not self._is_success and self._size > MAX_ERROR_BODY_BYTES:
+        if not self.is_success and self._size > MAX_ERROR_BODY_BYTES:
             return False
-        if self._is_success and self._size > sse.MAX_REPLY_BYTES:
+        if self.is_success and self._size > sse.MAX_REPLY_BYTES:
             raise ProtocolError(f"the answer is longer than {sse.MAX_REPLY_BYTES} bytes")
         self._deadline.check()
         return True
 
-    @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Ignore failures inside if the answer is an error: that it is one matters more."""
-        try:
-            yield
-        except httpx2.HTTPError:
-            if self._is_success:
-                raise
 
-
-def refuse_explosive_encoding(response: httpx2.Response) -> None:
+def refuse_explosive_encoding(headers: Mapping[str, str]) -> None:
     """Raise for an encoding in which a few bytes may unpack to gigabytes.
 
     Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
@@ -66,8 +61,6 @@ def refuse_explosive_encoding(response: httpx2.Response) -> None:
     Raises:
         httpx2.DecodingError: for an encoding that was not asked for.
     """
-    encoding = response.headers.get("content-encoding", "").strip().lower()
+    encoding = headers.get("content-encoding", "").strip().lower()
     if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
-        raise httpx2.DecodingError(
-            "its Content-Encoding was not asked for", request=response.request
-        )
+        raise httpx2.DecodingError("its Content-Encoding was not asked for")
