@@ -101,8 +101,10 @@ class Request:
     @property
     def has_oss_addresses(self) -> bool:
         """Whether the service must resolve addresses of files in its own temporary storage."""
-        contents = (turn.get("content") for turn in self._turns)
-        parts = (part for content in contents if isinstance(content, list) for part in content)
+        contents = [
+            content for turn in self._turns if isinstance(content := turn.get("content"), list)
+        ]
+        parts = (part for content in contents for part in content)
         addresses = (address for part in parts for address in native_content.addresses(part))
         return any(address[:6].lower() == "oss://" for address in addresses)
 
@@ -130,9 +132,12 @@ def chat_request(
     if options.check_length:
         check_least_length(model_info, (message.content for message in messages))
     warn_of_written_prompt(model_info, messages)
-    sendable = with_sendable_media(model_info, messages, options.media_options)
-    marked = with_cache_marks(model_info, sendable, mark_system_prompt=options.cache_system_prompt)
-    turns = adapt_conversation(model_info, marked, send_reasoning=options.send_reasoning)
+    if options.cache_system_prompt or any(message.parts for message in messages):
+        messages = with_sendable_media(model_info, messages, options.media_options)
+        messages = with_cache_marks(
+            model_info, messages, mark_system_prompt=options.cache_system_prompt
+        )
+    turns = adapt_conversation(model_info, messages, send_reasoning=options.send_reasoning)
     check_turns(model_info, turns)
     options = _for_continuation(model_info, turns, options)
     return _conversation(model_info, turns, options, stream=stream)
@@ -225,6 +230,8 @@ def headers(
         standard["Authorization"] = f"Bearer {key}"
     if workspace:
         standard["X-DashScope-WorkSpace"] = workspace
+    if not extra:
+        return standard
     overridden = {name.lower() for name in extra}
     kept = {name: value for name, value in standard.items() if name.lower() not in overridden}
     return {**kept, **extra}

@@ -48,15 +48,12 @@ def read_reply(request: Request, data: Mapping[str, object], served_by: str | No
         error.model = request.model_info.id
         error.request_id = text_or_empty(data.get("request_id")) or None
         raise
-    answer = answer_text(request, Regime("incremental"))
-    text, reasoning = answer.push(output.text, output.reasoning)
-    held_text, held_reasoning = answer.end()
-    text += held_text
+    text, reasoning, is_stopped = _whole_answer(request, output)
     return Reply(
         text=text,
-        reasoning=reasoning + held_reasoning,
+        reasoning=reasoning,
         tool_calls=tuple(map(_whole_call, output.tool_calls)),
-        finish_reason="stop" if answer.is_stopped else output.finish_reason,
+        finish_reason="stop" if is_stopped else output.finish_reason,
         usage=read_usage(data.get("usage")) or estimate_usage(request, text),
         request_id=text_or_empty(data.get("request_id")) or None,
         served_by=served_by,
@@ -76,6 +73,16 @@ def answer_text(request: Request, regime: Regime) -> AnswerText:
         splits_thoughts=request.split_think,
         may_lack_opening=request.may_think,
     )
+
+
+def _whole_answer(request: Request, output: Output) -> tuple[str, str, bool]:
+    """Return text and thoughts of an answer that came whole, and whether a stop text ended it."""
+    if request.prompt is None and not request.split_think and not request.own_stops:
+        return output.text, output.reasoning, False  # nothing to take off
+    answer = answer_text(request, Regime("incremental"))
+    text, reasoning = answer.push(output.text, output.reasoning)
+    held_text, held_reasoning = answer.end()
+    return text + held_text, reasoning + held_reasoning, answer.is_stopped
 
 
 class Output(NamedTuple):
@@ -133,7 +140,7 @@ def read_search_results(search_info: Json | None) -> tuple[SearchResult, ...]:
     )
     return tuple(
         SearchResult(
-            index=_count(page, "index"),
+            index=_counts(page).get("index"),
             title=text_or_empty(page.get("title")),
             url=text_or_empty(page.get("url")),
             site_name=text_or_empty(page.get("site_name")),
@@ -148,40 +155,30 @@ def read_usage(usage: object) -> Usage | None:
 
     0 tokens in and 0 out are ``None``: the vendor fills in zeros where nothing was counted.
     """
-    if not isinstance(usage, dict):
+    counts = _counts(usage)
+    input_tokens, output_tokens = counts.get("input_tokens"), counts.get("output_tokens")
+    if not isinstance(usage, dict) or not (input_tokens or output_tokens):
         return None
-    input_tokens, output_tokens = (_count(usage, f"{name}_tokens") for name in ("input", "output"))
-    if not input_tokens and not output_tokens:
-        return None
-    total = _count(usage, "total_tokens")
+    total = counts.get("total_tokens")
     if total is None and input_tokens is not None and output_tokens is not None:
         total = input_tokens + output_tokens
+    of_prompt = _counts(usage.get("prompt_tokens_details"))
+    of_input = counts | _counts(usage.get("input_tokens_details"))
+    # What was written into the cache is counted in one of three places.
+    written = _counts(usage.get("cache_creation")) | counts | of_prompt
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         total_tokens=total,
-        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(usage.get("output_tokens_details"), "reasoning_tokens"),
-        cache_creation_tokens=_cache_creation_tokens(usage),
-        image_tokens=_media_tokens(usage, "image_tokens"),
-        video_tokens=_media_tokens(usage, "video_tokens"),
-        audio_tokens=_media_tokens(usage, "audio_tokens"),
+        cached_tokens=of_prompt.get("cached_tokens"),
+        reasoning_tokens=_counts(usage.get("output_tokens_details")).get("reasoning_tokens"),
+        cache_creation_tokens=written.get(
+            "cache_creation_input_tokens", written.get("ephemeral_5m_input_tokens")
+        ),
+        image_tokens=of_input.get("image_tokens"),
+        video_tokens=of_input.get("video_tokens"),
+        audio_tokens=of_input.get("audio_tokens"),
     )
-
-
-def _cache_creation_tokens(usage: Mapping[str, object]) -> int | None:
-    """Return what was written into the cache; the service counts it in one of three places."""
-    counts = (
-        _count(usage.get("prompt_tokens_details"), "cache_creation_input_tokens"),
-        _count(usage, "cache_creation_input_tokens"),
-        _count(usage.get("cache_creation"), "ephemeral_5m_input_tokens"),
-    )
-    return next((count for count in counts if count is not None), None)
-
-
-def _media_tokens(usage: Mapping[str, object], name: str) -> int | None:
-    count = _count(usage.get("input_tokens_details"), name)
-    return _count(usage, name) if count is None else count
 
 
 def estimate_usage(request: Request, text: str) -> Usage | None:
@@ -289,6 +286,8 @@ def _read_tool_calls(calls: object) -> tuple[ToolCall, ...]:
     return tuple(map(read_tool_call, calls))
 
 
-def _count(counts: object, name: str) -> int | None:
-    value = counts.get(name) if counts and isinstance(counts, dict) else None
-    return value if type(value) is int and value >= 0 else None  # True is no count
+def _counts(holder: object) -> dict[str, int]:
+    """Return the entries that are counts; ``True`` is none."""
+    if not holder or not isinstance(holder, dict):
+        return {}
+    return {name: n for name, n in holder.items() if type(n) is int and n >= 0}

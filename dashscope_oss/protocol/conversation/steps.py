@@ -42,21 +42,37 @@ def adapt_conversation(
             to the record.
     """
     turns = list(messages)
-    for step in STEPS:
-        if step.is_for(model_info):
-            turns = step.change(turns)
+    if not _needs_no_step(model_info, turns):
+        for step in STEPS:
+            if step.is_for(model_info):
+                turns = step.change(turns)
     rule = model_info.reasoning_in_history
     if send_reasoning is not None:
         rule = "always" if send_reasoning else "never"
-    turns = [_with_reasoning_by(rule, turn) for turn in turns]
-    # An earlier answer that was continued then keeps its mark in a conversation that goes on.
-    return [replace(turn, partial=False) if turn.partial else turn for turn in turns[:-1]] + turns[
-        -1:
+    turns = [_with_reasoning_by(rule, turn) if turn.reasoning else turn for turn in turns]
+    last = len(turns) - 1
+    # An earlier answer that was continued keeps its mark in a conversation that goes on.
+    return [
+        replace(turn, partial=False) if turn.partial and place < last else turn
+        for place, turn in enumerate(turns)
     ]
 
 
+def _needs_no_step(model_info: ModelInfo, messages: Sequence[Message]) -> bool:
+    """Whether words of user and assistant take turns, perhaps behind those of the system."""
+    has_system = messages[0].role == "system"
+    if has_system and (len(messages) == 1 or _has_no_place_for_system(model_info)):
+        return False
+    expected = "system" if has_system else "user"
+    for message in messages:
+        if message.role != expected or message.tool_calls or not message.content.strip():
+            return False
+        expected = "assistant" if expected == "user" else "user"
+    return True
+
+
 def _with_reasoning_by(rule: ReasoningInHistory, turn: Message) -> Message:
-    if not turn.reasoning or (turn.role == "assistant" and REASONING_RULES[rule].keeps(turn)):
+    if turn.role == "assistant" and REASONING_RULES[rule].keeps(turn):
         return turn
     return replace(turn, reasoning=None)
 

@@ -75,9 +75,25 @@ def warn_of_written_prompt(model_info: ModelInfo, messages: Sequence[Message]) -
 
 
 def _check_message(model_info: ModelInfo, message: Message) -> None:
+    if _is_plain(message):
+        return
     for refusal in REFUSALS:
         if refusal.applies(message):
             refuse(model_info, refusal.text.format(message=message))
+
+
+def _is_plain(message: Message) -> bool:
+    """Whether it is mere text of a known role: then no refusal can apply."""
+    content = message.content
+    return (
+        isinstance(content, str)
+        and bool(content)
+        and not content.isspace()
+        and (content.isascii() or not _has_surrogate(message))
+        and message.role in ROLES
+        and not message.tool_calls
+        and not message.parts
+    )
 
 
 def check_order(model_info: ModelInfo, turns: Sequence[Message]) -> None:
