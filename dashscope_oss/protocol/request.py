@@ -79,7 +79,7 @@ class Request:
     def parameters(self) -> Mapping[str, object]:
         """What the body asks for beside the input."""
         parameters = self.body["parameters"]
-        return parameters if isinstance(parameters, Mapping) else {}
+        return parameters if isinstance(parameters, dict) else {}
 
     @property
     def own_stops(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Request:
     @property
     def _turns(self) -> Sequence[Mapping[str, object]]:
         body_input = self.body["input"]
-        turns = body_input.get("messages") if isinstance(body_input, Mapping) else None
+        turns = body_input.get("messages") if isinstance(body_input, dict) else None
         return turns or ()
 
 
@@ -321,7 +321,7 @@ def _parameters(model_info: ModelInfo, options: Options) -> dict[str, object]:
     if model_info.thinking == "none" and not parameters.get("enable_thinking"):
         parameters.pop("enable_thinking", None)  # it is off as it is
     for name in ("stop", "tools"):
-        if isinstance(parameters.get(name), Sequence) and not parameters[name]:
+        if name in parameters and isinstance(parameters[name], Sequence) and not parameters[name]:
             del parameters[name]
     if _forces(parameters):
         parameters.update(_thinking_off(model_info, parameters))
@@ -344,7 +344,8 @@ def _text_of(turn: Mapping[str, object]) -> str:
 
 def _forces(parameters: Mapping[str, object]) -> bool:
     """Whether the answer must be a call of one tool, or JSON."""
-    return wants_json(parameters) or isinstance(parameters.get("tool_choice"), Mapping)
+    choice = parameters.get("tool_choice")
+    return wants_json(parameters) or (choice is not None and isinstance(choice, Mapping))
 
 
 def _thinking_off(model_info: ModelInfo, parameters: Mapping[str, object]) -> dict[str, object]:

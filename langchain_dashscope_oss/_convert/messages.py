@@ -85,6 +85,8 @@ def _result_message(block: dict[str, Any]) -> BaseMessage:
 
 def _to_message(message: BaseMessage, model: str) -> Message:
     role = _role(message)
+    if role in ("user", "system") and isinstance(message.content, str):
+        return Message(role, message.content)
     content, parts = _content(message, role, model)
     return Message(
         role=role,
@@ -99,6 +101,8 @@ def _to_message(message: BaseMessage, model: str) -> Message:
 
 
 def _role(message: BaseMessage) -> Role:
+    if type(message) in _ROLES:
+        return _ROLES[type(message)]
     if isinstance(message, ChatMessage):
         role = ROLES_BY_NAME.get(message.role)
         if role is None:

@@ -81,14 +81,15 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(method)
         async def guarded_async(self: BaseLLM, *args: object, **kwargs: object) -> object:
             _refuse_arguments(self, kwargs)
-            return await method(self, *args, **kwargs)
+            return await method.__get__(self)(*args, **kwargs)
 
         return guarded_async
 
     @wraps(method)
     def guarded(self: BaseLLM, *args: object, **kwargs: object) -> object:
         _refuse_arguments(self, kwargs)
-        return method(self, *args, **kwargs)
+        # Bound first: LlamaIndex asks for the signature, which costs twice as much unbound.
+        return method.__get__(self)(*args, **kwargs)
 
     return guarded
 

@@ -65,8 +65,10 @@ def with_user_message(
 
 
 def _to_message(message: ChatMessage, model: str) -> Message:
-    message = with_own_blocks(message)
     role, facts = ROLES_BY_NAME[message.role.value], message.additional_kwargs
+    if not facts and len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock:
+        return Message(role, message.blocks[0].text)
+    message = with_own_blocks(message)
     turn = Message.of_parts(role, _parts(message.blocks, role, model))
     return Message(
         role=role,

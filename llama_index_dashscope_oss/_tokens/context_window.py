@@ -59,8 +59,9 @@ def warn_of_overrun(request: Request, reply: Reply) -> None:
 
 def _known_window(model_info: ModelInfo) -> int:
     """Return the window as stated, or the closest to it that is known."""
-    known = (model_info.context_window, model_info.max_input)
-    return next((limit for limit in known if limit is not None), DEFAULT_CONTEXT_WINDOW)
+    if model_info.context_window is not None:
+        return model_info.context_window
+    return DEFAULT_CONTEXT_WINDOW if model_info.max_input is None else model_info.max_input
 
 
 def _max_output(model_info: ModelInfo) -> int:

@@ -36,11 +36,13 @@ def is_stream(start: bytes, content_type: str) -> bool | None:
     first = start[:_MAX_LOOKED_AT].removeprefix(BOM).lstrip(_BLANK)
     if not first or BOM.startswith(start):
         return None if len(start) < _MAX_LOOKED_AT else labelled
+    if first[:1] in b'{[<"':
+        return False
     if re.match(_FIRST_LINE, first):
         return True
     if any(field.startswith(first) for field in _STARTS):
         return None
-    return labelled and first[:1] not in b'{[<"'
+    return labelled
 
 
 class EventReader:

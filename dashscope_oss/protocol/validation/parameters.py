@@ -49,7 +49,7 @@ def check_parameters(
 def wants_json(parameters: Mapping[str, object]) -> bool:
     """Whether ``response_format`` asks for anything but text."""
     response_format = parameters.get("response_format")
-    if not isinstance(response_format, Mapping):
+    if response_format is None or not isinstance(response_format, Mapping):
         return False
     return response_format.get("type") not in (None, "text")
 
@@ -167,6 +167,8 @@ def _check_documented(model_info: ModelInfo, parameters: Mapping[str, object]) -
 
 
 def _is_finite(value: object) -> bool:
+    if isinstance(value, str | int):
+        return True
     if isinstance(value, Mapping):
         return all(map(_is_finite, value.values()))
     if isinstance(value, list | tuple):
