@@ -109,14 +109,14 @@ class Assembler:
     @property
     def cut(self) -> bool:
         """Whether a stop text ended the answer before the service did."""
-        return self._text.is_stopped
+        return not self._text.is_unfiltered and self._text.is_stopped
 
     def so_far(self) -> str:
         """Return the text of a stream that is over: what was handed on and what was held back."""
         return self._text.all_text()
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """Take the next bytes; yield what each completed event added.
+        """Take the next bytes; return what each completed event added, as an iterator.
 
         Raises:
             DashScopeError: if an event is an error; ``partial_text`` holds the text so far.
@@ -126,7 +126,7 @@ class Assembler:
         except ProtocolError as error:
             raise self._broken(error.message) from None
         self.grew = self._events.is_within_answer
-        yield from self._deltas(self._repeated.without(events))
+        return self._deltas(self._repeated.without(events))
 
     def close(self) -> Iterator[Delta]:
         """Say that the body has ended; yield what was still held back.

@@ -229,14 +229,15 @@ def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> 
     reasoning = _content(thoughts) if thoughts else ""
     tool_calls = _read_tool_calls(calls) if calls else ()
     content = message.get("content")
+    logprobs, search_info = choice.get("logprobs"), output.get("search_info")
     return Output(
         _content(content),
         reasoning,
         tool_calls,
         *_finish(choice if "finish_reason" in choice else output),
         "content" in message or bool(reasoning or tool_calls),
-        _mapping(choice.get("logprobs")),
-        _mapping(output.get("search_info")),
+        _mapping(logprobs) if logprobs else None,
+        _mapping(search_info) if search_info else None,
         _images(content) if isinstance(content, list) else (),
     )
 

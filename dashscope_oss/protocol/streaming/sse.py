@@ -59,7 +59,7 @@ class Event(NamedTuple):
     @property
     def is_sign_of_life(self) -> bool:
         """Whether it only says that the server is there, or that no more will come."""
-        if self.failed:
+        if (not self._is_short and self.kind in _ANSWER_KINDS) or self.failed:
             return False
         if self.kind in _SILENT_KINDS:
             return True
@@ -100,10 +100,12 @@ class Decoder:
             self._after_cr = False
         events: list[Event] = []
         if self._began and b"\r" not in chunk:
-            if not self.is_between_events:
+            is_between = self.is_between_events
+            if not is_between:
                 head, end, chunk = chunk.partition(b"\n\n")
                 self._read_lines(head + end, events)
-            if self.is_between_events:
+                is_between = self.is_between_events
+            if is_between:
                 chunk = self._read_usual_events(chunk, events)
         self._read_lines(chunk, events)
         return events
