@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from dashscope_oss import (
     Message,
     Options,
+    TextPart,
     ToolCall,
     UnsupportedInputError,
     chat_request,
     find_model,
 )
+from dashscope_oss.protocol.conversation import adapt_conversation
+from dashscope_oss.protocol.conversation.steps import STEPS
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.protocol.validation import REFUSALS
+from dashscope_oss.protocol.validation.conversation import Refusal
 from tests.protocol.conversation.strict_checker import check_input, words_in
 
 # One of each kind; the last takes messages in any order and knows no tools.
@@ -90,6 +95,53 @@ def test_any_conversation_is_accepted_by_the_strictest_service_or_refused(
     words = words_in(outcome.body["input"])
     for message in messages:
         assert lost_words(message, words) == []
+
+
+PLAIN_TURNS = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), TEXTS)
+PLAIN_CONVERSATIONS = st.lists(PLAIN_TURNS, min_size=1, max_size=6).map(
+    lambda turns: [numbered(turn, number) for number, turn in enumerate(turns)]
+)
+
+
+@pytest.mark.parametrize("model_info", MODELS, ids=lambda model_info: model_info.id)
+@given(messages=PLAIN_CONVERSATIONS | CONVERSATIONS)
+def test_a_conversation_that_takes_the_short_way_would_pass_every_step_unchanged(
+    model_info, messages
+):
+    turns = messages
+    for step in STEPS:
+        if step.is_for(model_info):
+            turns = step.change(turns)
+    assert adapt_conversation(model_info, messages, send_reasoning=True) == [
+        turn
+        if turn.role == "assistant" and turn.reasoning
+        else replace(turn, reasoning=None)
+        if turn.reasoning
+        else turn
+        for turn in turns
+    ]
+
+
+@given(
+    message=st.builds(
+        Message,
+        st.sampled_from(["system", "user", "assistant", "tool", "narrator"]),
+        st.sampled_from(["", " ", "text", "字", "\ud800", "half \ud800", None, 5]),
+        st.sampled_from([(), (ToolCall("c1", "tool", "{}"),)]),
+        parts=st.sampled_from([(), (TextPart("x"),), ("x",)]),
+    )
+)
+def test_a_message_is_refused_if_and_only_if_a_refusal_applies(message):
+    applying = [refusal for refusal in REFUSALS if _applies(refusal, message)]
+    outcome = sent_or_refused(find_model("glm-5"), [message, Message("user", "question")])
+    assert isinstance(outcome, UnsupportedInputError) == bool(applying)
+
+
+def _applies(refusal: Refusal, message: Message) -> bool:
+    try:
+        return refusal.applies(message)
+    except AttributeError:  # of a content that is no text, which another refusal names
+        return False
 
 
 def sent_or_refused(*call) -> Request | UnsupportedInputError:
