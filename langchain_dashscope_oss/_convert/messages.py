@@ -85,8 +85,8 @@ def _result_message(block: dict[str, Any]) -> BaseMessage:
 
 def _to_message(message: BaseMessage, model: str) -> Message:
     role = _role(message)
-    if role in ("user", "system") and isinstance(message.content, str):
-        return Message(role, message.content)
+    if _is_plain(message):
+        return Message(role, str(message.content))
     content, parts = _content(message, role, model)
     return Message(
         role=role,
@@ -98,6 +98,15 @@ def _to_message(message: BaseMessage, model: str) -> Message:
         reasoning=_reasoning(message),
         partial=bool(message.additional_kwargs.get("partial")),
     )
+
+
+def _is_plain(message: BaseMessage) -> bool:
+    """Whether it is its text and nothing else."""
+    if message.additional_kwargs or not isinstance(message.content, str):
+        return False
+    if isinstance(message, AIMessage):
+        return not (message.tool_calls or message.invalid_tool_calls)
+    return isinstance(message, HumanMessage | SystemMessage)
 
 
 def _role(message: BaseMessage) -> Role:
