@@ -93,6 +93,7 @@ def _is_plain(message: Message) -> bool:
         and message.role in ROLES
         and not message.tool_calls
         and not message.parts
+        and not message.partial
     )
 
 

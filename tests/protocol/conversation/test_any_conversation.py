@@ -128,6 +128,7 @@ def test_a_conversation_that_takes_the_short_way_would_pass_every_step_unchanged
         st.sampled_from(["system", "user", "assistant", "tool", "narrator"]),
         st.sampled_from(["", " ", "text", "字", "\ud800", "half \ud800", None, 5]),
         st.sampled_from([(), (ToolCall("c1", "tool", "{}"),)]),
+        partial=st.booleans(),
         parts=st.sampled_from([(), (TextPart("x"),), ("x",)]),
     )
 )
