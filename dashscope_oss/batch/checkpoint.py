@@ -27,6 +27,7 @@ _FORMAT = 1
 _TABLES = (
     "CREATE TABLE runs (id INTEGER PRIMARY KEY, input TEXT, settings TEXT, output INTEGER)",
     "CREATE TABLE outcomes (run INTEGER, row INTEGER, digest BLOB, failed INTEGER, "
+    # What was set aside has the negative number of its run.
     "tokens INTEGER, outcome BLOB, PRIMARY KEY (run, row)) WITHOUT ROWID",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_FORMAT}",
@@ -84,6 +85,10 @@ class Checkpoint:
                 self._open()
                 self._run = self._find_run(source, settings)
                 (self._last,) = self._one("SELECT max(row) FROM outcomes WHERE run = ?", self._run)
+                (has_moved,) = self._one(
+                    "SELECT EXISTS (SELECT 1 FROM outcomes WHERE run = ?)", -self._run
+                )
+                self._has_moved = bool(has_moved)
                 self.changes = self._differences(settings)
             except BaseException:
                 self._database.close()
@@ -98,6 +103,37 @@ class Checkpoint:
                 "SELECT digest, failed FROM outcomes WHERE run = ? AND row = ?", (self._run, row)
             ).fetchone()
         return Known(found[0], bool(found[1])) if found else None
+
+    def set_aside(self, row: int) -> None:
+        """Note that from this row on the outcomes no longer belong to their rows.
+
+        The input has changed: rows were put in or taken out. :meth:`take` finds them again.
+        """
+        with self._errors():
+            run = self._database.execute
+            run("CREATE INDEX IF NOT EXISTS moved ON outcomes (digest) WHERE run < 0")
+            # Behind those that were set aside before and that nobody took.
+            (last,) = self._one(
+                "SELECT ifnull(max(row), 0) FROM outcomes WHERE run = ?", -self._run
+            )
+            run(
+                "UPDATE outcomes SET run = -run, row = row + ? WHERE run = ? AND row >= ?",
+                (last, self._run, row),
+            )
+        self._has_moved = True
+
+    def take(self, row: int, digest: bytes) -> Known | None:
+        """Give a row the outcome of one that was set aside and asked the same; return it."""
+        if not self._has_moved:
+            return None
+        with self._errors():
+            found = self._database.execute(
+                "UPDATE OR REPLACE outcomes SET run = ?, row = ? WHERE run = ? AND row = "
+                "(SELECT row FROM outcomes WHERE run < 0 AND run = ? AND digest = ? LIMIT 1) "
+                "RETURNING failed",
+                (self._run, row, -self._run, -self._run, digest),
+            ).fetchall()
+        return Known(digest, bool(found[0][0])) if found else None
 
     def record(self, row: int, digest: bytes, outcome: bytes, *, failed: bool, tokens: int) -> None:
         """Keep the outcome of a row; when this returns, a kill cannot undo it.
@@ -120,10 +156,11 @@ class Checkpoint:
         with self._errors():
             return Progress(
                 *self._one(
-                    "SELECT count(*) FILTER (WHERE NOT failed), "
-                    "count(*) FILTER (WHERE failed AND digest <> x''), ifnull(sum(tokens), 0) "
-                    "FROM outcomes WHERE run = ?",
+                    "SELECT count(*) FILTER (WHERE run > 0 AND NOT failed), "
+                    "count(*) FILTER (WHERE run > 0 AND failed AND digest <> x''), "
+                    "ifnull(sum(tokens), 0) FROM outcomes WHERE run IN (?, ?)",
                     self._run,
+                    -self._run,
                 )
             )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run, tokens_of
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
-from dashscope_oss.batch.checkpoint import Checkpoint
+from dashscope_oss.batch.checkpoint import Checkpoint, Known
 from dashscope_oss.batch.files.interface import Reader, Writer, state_of
 from dashscope_oss.batch.files.jsonl import JsonlWriter
 from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
@@ -195,8 +195,8 @@ class JobRun:
         self._took_all = True
 
     def _is_known(self, number: int, request: Request) -> bool:
-        known = self._checkpoint.known(number)
-        if known is None or known.digest != _digest(request):
+        known = self._find_outcome(number, _digest(request))
+        if known is None:
             return False
         if known.failed and self._job.retry_failed:
             return False
@@ -205,6 +205,14 @@ class JobRun:
         else:
             self._progress.tally.earlier += 1
         return True
+
+    def _find_outcome(self, number: int, digest: bytes) -> Known | None:
+        known = self._checkpoint.known(number)
+        if known is not None and known.digest == digest:
+            return known
+        if known is not None and known.digest:
+            self._checkpoint.set_aside(number)
+        return self._checkpoint.take(number, digest)
 
     def _set_apart(self, number: int, error: DashScopeError) -> None:
         """Record a row that cannot be asked, and say so."""
