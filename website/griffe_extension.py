@@ -16,3 +16,7 @@ class PlainRoles(griffe.Extension):
         """Rewrite one docstring."""
         if obj.docstring:
             obj.docstring.value = plain(obj.docstring.value)
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:  # noqa: ANN401 - griffe's
+        """Rewrite the docstring of a package, which is no object of another one."""
+        self.on_object(obj=pkg)

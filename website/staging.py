@@ -26,8 +26,14 @@ REFERENCE = {
     "langchain_dashscope_oss": "langchain_dashscope_oss",
     "llama_index_dashscope_oss": "llama_index_dashscope_oss",
     "gateway": "dashscope_oss.gateway",
+    "batch": "dashscope_oss.batch",
 }
 """The packages whose public names have a page, by the name of the page."""
+SETTINGS = {
+    "langchain_dashscope_oss": "langchain_dashscope_oss._settings.fields.Settings",
+    "llama_index_dashscope_oss": "llama_index_dashscope_oss._settings.fields.LLMSettings",
+}
+"""The class with the settings of a package's model classes, which refer to it."""
 FAMILIES = """## The families
 
 Each has a page: abilities, limits, an example, the prompt template, the weights."""
@@ -43,9 +49,17 @@ def stage_english(target: Path) -> None:
         if CHINESE not in source.parents:
             write_page(source, target / name, target)
     for name, package in REFERENCE.items():
-        write(target / "reference" / f"{name}.md", f"# {package}\n\n::: {package}\n")
+        write(target / "reference" / f"{name}.md", reference(package))
     stage_families(target)
     shutil.copytree(THEME, target / "theme")
+
+
+def reference(package: str) -> str:
+    """Return the page of a package, with the settings of its classes."""
+    page = f"# {package}\n\n::: {package}\n"
+    if settings := SETTINGS.get(package):
+        page += f"\n## Settings\n\n::: {settings}\n    options:\n      members: false\n"
+    return page
 
 
 def stage_chinese(target: Path) -> None:

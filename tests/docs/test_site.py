@@ -105,6 +105,7 @@ def test_what_a_block_needs_is_shown_above_it():
 
 def test_docstrings_lose_what_only_sphinx_reads():
     assert plain("See :class:`~a.B`::\n\n    code") == "See `a.B`:\n\n    code"
+    assert plain("Like :mod:`.b`.\n\n::\n\n    code") == "Like `b`.\n\n    code"
 
 
 def test_every_page_is_in_the_navigation():
