@@ -6,14 +6,16 @@ Users import what ``__all__`` names. Of the folders, from the ground up: ``_toke
 """
 
 try:
-    import llama_index.core  # noqa: F401  (asked for by name, so that the advice fits)
+    from llama_index_dashscope_oss._tokens.estimator import TokenEstimator
+    from llama_index_dashscope_oss.base import DashScopeOSS, use_tokenizer
 except ImportError as error:
+    if not (error.name or "").startswith("llama_index."):
+        raise
     raise ImportError(
-        'llama_index_dashscope_oss needs LlamaIndex: pip install "dashscope-oss[llama-index]"'
+        "LlamaIndex is not installed, or llama-index-core is older than 0.13: "
+        'pip install "dashscope-oss[llama-index]"'
     ) from error
 
 from dashscope_oss import RateLimits
-from llama_index_dashscope_oss._tokens.estimator import TokenEstimator
-from llama_index_dashscope_oss.base import DashScopeOSS, use_tokenizer
 
 __all__ = ["DashScopeOSS", "RateLimits", "TokenEstimator", "use_tokenizer"]

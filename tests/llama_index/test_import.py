@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from tests.llama_index.examples import LOCAL, PROMPT_ONLY
@@ -13,10 +14,29 @@ from tests.llama_index.examples import LOCAL, PROMPT_ONLY
 ROOT = Path(__file__).parents[2]
 
 
-def test_without_llama_index_the_import_names_the_extra():
-    code = "import sys; sys.modules['llama_index.core'] = None; import llama_index_dashscope_oss"
+def complaint(preparation):
+    """What an import says after ``preparation``."""
+    code = f"import sys; {preparation}; import llama_index_dashscope_oss"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'pip install "dashscope-oss[llama-index]"' in run.stderr
+    return run.stderr
+
+
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        "sys.modules['llama_index.core'] = None",
+        "import llama_index.core.base.llms.types as types; del types.CachePoint",  # as in 0.12
+    ],
+    ids=["missing", "old"],
+)
+def test_without_llama_index_the_import_names_the_extra(preparation):
+    assert 'pip install "dashscope-oss[llama-index]"' in complaint(preparation)
+
+
+def test_a_fault_of_another_package_is_not_taken_for_a_missing_llama_index():
+    said = complaint("sys.modules['httpx2'] = None")
+    assert "import of httpx2 halted" in said
+    assert "pip install" not in said
 
 
 def test_the_vendors_sdk_is_not_needed():
