@@ -139,12 +139,13 @@ def test_importing_the_core_loads_no_framework_nor_what_only_the_gateway_needs()
     assert not HEAVY.intersection(json.loads(run.stdout))
 
 
-def test_a_gateway_without_its_packages_names_the_extra():
+def test_a_gateway_without_its_packages_names_the_extra_and_that_of_the_small_model():
     code = "import sys; sys.modules['prometheus_client'] = None; import dashscope_oss.gateway"
     command = [sys.executable, "-c", code]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     assert child.stderr.splitlines()[-1] == (
-        'ImportError: the gateway needs prometheus_client: pip install "dashscope-oss[gateway]"'
+        "ImportError: the gateway needs prometheus_client, which is not installed: pip install "
+        '"dashscope-oss[gateway]", or "dashscope-oss[local]" for its small model too'
     )
 
 
