@@ -114,7 +114,8 @@ class AskModel:
         """Return the batch with its answers.
 
         Raises:
-            ConfigurationError: if the batch is no table of pyarrow.
+            ConfigurationError: if the batch is no table of pyarrow, or has a column of the name
+                that an answer's would have.
             DashScopeError: if no row can succeed.
         """
         if not isinstance(batch, pa.Table):
@@ -122,6 +123,7 @@ class AskModel:
                 f"AskModel takes tables, not {type(batch).__name__}: pass batch_format='pyarrow' "
                 "to map_batches"
             )
+        schema = self._schema(batch.schema)
         rows: list[Json] = batch.to_pylist()
         outcomes: dict[int, Outcome] = {}
         requests = self._requests(rows, outcomes)
@@ -136,7 +138,7 @@ class AskModel:
                     raise result
                 outcomes[number] = outcome_of(result)
         answered = [self._row(rows[number], outcomes[number]) for number in range(len(rows))]
-        return pa.Table.from_pylist(answered, self._schema(batch.schema))
+        return pa.Table.from_pylist(answered, schema)
 
     def _requests(
         self, rows: list[Json], outcomes: dict[int, Outcome]

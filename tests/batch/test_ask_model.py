@@ -74,6 +74,14 @@ async def test_a_batch_of_another_form_is_told(ask_model, gateway):
         await ask_model(gateway())({"prompt": ["one"]})
 
 
+async def test_a_batch_that_has_such_a_column_already_is_told(ask_model, gateway):
+    engine = gateway()
+
+    with pytest.raises(ConfigurationError, match="rows already have a column answer; give"):
+        await ask_model(engine)(table("one").append_column("answer", [["precious"]]))
+    assert engine.requests == []
+
+
 async def test_a_refused_call_is_made_again(ask_model, gateway):
     engine = gateway(Fault(), Answer("yes"))
 

@@ -130,6 +130,12 @@ class BlockFiles:
         """The answered rows of a finished block."""
         return self.folder / f"{number:08}.parquet"
 
+    def answered_rows(self, number: int) -> pa.Table:
+        """Return the answered rows of a finished block."""
+        # Not pq.read_table, which makes columns of folders that are named like a=b.
+        with pq.ParquetFile(self.answered(number)) as file:
+            return file.read()
+
     def failed(self, number: int) -> Path:
         """The rows of a finished block that have no answer."""
         return self.folder / f"{number:08}.failed.jsonl"

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 try:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     import ray
     import ray.data
     import ray.exceptions
@@ -130,7 +129,7 @@ class RayJob:
             answered = stack.enter_context(closing(ParquetWriter(aside, schema)))
             failed = stack.enter_context(failed_aside.open("wb"))
             for block in blocks_of(files.rows):
-                answered.write_table(pq.read_table(files.answered(block.number)))
+                answered.write_table(files.answered_rows(block.number))
                 lines = files.failures(block.number)
                 failed.writelines(lines)
                 failures += len(lines)

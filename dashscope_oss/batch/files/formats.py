@@ -9,6 +9,7 @@ from pathlib import Path
 from dashscope_oss.batch.files.csv_table import CsvReader, CsvWriter
 from dashscope_oss.batch.files.interface import Reader, Writer
 from dashscope_oss.batch.files.jsonl import JsonlReader, JsonlWriter
+from dashscope_oss.batch.files.output import refuse_taken_names
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
@@ -116,8 +117,9 @@ def prepare_writer(
     if ending in JSONL:
         return JsonlWriter
     if ending in CSV:
-        columns = [*reader.columns(), *answer_columns]
-        return lambda path: CsvWriter(path, columns)
+        columns = reader.columns()
+        refuse_taken_names(columns, answer_columns)
+        return lambda path: CsvWriter(path, [*columns, *answer_columns])
     from dashscope_oss.batch.files import parquet  # noqa: PLC0415 - an extra
 
     schema = parquet.answer_schema(parquet.schema_of(reader), answer_columns)

@@ -59,3 +59,16 @@ def refuse_output_of_others(output: Path, run: RunRecord) -> None:
                 f"{path} is there already, and not from this run; choose another output, "
                 "or replace it with --overwrite"
             )
+
+
+def refuse_taken_names(columns: Sequence[str], answer_columns: Sequence[str]) -> None:
+    """Raise if rows have a column of the name that an answer's would have.
+
+    Raises:
+        ConfigurationError: naming it.
+    """
+    if taken := [name for name in answer_columns if name in columns]:
+        raise ConfigurationError(
+            f"the rows already have a column {', '.join(taken)}; give the answers another name, "
+            "with --answer-column or answer_column"
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from dashscope_oss.batch.files.interface import Reader
+from dashscope_oss.batch.files.output import refuse_taken_names
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
@@ -179,7 +180,12 @@ class ParquetWriter:
 
 
 def answer_schema(schema: pa.Schema, answer_columns: Sequence[str]) -> pa.Schema:
-    """Return ``schema`` with the columns of the answers; all begin with the first one's name."""
+    """Return ``schema`` with the columns of the answers; all begin with the first one's name.
+
+    Raises:
+        ConfigurationError: if it has a column of such a name.
+    """
+    refuse_taken_names(schema.names, answer_columns)
     for name in answer_columns:
         part = name.removeprefix(answer_columns[0]).removeprefix("_")
         schema = schema.append(pa.field(name, ANSWER_TYPES[part]))

@@ -92,6 +92,14 @@ def test_what_has_no_type_of_parquet_is_told_before_the_calls(tmp_path, rows):
         prepare_writer(tmp_path / "out.parquet", reader, ())
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_of_answers_are_no_columns_of_rows(tmp_path, ending):
+    reader = written(tmp_path / "in.jsonl", [{"a": 1}, {"answer": 2}])
+
+    with pytest.raises(ConfigurationError, match="already have a column answer"):
+        prepare_writer(tmp_path / f"out.{ending}", reader, ["answer"])
+
+
 def test_lists_and_objects_are_json_in_a_table(tmp_path, jsonl):
     reader = written(tmp_path / "out.csv", [{"id": [1, {"a": "杭州"}]}], jsonl)
 
