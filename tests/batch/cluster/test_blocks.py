@@ -19,11 +19,10 @@ def worker(tmp_path):
 
     source = write_rows(tmp_path / "in.parquet", [f"{n}" for n in range(7)], block_rows=3)
 
-    def make(engine, *, rows=source, folder=tmp_path, start="now", **settings):
-        folder.mkdir(exist_ok=True)
+    def make(engine, *, rows=source, start="now", **settings):
         form = Columns(find_model("llama3-8b-instruct"), prompt="prompt")
         client = AsyncClient(Endpoint.resolve(base_url=engine.base_url))
-        files = BlockFiles(open_reader(rows), folder)
+        files = BlockFiles(open_reader(rows), tmp_path)
         return BlockWorker(files, form, client, Pace(), 2, start, **settings)
 
     return make
@@ -52,15 +51,6 @@ async def test_a_block_is_answered_and_written(worker, gateway):
     assert (tally.answered, tally.failed) == (3, 0)
     assert own.files.is_finished(1, retry_failed=True)
     assert not own.files.log(1).exists()
-
-
-async def test_folders_named_like_columns_are_none(worker, gateway, tmp_path):
-    """They are of the output's place, not of its rows."""
-    own = worker(gateway(), folder=tmp_path / "day=1")
-
-    await own.answer(block(own))
-
-    assert "day" not in own.files.answered_rows(1).column_names
 
 
 async def test_rows_have_their_number_in_the_whole_file(worker, gateway):
