@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dashscope_oss.gateway import Answer
+from tests.batch.cluster import rows as cluster_rows
 from tests.cli.batch_rows import numbered, read_rows, write_rows
 
 
@@ -16,6 +17,18 @@ def test_a_run_over_its_own_files_is_refused(batch, gateway, source):
 
     assert (status, "IN and OUT are the same file" in err) == (2, True)
     assert read_rows(source) == [*numbered(1)]
+
+
+def test_an_output_in_the_folder_of_the_input_is_refused(batch, gateway):
+    """The next start would read it."""
+    Path("in").mkdir()
+    cluster_rows.write_rows(Path("in/a.parquet"), ["a"], block_rows=1)
+
+    status, _, err = batch(gateway(), "in", "in/out.parquet")
+    assert (status, "in/out.parquet would be in the folder in" in err) == (2, True)
+
+    status, _, _ = batch(gateway(), "in/a.parquet", "in/out.parquet")
+    assert (status, len(cluster_rows.read_rows("in/out.parquet"))) == (0, 1)
 
 
 @pytest.mark.parametrize("path", ["out.jsonl", "out.jsonl.failed.jsonl"])

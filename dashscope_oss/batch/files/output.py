@@ -28,7 +28,11 @@ def checkpoint_path(output: Path) -> Path:
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:
-    """Raise if a run cannot write its files, or would write over its own input.
+    """Raise if a run cannot write its files, or would write over its own input, or into it.
+
+    Args:
+        output: the run's.
+        inputs: the files and folders that are read.
 
     Raises:
         ConfigurationError: naming the file.
@@ -40,6 +44,11 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
         raise ConfigurationError(f"there is no folder {target.parent} for {output}")
     written = {path.resolve() for path in (output, failures_path(output), checkpoint_path(output))}
     for path in inputs:
+        if path.is_dir() and target.is_relative_to(path.resolve()):
+            raise ConfigurationError(
+                f"{output} would be in the folder {path}, whose files are the input; choose "
+                "another place"
+            )
         if path.resolve() in written:
             raise ConfigurationError(
                 f"IN and OUT are the same file: the run would write over its input {path}; choose "

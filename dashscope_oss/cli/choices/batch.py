@@ -109,7 +109,7 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
 
 def _open_input(arguments: argparse.Namespace) -> Reader:
     reader = open_reader(*arguments.input)
-    check_output(arguments.output, reader.files)
+    check_output(arguments.output, [*arguments.input, *reader.files])
     return reader
 
 
