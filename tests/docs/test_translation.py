@@ -83,6 +83,7 @@ def test_the_first_four_subjects_are_there_in_chinese():
     assert PAGES == [
         "frameworks/langchain.md",
         "frameworks/llama_index.md",
+        "gateway/configuration.md",
         "gateway/index.md",
         "gateway/serving.md",
         "index.md",
