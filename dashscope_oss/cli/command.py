@@ -58,7 +58,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             module = import_module(f"dashscope_oss.cli.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+    return parser.parse_args(argv or ["--help"])
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

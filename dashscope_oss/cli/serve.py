@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="a TOML file with upstreams, models, keys and limits; see docs/gateway/configuration.md",
+        help="a TOML file with upstreams, models, keys and limits; all keys stand in "
+        "docs/gateway/configuration.md",
     )
     parser.add_argument("--host", help=f"address to bind to (default: {HOST})")
     parser.add_argument("--port", type=int, help=f"0 picks a free port (default: {PORT})")

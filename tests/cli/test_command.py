@@ -7,11 +7,20 @@ import warnings
 
 import pytest
 
+from dashscope_oss.cli import main
 from tests.cli.conftest import PROGRAM
 
 ASK = ("ask", "llama3-8b-instruct", "hi")
 OPENAI = ("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1")
 SCRIPTED = ("serve", "--engine", "scripted")
+
+
+def test_without_a_command_it_lists_all(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("ask", "serve", "batch", "doctor"))
 
 
 @pytest.mark.parametrize(

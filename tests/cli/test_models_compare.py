@@ -115,3 +115,7 @@ def test_a_file_that_holds_no_list_makes_the_status_2(command, tmp_path, text):
     assert status == 2
     assert str(file) in err
     assert command("models", "--compare", str(tmp_path / "none.json"))[0] == 2
+    (tmp_path / "empty.json").touch()
+    _, _, complaint = command("models", "--compare", str(tmp_path / "empty.json"))
+    assert "empty.json is not JSON" in complaint
+    assert "models.dev or litellm" in complaint

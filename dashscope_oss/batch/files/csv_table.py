@@ -9,6 +9,7 @@ from pathlib import Path
 from dashscope_oss.batch.files.jsonl import json_text
 from dashscope_oss.errors import ConfigurationError, DashScopeError, UnsupportedInputError
 from dashscope_oss.messages import Json
+from dashscope_oss.protocol.streaming.sse import BOM
 
 _MAX_FIELD_SIZE = 2**31 - 1
 """The module's own limit, 128 KiB, is less than some prompts."""
@@ -25,6 +26,12 @@ class CsvReader:
     def count(self) -> int:
         """Return the number of rows."""
         return sum(1 for _ in self.rows())
+
+    @property
+    def encoding(self) -> str:
+        """UTF-8 with the mark by which Excel knows it, or without."""
+        with self.path.open("rb") as file:
+            return "utf-8-sig" if file.read(len(BOM)) == BOM else "utf-8"
 
     def columns(self) -> list[str]:
         """Return the names in the header.
@@ -68,10 +75,11 @@ class CsvWriter:
     Args:
         path: the file.
         columns: the header; a row without one of them has an empty field there.
+        encoding: ``utf-8``; ``utf-8-sig`` begins the file with the mark by which Excel knows it.
     """
 
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
+    def __init__(self, path: Path, columns: list[str], encoding: str = "utf-8") -> None:
+        self._file = path.open("w", encoding=encoding, newline="")
         self._writer = csv.writer(self._file)
         self._columns = columns
         self._writer.writerow(columns)

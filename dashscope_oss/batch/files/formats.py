@@ -119,7 +119,8 @@ def prepare_writer(
     if ending in CSV:
         columns = reader.columns()
         refuse_taken_names(columns, answer_columns)
-        return lambda path: CsvWriter(path, [*columns, *answer_columns])
+        encoding = reader.encoding if isinstance(reader, CsvReader) else "utf-8"
+        return lambda path: CsvWriter(path, [*columns, *answer_columns], encoding)
     from dashscope_oss.batch.files import parquet  # noqa: PLC0415 - an extra
 
     schema = parquet.answer_schema(parquet.schema_of(reader), answer_columns)

@@ -26,10 +26,16 @@ def read_file(file: Path) -> PublicList:
         ConfigurationError: if it cannot be read, or holds none.
     """
     try:
-        return read_list(from_json(file.read_bytes()))
+        data = from_json(file.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
+        raise ConfigurationError(
+            f"{file} is not JSON ({error}); give the file of models.dev or litellm, or 'service'"
+        ) from error
+    try:
+        return read_list(data)
+    except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from error
 
 

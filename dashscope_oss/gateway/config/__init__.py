@@ -9,8 +9,8 @@ A TOML file, for example::
     [models."ziya-llama-13b-v1"]
     name = "Ziya-LLaMA-13B-v1"
 
-Every table refuses keys that it does not know; docs/gateway/configuration.md shows all keys. A new key
-of the file is a field in ``tables`` or ``model_table``; those for callers are in
+Every table refuses keys that it does not know; docs/gateway/configuration.md shows all keys. A
+new key of the file is a field in ``tables`` or ``model_table``; those for callers are in
 ``security/config``.
 """
 

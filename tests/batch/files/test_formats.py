@@ -140,6 +140,18 @@ def test_faulty_rows_of_a_table_have_their_number(tmp_path):
     assert "the row is not CSV" in rows[5]
 
 
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_table_that_excel_wrote_is_answered_in_one_that_excel_can_read(tmp_path, mark):
+    """Without the mark of UTF-8 it shows Chinese as something else."""
+    path = tmp_path / "in.csv"
+    path.write_bytes(mark + "评论\n很好\n".encode())
+    rows = [values for _, values in open_reader(path).rows()]
+
+    written(tmp_path / "out.csv", rows, open_reader(path), ["answer"])
+
+    assert (tmp_path / "out.csv").read_bytes().startswith(mark + "评论".encode())
+
+
 def test_columns_of_later_rows_are_columns_of_parquet(tmp_path):
     reader = written(tmp_path / "in.jsonl", [{"a": 1}, {"b": "x"}])
 
