@@ -58,14 +58,17 @@ class TestOnACluster:
 
         assert (status, "no Ray cluster at 127.0.0.1:1" in err) == (2, True)
 
-    def test_ctrl_c(self, on_ray, monkeypatch):
+    @pytest.mark.parametrize("more", [[], ["--overwrite"]])
+    def test_ctrl_c(self, on_ray, monkeypatch, more):
         def interrupt(*_):
             raise KeyboardInterrupt
 
         monkeypatch.setattr("dashscope_oss.batch.cluster.ray_job.connected", nullcontext)
         monkeypatch.setattr("dashscope_oss.batch.cluster.ray_job.RayJob.ask", interrupt)
 
-        status, _, err = on_ray("in.parquet", "out.parquet")
+        if more:
+            Path("out.parquet").write_text("of another run")
+        status, _, err = on_ray("in.parquet", "out.parquet", *more)
 
         assert (status, "Stopped: Ctrl-C." in err) == (130, True)
         assert "the same command goes on" in err

@@ -70,6 +70,12 @@ def test_new_text_and_text_so_far_give_the_same_answer(shape, incremental, texts
     assert {delta.finish_reason for delta in deltas[:-1]} <= {None}
 
 
+def test_log_probabilities_of_another_form_are_handed_on_as_they_are():
+    body = chat_body("hi", "stop")
+    body["output"]["choices"][0]["logprobs"] = {"tokens": ["hi"]}
+    assert streamed_reply(request_to(HOSTED), body).logprobs == {"tokens": ["hi"]}
+
+
 @pytest.mark.parametrize("texts", [PIECES, SO_FAR])
 def test_it_finds_out_what_events_hold_without_any_finish_reason(texts):
     request = request_to(replace(LLAMA, incremental="unknown"))

@@ -26,6 +26,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.protocol.streaming import sse
+from dashscope_oss.transport.http_errors import error_of_exception
 from tests.faults.server import (
     SSE_HEAD,
     Close,
@@ -185,6 +186,14 @@ def test_nobody_listening_is_an_error_that_names_the_host_and_what_to_check(call
     with pytest.raises(APIConnectionError, match=r"no answer from 127\.0\.0\.1.*gateway runs"):
         call(place)
     assert len(call.waits) == 2
+
+
+def test_the_service_that_does_not_answer_is_no_gateway():
+    url = "https://dashscope.aliyuncs.com/api/v1"
+    failure = httpx2.ConnectError("refused", request=httpx2.Request("POST", url))
+    error = error_of_exception(failure, "glm-5", 300, "")
+    assert str(error).startswith("glm-5: no answer from dashscope.aliyuncs.com: refused")
+    assert "gateway" not in str(error)
 
 
 def test_https_to_a_server_that_speaks_http_is_told(call: Caller):

@@ -18,6 +18,7 @@ from dashscope_oss import (
     completion_request,
     find_model,
 )
+from dashscope_oss.messages import TextPart
 from dashscope_oss.protocol.request import at_other_endpoint
 from tests.faults.server import RawServer, answer, error_frame, frame, stream
 from tests.transport.calling import GOOD, Caller, endpoint, question
@@ -94,10 +95,15 @@ def test_two_refusals_end_the_call_and_the_next_one_begins_anew():
 MULTIMODAL = replace(find_model("kimi-k2.6"), endpoint="multimodal-generation")
 
 
-def test_parts_of_text_become_text_at_the_other_endpoint():
+@pytest.mark.parametrize(
+    "message",
+    [Message("user", "a"), Message.of_parts("user", [TextPart("a", cache_mark=True)])],
+    ids=["text", "cache mark"],
+)
+def test_parts_of_text_become_text_at_the_other_endpoint(message):
     """Whole again: the body is the one that the text endpoint would have got at once."""
     at_text = replace(MULTIMODAL, endpoint="text-generation")
-    there, back = (chat_request(m, [Message("user", "a")]) for m in (MULTIMODAL, at_text))
+    there, back = (chat_request(m, [message]) for m in (MULTIMODAL, at_text))
     assert at_other_endpoint(there) == back
     assert at_other_endpoint(back) == there
 

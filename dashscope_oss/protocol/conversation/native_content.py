@@ -49,7 +49,9 @@ def addresses(part: Mapping[str, object]) -> Sequence[str]:
 def as_parts(turn: Mapping[str, object]) -> object:
     """Return the content of a written turn as the other endpoint has it: parts."""
     content = turn.get("content")
-    return content if isinstance(content, list) else [{"text": content}]
+    if not isinstance(content, list):
+        return [{"text": content}]
+    return [{name: value for name, value in part.items() if name != "type"} for part in content]
 
 
 def as_text(turn: Mapping[str, object]) -> object:
