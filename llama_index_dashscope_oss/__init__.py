@@ -9,7 +9,7 @@ try:
     from llama_index_dashscope_oss._tokens.estimator import TokenEstimator
     from llama_index_dashscope_oss.base import DashScopeOSS, use_tokenizer
 except ImportError as error:
-    if not (error.name or "").startswith("llama_index."):
+    if (error.name or "").partition(".")[0] != "llama_index":
         raise
     raise ImportError(
         "LlamaIndex is not installed, or llama-index-core is older than 0.13: "

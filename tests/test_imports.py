@@ -149,6 +149,21 @@ def test_a_gateway_without_its_packages_names_the_extra_and_that_of_the_small_mo
     )
 
 
+@pytest.mark.parametrize(
+    ("package", "missing", "extra"),
+    [
+        ("langchain_dashscope_oss", "langchain_core", "langchain"),
+        ("llama_index_dashscope_oss", "llama_index", "llama-index"),
+        ("llama_index_dashscope_oss", "llama_index.core", "llama-index"),
+    ],
+)
+def test_an_adapter_without_its_framework_names_the_extra(package, missing, extra):
+    code = f"import sys; sys.modules[{missing!r}] = None; import {package}"
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.stderr.splitlines()[-1].endswith(f'pip install "dashscope-oss[{extra}]"')
+
+
 def test_the_aiohttp_client_without_its_packages_names_the_extra():
     code = (
         "import sys; sys.modules['aiohttp'] = None; from dashscope_oss import DefaultAioHttpClient"
