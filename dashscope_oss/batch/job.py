@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run, tokens_of
-from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run
+from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run_each
 from dashscope_oss.batch.checkpoint import Checkpoint, Known
 from dashscope_oss.batch.files.interface import Reader, Writer, state_of
 from dashscope_oss.batch.files.jsonl import JsonlWriter
@@ -133,16 +133,19 @@ class JobRun:
         loop = asyncio.get_running_loop()
         seconds = float("inf") if job.deadline is None else job.deadline
         timer = loop.call_later(min(seconds, _YEAR), self.stop_because, "--deadline has passed")
-        asked = run(self._to_ask(), job.client, job.concurrency, pace=job.pace, stop=self.stop)
+
+        def handle(key: tuple[int, Request], result: Reply | Exception) -> None:
+            nonlocal fatal
+            answered = bool(self._progress.tally.answered)
+            if isinstance(result, Exception) and ends_run(result, has_answers=answered):
+                fatal = result
+                self.stop.set()
+            else:
+                self._record(*key, result)
+
+        rows = self._to_ask()
         try:
-            async with aclosing(asked) as results:
-                async for (number, request), result in results:
-                    answered = bool(self._progress.tally.answered)
-                    if isinstance(result, Exception) and ends_run(result, has_answers=answered):
-                        fatal = result
-                        self.stop.set()
-                    else:
-                        self._record(number, request, result)
+            await run_each(rows, job.client, job.concurrency, handle, pace=job.pace, stop=self.stop)
         finally:
             timer.cancel()
         if fatal:

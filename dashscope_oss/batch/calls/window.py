@@ -10,7 +10,7 @@ from collections.abc import (
     Callable,
     Iterable,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Generic, NamedTuple, TypeAlias, TypeVar, overload
@@ -28,6 +28,8 @@ DEFAULT_CONCURRENCY = 16
 Key = TypeVar("Key")
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+HandOver: TypeAlias = Callable[[Key, object], Awaitable[None]]
+"""What is done with an outcome before its worker makes the next call."""
 Requests: TypeAlias = "Iterable[tuple[Key, Question]] | AsyncIterable[tuple[Key, Question]]"
 
 
@@ -95,14 +97,70 @@ async def run(
         ConfigurationError: if ``concurrency`` is below 1, ``client`` cannot be called so, or what
             ``requests`` gives is no pair, or no request for an :class:`AsyncClient`.
     """
+    queue: asyncio.Queue[_Result[Key] | None] = asyncio.Queue()
+
+    async def hand_over(key: Key, outcome: object) -> None:
+        """Wait until the body of the caller's loop is done with an outcome."""
+        dealt_with = asyncio.get_running_loop().create_future()
+        queue.put_nowait(_Result(key, outcome, dealt_with))
+        await dealt_with
+
+    async with _open_window(
+        requests, client, concurrency, hand_over, pace, max_retries, stop
+    ) as window:
+        calls = asyncio.create_task(window.work())
+        calls.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (result := await queue.get()) is not None:
+                yield result.key, result.outcome
+                result.dealt_with.set_result(None)
+            await calls  # raises what ends the run
+        finally:
+            calls.cancel()
+            await asyncio.gather(calls, return_exceptions=True)
+
+
+async def run_each(
+    requests: Requests[Key, Request],
+    client: AsyncClient,
+    concurrency: int,
+    handle: Callable[[Key, Reply | Exception], None],
+    *,
+    pace: Pace | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Do as :func:`run`, but call ``handle`` with each key and outcome, before the next call.
+
+    No outcome waits for its turn meanwhile, so fewer connections are idle, which costs less. What
+    ``handle`` raises ends the run at once, and the calls under way are cancelled.
+    """
+
+    async def hand_over(key: Key, outcome: object) -> None:
+        try:
+            handle(key, outcome)  # type: ignore[arg-type]  # a client answers with replies
+        except BaseException:
+            window.cancel()
+            raise
+
+    async with _open_window(requests, client, concurrency, hand_over, pace, None, stop) as window:
+        await window.work()
+
+
+@asynccontextmanager
+async def _open_window(
+    requests: Requests[Key, Question],
+    client: AsyncClient | Callable[[Question], Awaitable[object]],
+    concurrency: int,
+    hand_over: HandOver[Key],
+    pace: Pace | None,
+    max_retries: int | None,
+    stop: asyncio.Event | None,
+) -> AsyncGenerator[_Window[Key, Question], None]:
     if concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency}; give a number of at least 1")
     async with _single_try(client, max_retries) as (call, further_tries):
         tries = Tries(call, pace or Pace(), further_tries)
-        window = _Window(requests, tries, concurrency, stop or asyncio.Event())
-        async with aclosing(window.results()) as results:
-            async for result in results:
-                yield result
+        yield _Window(requests, tries, concurrency, hand_over, stop or asyncio.Event())
 
 
 @asynccontextmanager
@@ -147,31 +205,37 @@ class _Window(Generic[Key, Question]):
         requests: Requests[Key, Question],
         tries: Tries[Question, object],
         concurrency: int,
+        hand_over: HandOver[Key],
         stop: asyncio.Event,
     ) -> None:
         self._take = _taker(requests)
         self._tries = tries
         self._concurrency = concurrency
+        self._hand_over = hand_over
         self._stop = stop
-        self._results: asyncio.Queue[_Result[Key] | None] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
         self._under_way: set[int] = set()
         self._has_failed = False
 
-    async def results(self) -> AsyncGenerator[tuple[Key, object], None]:
-        """Yield each key with its outcome."""
-        workers = [asyncio.create_task(self._work(n)) for n in range(self._concurrency)]
-        others = [asyncio.create_task(each) for each in (self._end(workers), self._heed(workers))]
+    async def work(self) -> None:
+        """Make all calls, and hand over each outcome; raise what ends the run."""
+        self._workers = [asyncio.create_task(self._work(n)) for n in range(self._concurrency)]
+        heed = asyncio.create_task(self._heed())
         try:
-            while (result := await self._results.get()) is not None:
-                yield result.key, result.outcome
-                result.dealt_with.set_result(None)
-            for worker in workers:
+            await asyncio.wait(self._workers)
+            for worker in self._workers:
                 if not worker.cancelled():
-                    worker.result()  # raises what ends the run
+                    worker.result()
         finally:
-            for task in (*workers, *others):
+            for task in (*self._workers, heed):
                 task.cancel()
-            await asyncio.gather(*workers, *others, return_exceptions=True)
+            await asyncio.gather(*self._workers, heed, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Cancel all calls but that of the worker which says so."""
+        for worker in self._workers:
+            if worker is not asyncio.current_task():
+                worker.cancel()
 
     async def _work(self, number: int) -> None:
         try:
@@ -188,10 +252,7 @@ class _Window(Generic[Key, Question]):
         self, key: Key, question: Question, set_under_way: Callable[[bool], None]
     ) -> None:
         """Ask, and wait until the caller is done with the outcome."""
-        outcome = await self._tries.answer(question, set_under_way)
-        dealt_with = asyncio.get_running_loop().create_future()
-        self._results.put_nowait(_Result(key, outcome, dealt_with))
-        await dealt_with
+        await self._hand_over(key, await self._tries.answer(question, set_under_way))
         set_under_way(False)
 
     def _set_under_way(self, number: int, is_under_way: bool) -> None:
@@ -200,15 +261,10 @@ class _Window(Generic[Key, Question]):
         else:
             self._under_way.discard(number)
 
-    async def _end(self, workers: list[asyncio.Task[None]]) -> None:
-        """Say that there are no more results."""
-        await asyncio.wait(workers)
-        self._results.put_nowait(None)
-
-    async def _heed(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _heed(self) -> None:
         """Once the run is stopped, end the workers that wait for a request or for the pace."""
         await self._stop.wait()
-        for number, worker in enumerate(workers):
+        for number, worker in enumerate(self._workers):
             if number not in self._under_way:
                 worker.cancel()
 

@@ -19,6 +19,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.batch import run
+from dashscope_oss.batch.calls.window import run_each
 from dashscope_oss.gateway import Answer, Fault
 from tests.batch.virtual_time import run_in_virtual_time
 
@@ -96,6 +97,30 @@ async def test_what_the_requests_raise_ends_the_run_after_the_calls_under_way():
         assert await anext(results) == (0, 0)
         with pytest.raises(OSError, match="the file is gone"):
             await anext(results)
+
+
+async def test_outcomes_may_be_handled_where_the_calls_are_made():
+    calls, handled = Calls(outcome=str.upper), []
+
+    await run_each(enumerate("abc"), calls, 2, lambda *outcome: handled.append(outcome))
+
+    assert sorted(handled) == [(0, "A"), (1, "B"), (2, "C")]
+
+
+async def test_what_the_handling_raises_cancels_the_calls_under_way():
+    class Patient(Calls):
+        async def __call__(self, question):
+            self.seconds = 0 if question == 0 else 3600
+            return await super().__call__(question)
+
+    def fail(key, outcome):
+        raise OSError("the disk is full")
+
+    calls = Patient()
+    with pytest.raises(OSError, match="disk"):
+        await run_each(enumerate(range(9)), calls, 3, fail)
+
+    assert (calls.begun, calls.now) == ([0, 1, 2], 0)
 
 
 async def test_leaving_the_loop_cancels_the_calls_under_way():
