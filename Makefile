@@ -81,7 +81,7 @@ types: $(VENV)/.dev ## mypy --strict
 # As for the tests, the file of the embedded model must be there before.
 notebooks: $(VENV)/.dev ## run every notebook from its first cell; SAVE=1 keeps the outputs
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
-	@$(PY) notebooks/execute.py $(if $(SAVE),--save)
+	@$(PY) notebooks/execute.py --jobs $(if $(SAVE),1,2) $(if $(SAVE),--save)
 
 docs: $(VENV)/.dev ## build the documentation site into .cache/site/html, and check its links
 	@$(PY) -m website.build

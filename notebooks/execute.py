@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -28,16 +30,28 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--save", action="store_true", help="write the outputs into the files")
-    save = parser.parse_args().save
-    for path in sorted(FOLDER.glob("*.ipynb")):
-        start = time.monotonic()
-        try:
-            notebook = executed(path)
-        except CellExecutionError as error:
-            sys.exit(f"{path.name} failed:\n{error}")
-        print(f"{path.name}: ran in {time.monotonic() - start:.0f} s")
-        if save:
-            nbformat.write(portable(notebook), path)
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks that run at a time")
+    arguments = parser.parse_args()
+    # The largest is the slowest: begun last, it would run alone.
+    paths = sorted(FOLDER.glob("*.ipynb"), key=lambda path: path.stat().st_size, reverse=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for failure in pool.map(partial(run, save=arguments.save), paths):
+            if failure:
+                pool.shutdown(wait=False, cancel_futures=True)
+                sys.exit(failure)
+
+
+def run(path: Path, *, save: bool) -> str | None:
+    """Run a notebook and keep its outputs if they are wanted; return what failed."""
+    start = time.monotonic()
+    try:
+        notebook = executed(path)
+    except CellExecutionError as error:
+        return f"{path.name} failed:\n{error}"
+    print(f"{path.name}: ran in {time.monotonic() - start:.0f} s", flush=True)
+    if save:
+        nbformat.write(portable(notebook), path)
+    return None
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
