@@ -196,6 +196,7 @@ class Decoder:
                 self._id = value.strip()
         elif name == b"error" and value:
             # llama.cpp's servers of 2025 send errors in a field of this name.
+            self._check_size(len(value))
             self._close_if_data(events)
             events.append(Event("error", self._status, value, self._id))
 

@@ -159,8 +159,9 @@ def test_nothing_but_comments_is_no_event():
         [b"data:" + b"x" * 60 + b"\ndata:" + b"x" * 60 + b"\n"],
         [b"data:" + b"x" * 101 + b"\n\n"],
         [b"data:x\n"] * 101,
+        [b"error:" + b"x" * 101 + b"\n"],
     ],
-    ids=["line", "line-in-pieces", "data-lines", "whole-event", "many-data-lines"],
+    ids=["line", "line-in-pieces", "data-lines", "whole-event", "many-data-lines", "error-field"],
 )
 def test_an_endless_event_or_line_raises(chunks):
     decoder = Decoder(max_event_bytes=100)
