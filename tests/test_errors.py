@@ -51,9 +51,9 @@ def test_the_text_names_model_reason_facts_and_advice():
     )
 
 
-@pytest.mark.parametrize("message", ["No.", "No!", "No?", "不行。", "(no.)"])
-def test_a_sentence_that_has_its_end_gets_no_other(message):
-    assert str(DashScopeError(message)) == message
+def test_a_sentence_that_has_its_end_gets_no_other():
+    sentences = ["No.", "No!", "No?", "不行。", "(no.)"]
+    assert [str(DashScopeError(sentence)) for sentence in sentences] == sentences
 
 
 def test_control_characters_are_not_shown():
@@ -79,21 +79,22 @@ def test_what_is_wrong_with_the_callers_values_is_a_value_error_too():
         assert issubclass(error, ValueError)
 
 
-@pytest.mark.parametrize("error_class", ERRORS, ids=lambda error: error.__name__)
-def test_every_error_survives_pickling_with_all_it_holds(error_class):
-    error = error_class(
-        "reason",
-        status_code=429,
-        code="Throttling",
-        request_id="r-1",
-        retry_after=2.5,
-        partial_text="so far",
-        model="glm-5",
-        hint="a hint",
-    )
-    for copied in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
-        assert type(copied) is error_class
-        assert (vars(copied), str(copied), copied.args) == (vars(error), str(error), error.args)
+def test_every_error_survives_pickling_with_all_it_holds(subtests):
+    facts = {
+        "status_code": 429,
+        "code": "Throttling",
+        "request_id": "r-1",
+        "retry_after": 2.5,
+        "partial_text": "so far",
+        "model": "glm-5",
+        "hint": "a hint",
+    }
+    for error in [error_class("reason", **facts) for error_class in ERRORS]:
+        with subtests.test(type(error).__name__):
+            for copied in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+                assert type(copied) is type(error)
+                assert vars(copied) == vars(error)
+                assert (str(copied), copied.args) == (str(error), error.args)
 
 
 def test_the_tree_is_drawn_in_full():

@@ -1,7 +1,8 @@
-"""A tool loop of three rounds with every model that thinks, in both frameworks.
+"""A tool loop of three rounds with models that think.
 
-The calls go over the hosted protocol to a gateway, and from there to an OpenAI-compatible server:
-thoughts, calls, results and ids are looked for in both bodies.
+What goes back is checked for every model. The loops themselves run in both frameworks with one
+model of each kind: over the hosted protocol to a gateway, and from there to an OpenAI-compatible
+server. Thoughts, calls, results and ids are looked for in both bodies.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ QUESTION = "How far is it?"
 THINKERS = [model for model in all_models() if model.thinking != "none"]
 CALLERS = [model for model in THINKERS if model.tools]
 """Of the others the hosted service, or its pages, say that they take no tools."""
+KINDS = {
+    (m.reasoning_in_history, m.endpoint, m.incremental, m.stream_only, m.thinking_streams): m
+    for m in CALLERS
+}.values()
+"""One model of each kind, by what decides which bodies go out and how their answers are read."""
 
 
 def measure(leg: int) -> str:
@@ -120,7 +126,7 @@ LOOPS: dict[str, Callable[..., str]] = {
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("model_info", CALLERS, ids=lambda model_info: model_info.id)
+@pytest.mark.parametrize("model_info", KINDS, ids=lambda model_info: model_info.id)
 def test_thoughts_calls_results_and_ids_go_back_as_the_record_says(model_info, loop, service):
     for stream in (False, True):
         begin = len(service.requests)
@@ -147,24 +153,28 @@ def check_turns(model_info: ModelInfo, turns: Sequence[dict], rounds: int) -> No
         assert text_of(result) == f"{number} miles"
 
 
-@pytest.mark.parametrize(
-    "model_info", [m for m in THINKERS if not m.tools], ids=lambda model_info: model_info.id
-)
-def test_a_thinking_model_without_tools_reads_the_loop_of_another_in_words(model_info):
+def test_each_record_says_of_the_loop_what_goes_back(subtests):
+    for model_info in CALLERS:
+        with subtests.test(model_info.id):
+            check_turns(model_info, sent_turns(model_info), ROUNDS)
+
+
+def test_a_thinking_model_without_tools_reads_the_loop_of_another_in_words(subtests):
+    expected = [("user", QUESTION)]
+    for number in range(ROUNDS):
+        expected.append(("assistant", f'Call of measure: {{"leg": {number}}}'))
+        expected.append(("user", f"Result of measure:\n{number} miles"))
+    for model_info in [model for model in THINKERS if not model.tools]:
+        with subtests.test(model_info.id):
+            turns = sent_turns(model_info)
+            assert [(turn["role"], text_of(turn)) for turn in turns] == expected
+
+
+def sent_turns(model_info: ModelInfo) -> Sequence[dict]:
+    """What the model is sent of the question and all rounds."""
     talk = [Message("user", QUESTION)]
     for number in range(ROUNDS):
         call = ToolCall(f"call-{number}", "measure", f'{{"leg": {number}}}')
         talk.append(Message("assistant", "", (call,), reasoning=f"Thought {number}."))
         talk.append(Message("tool", measure(number), tool_call_id=call.id))
-    turns = chat_request(model_info, talk).body["input"]["messages"]
-    assert [(turn["role"], text_of(turn)) for turn in turns] == [
-        ("user", QUESTION),
-        *(
-            turn
-            for number in range(ROUNDS)
-            for turn in (
-                ("assistant", f'Call of measure: {{"leg": {number}}}'),
-                ("user", f"Result of measure:\n{number} miles"),
-            )
-        ),
-    ]
+    return chat_request(model_info, talk).body["input"]["messages"]
