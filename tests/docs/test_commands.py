@@ -3,8 +3,6 @@
 import re
 import shlex
 
-import pytest
-
 from dashscope_oss import cli
 from tests.docs.pages import GUIDES, blocks, name_of, names_in_code
 
@@ -12,23 +10,23 @@ from tests.docs.pages import GUIDES, blocks, name_of, names_in_code
 PLACEHOLDERS = {"NAME": "alice", "ID": "glm-5", "FILE": "gateway.toml"}
 
 
-def commands():
+def commands() -> dict[str, str]:
     """Each command once, from blocks and from the text, with the page that it stands on."""
-    found = {}
+    found: dict[str, str] = {}
     for page in GUIDES:
         code = "\n".join(blocks(page, "sh")).replace("\\\n", " ")
         text = "\n".join(sorted(names_in_code(page)))
         for command in re.findall(r"(?m)^(?:[\w.]+/bin/)?dashscope-oss (.+)$", f"{code}\n{text}"):
             found.setdefault(command.partition(" #")[0].strip(), name_of(page))
-    return [pytest.param(command, id=f"{page}: {command}") for command, page in found.items()]
+    return found
 
 
-@pytest.mark.parametrize("command", commands())
-def test_a_command_is_understood(command, monkeypatch):
+def test_a_command_is_understood(monkeypatch, subtests):
     """It exists, and takes these options."""
-    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(command)]
-    calls = []
-    monkeypatch.setattr(f"dashscope_oss.cli.{words[0]}.run", calls.append)
-
-    assert cli.main(words) == 0
-    assert len(calls) == 1
+    for command, page in commands().items():
+        with subtests.test(command, page=page):
+            words = [PLACEHOLDERS.get(word, word) for word in shlex.split(command)]
+            calls = []
+            monkeypatch.setattr(f"dashscope_oss.cli.{words[0]}.run", calls.append)
+            assert cli.main(words) == 0
+            assert len(calls) == 1

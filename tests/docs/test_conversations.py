@@ -1,6 +1,7 @@
 """The tables of `docs/frameworks/conversations.md` are the code's, and say what is really sent."""
 
 import re
+from itertools import product
 
 import pytest
 
@@ -15,7 +16,6 @@ from tests.docs.conversations import (
     MODEL_KINDS,
     PAGE,
     REFUSED,
-    ModelKind,
     media_outcome,
     outcome,
     request,
@@ -25,12 +25,10 @@ from tests.docs.pages import read
 from tests.protocol.conversation.strict_checker import text_of
 
 
-@pytest.mark.parametrize("name", tables())
-def test_the_pages_tables_are_the_codes(name):
+def test_the_pages_tables_are_the_codes():
     """`python -m tests.docs.conversations` writes them anew."""
-    match = re.search(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", read(PAGE), re.DOTALL)
-    assert match
-    assert match[1] == tables()[name]
+    marked = re.findall(r"<!-- (\w+) -->\n(.*?)\n<!-- /\1 -->", read(PAGE), re.DOTALL)
+    assert dict(marked) == tables()
 
 
 def test_every_outcome_has_an_example_and_an_explanation():
@@ -46,21 +44,21 @@ def test_every_model_is_of_one_kind():
 
 
 @pytest.mark.parametrize("model_kind", MODEL_KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("kind", EXAMPLES)
-def test_a_message_is_sent_as_it_is_just_where_the_table_says_so(kind, model_kind: ModelKind):
-    sent = request(kind, model_kind)
-    words = outcome(kind, model_kind)
-    assert (sent is None) is (words == REFUSED)
-    if sent is not None:
-        role = "system" if kind.startswith("system") else None
-        assert is_unchanged(sent, EXAMPLES[kind], role) is (words == AS_IT_IS)
+def test_a_message_is_sent_as_it_is_just_where_the_table_says_so(model_kind, subtests):
+    for kind, messages in EXAMPLES.items():
+        with subtests.test(kind):
+            sent = request(kind, model_kind)
+            words = outcome(kind, model_kind)
+            assert (sent is None) is (words == REFUSED)
+            if sent is not None:
+                role = "system" if kind.startswith("system") else None
+                assert is_unchanged(sent, messages, role) is (words == AS_IT_IS)
 
 
-@pytest.mark.parametrize("kind", MEDIA)
-def test_a_file_is_sent_just_to_the_models_whose_record_has_its_kind(kind):
-    for id in ("glm-5", "qwen3.5-27b", "qwen2.5-omni-7b", "llama3-8b-instruct"):
-        takes = kind in find_model(id).modalities
-        assert (media_outcome(kind, find_model(id)) == AS_IT_IS) is takes
+def test_a_file_is_sent_just_to_the_models_whose_record_has_its_kind():
+    models = map(find_model, ("glm-5", "qwen3.5-27b", "qwen2.5-omni-7b", "llama3-8b-instruct"))
+    for model, kind in product(models, MEDIA):
+        assert (media_outcome(kind, model) == AS_IT_IS) is (kind in model.modalities)
 
 
 def is_unchanged(sent: Request, messages: list[Message], role: str | None) -> bool:

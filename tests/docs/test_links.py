@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import PAGES, ROOT, name_of, names_in_code, without_code
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -31,27 +29,31 @@ def links(page: Path) -> list[str]:
     return LINK.findall(without_code(page))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere():
     """To a file of the repository, and to a heading that it has."""
     lost = []
-    for link in links(page):
+    for page, link in [(path, link) for path in PAGES for link in links(path)]:
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
         if "://" in link or link.startswith(ACTIONS):
             continue
         if not target.exists() or (anchor and anchor not in anchors(target)):
-            lost.append(link)
+            lost.append((name_of(page), link))
     assert lost == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_files_that_a_page_names_are_there(page):
-    names = {name for name in names_in_code(page) if FILE.fullmatch(name)}
-    names |= {name for name in names_in_code(page) if FILE_AT_THE_ROOT.fullmatch(name)}
-    folders = (ROOT, page.parent)
-    lost = {name for name in names if not any((folder / name).exists() for folder in folders)}
-    assert lost - OF_USERS == set()
+def test_files_that_a_page_names_are_there():
+    lost = []
+    for page in PAGES:
+        names = names_in_code(page) - OF_USERS
+        paths = [n for n in names if FILE.fullmatch(n) or FILE_AT_THE_ROOT.fullmatch(n)]
+        folders = (ROOT, page.parent)
+        lost += [
+            (name_of(page), path)
+            for path in paths
+            if not any((folder / path).exists() for folder in folders)
+        ]
+    assert lost == []
 
 
 def test_every_page_can_be_reached_from_the_readme():

@@ -2,26 +2,25 @@
 
 import re
 
-import pytest
-
 from dashscope_oss import find_model
 from dashscope_oss.gateway import Gateway, serve_in_thread
 from dashscope_oss.gateway.config import build_load_balancer, parse_config
 from dashscope_oss.registry.catalog import SEED_IDS
-from tests.docs.pages import GUIDES, blocks, read
+from tests.docs.pages import GUIDES, blocks, name_of, read
 from tests.gateway.fake_upstream import FakeUpstream, streamed
 
 GUIDE = "docs/gateway/serving.md"
 KEYS = {"VLLM_KEY": "sk-1", "GPU_KEY": "sk-2"}
 
 
-@pytest.mark.parametrize("text", [text for page in GUIDES for text in blocks(page, "toml")])
-def test_every_configuration_file_loads(text):
+def test_every_configuration_file_loads(subtests):
     """Each is served as it stands, except for the servers behind it."""
-    balancer = build_load_balancer(parse_config(text, GUIDE), KEYS)
-
-    assert balancer.models()
-    assert all(balancer.weights_name(model_info) for model_info in balancer.models())
+    for page in GUIDES:
+        for text in blocks(page, "toml"):
+            with subtests.test(name_of(page), text=text):
+                balancer = build_load_balancer(parse_config(text, GUIDE), KEYS)
+                assert balancer.models()
+                assert all(balancer.weights_name(model_info) for model_info in balancer.models())
 
 
 def test_the_families_are_the_registrys():
