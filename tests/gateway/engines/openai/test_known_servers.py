@@ -7,12 +7,11 @@ from tests.gateway.engines.openai.calls import engine_request, generate, generat
 from tests.gateway.fake_upstream import FakeUpstream
 from tests.gateway.transcripts import TRANSCRIPTS
 
+ANSWERS = {name: said for name, said in TRANSCRIPTS.items() if said.error is None}
+ERRORS = {name: said for name, said in TRANSCRIPTS.items() if said.error is not None}
 
-def by_name(transcripts):
-    return pytest.mark.parametrize("said", transcripts.values(), ids=transcripts.keys())
 
-
-@by_name({name: said for name, said in TRANSCRIPTS.items() if said.error is None})
+@pytest.mark.parametrize("said", ANSWERS.values(), ids=ANSWERS.keys())
 async def test_the_answer_of_each_server_is_read(said):
     """Thinking, tool calls, finish reason and every count, whatever the server calls them."""
     reply = join_deltas(await generate(FakeUpstream(said.answer), engine_request(said.model)))
@@ -23,12 +22,11 @@ async def test_the_answer_of_each_server_is_read(said):
     assert (reply.logprobs or {"content": []})["content"] == said.logprobs
 
 
-@by_name({name: said for name, said in TRANSCRIPTS.items() if said.error is not None})
-async def test_the_error_of_each_server_is_the_vendors(said):
+async def test_the_error_of_each_server_is_the_vendors(subtests):
     """By its meaning: the caller's own mistake, a wait, or a failure of the server."""
-    status, code, text = said.error
-
-    error = await generate_error(FakeUpstream(said.answer), engine_request(said.model))
-
-    assert (error.status, error.code) == (status, code)
-    assert text in error.message
+    for name, said in ERRORS.items():
+        with subtests.test(name):
+            status, code, text = said.error
+            error = await generate_error(FakeUpstream(said.answer), engine_request(said.model))
+            assert (error.status, error.code) == (status, code)
+            assert text in error.message

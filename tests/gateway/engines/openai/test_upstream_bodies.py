@@ -1,5 +1,6 @@
 """What a body is, which of its events say nothing, and how an answer ends that does not say so."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -47,14 +48,14 @@ TYPES = [
 ]
 
 
-@pytest.mark.parametrize("content_type", TYPES)
 @pytest.mark.parametrize("body", [STREAM, WHOLE, b"\xef\xbb\xbf" + STREAM, b"\n\n" + WHOLE])
-async def test_the_body_says_what_it_is_whatever_its_content_type(content_type, body):
+async def test_the_body_says_what_it_is_whatever_its_content_type(body, subtests):
     """Proxies mislabel streams, and servers that cannot stream say that they do."""
-    deltas = await generate(FakeUpstream((200, content_type, body)))
-
-    assert join_deltas(deltas).text == "Hi"
-    assert deltas[-1].finish_reason == "stop"
+    for content_type in TYPES:
+        with subtests.test(content_type=content_type):
+            deltas = await generate(FakeUpstream((200, content_type, body)))
+            assert join_deltas(deltas).text == "Hi"
+            assert deltas[-1].finish_reason == "stop"
 
 
 SILENT = [
@@ -78,28 +79,26 @@ SILENT = [
 ]
 
 
-@pytest.mark.parametrize("event", SILENT)
-async def test_events_that_say_nothing_are_skipped(event):
+async def test_events_that_say_nothing_are_skipped(subtests):
     """Before the answer, in its middle and behind its end."""
     first, last = (events(piece, done=False) for piece in short_answer("Hi"))
-    usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
-    body = event + first + event + last + event + events(usage, done=False) + b"data:  [DONE] \n\n"
+    usage = events({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+    for event in SILENT:
+        with subtests.test(event=event):
+            body = event + first + event + last + event + usage
+            reply = join_deltas(await generate(FakeUpstream((200, SSE, body))))
+            assert (reply.text, reply.finish_reason, reply.usage.total_tokens) == ("Hi", "stop", 2)
 
-    reply = join_deltas(await generate(FakeUpstream((200, SSE, body))))
 
-    assert (reply.text, reply.finish_reason, reply.usage.total_tokens) == ("Hi", "stop", 2)
-
-
-@pytest.mark.parametrize("event", SILENT)
-async def test_a_server_that_only_shows_that_it_is_there_is_given_up(event):
+async def test_a_server_that_only_shows_that_it_is_there_is_given_up(subtests):
     """Else a caller would wait for ever: the limit is for the next piece of the answer."""
     over = threading.Event()
-    server = FakeUpstream((200, SSE, b"", over, event))
-
-    error = await generate_error(server, timeout=0.3)
+    servers = [FakeUpstream((200, SSE, b"", over, event)) for event in SILENT]
+    errors = await asyncio.gather(*(generate_error(server, timeout=0.3) for server in servers))
     over.set()
-
-    assert (error.status, error.code) == (500, "RequestTimeOut")
+    for event, error in zip(SILENT, errors, strict=True):
+        with subtests.test(event=event):
+            assert (error.status, error.code) == (500, "RequestTimeOut")
 
 
 @pytest.mark.parametrize("content_type", [JSON, SSE])

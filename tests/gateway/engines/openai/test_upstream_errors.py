@@ -42,13 +42,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-async def test_the_text_of_a_bad_request_reaches_the_caller(form):
+def test_the_text_of_a_bad_request_reaches_the_caller(subtests):
     """Wherever this kind of server puts it."""
-    error = await generate_error(FakeUpstream(failed(400, FORMS[form])))
-
-    assert (error.status, error.code) == (400, "InvalidParameter")
-    assert error.message == "<400> InternalError.Algo.InvalidParameter: no"
+    for form, body in FORMS.items():
+        with subtests.test(form):
+            error = error_for_status(400, json.dumps(body).encode())
+            assert (error.status, error.code) == (400, "InvalidParameter")
+            assert error.message == "<400> InternalError.Algo.InvalidParameter: no"
 
 
 def test_a_page_of_html_is_no_text():
@@ -107,11 +107,9 @@ def test_a_page_of_html_is_no_text():
         ),
     ],
 )
-async def test_too_long_is_told_in_the_vendors_words(text, expected):
+def test_too_long_is_told_in_the_vendors_words(text, expected):
     """vLLM, llama.cpp and SGLang: the limit that the server names is the limit that is told."""
-    error = await generate_error(FakeUpstream(failed(400, {"error": {"message": text}})))
-
-    assert error.message == expected
+    assert error_for_status(400, body(text)).message == expected
 
 
 @pytest.mark.parametrize(
@@ -178,9 +176,9 @@ def body(text, **more):
 TOO_LONG = "This model's maximum context length is 2048 tokens."
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_too_long_is_the_callers_fault_under_any_status(subtests):
+    """llama.cpp sends it with 500, LM Studio and TGI inside an answer with 200."""
+    errors = [
         *(error_for_status(status, body(TOO_LONG)) for status in (400, 413, 422, 500)),
         error_for_status(400, body("no", code="context_length_exceeded")),
         error_for_status(400, body("no", type="exceed_context_size_error")),
@@ -190,12 +188,11 @@ TOO_LONG = "This model's maximum context length is 2048 tokens."
             b'{"error":"Input validation error: `inputs` must have less than 9 tokens"}'
         ),
         error_in_answer(b"the prompt is too long"),
-    ],
-)
-def test_too_long_is_the_callers_fault_under_any_status(error):
-    """llama.cpp sends it with 500, LM Studio and TGI inside an answer with 200."""
-    assert (error.status, error.code) == (400, "InvalidParameter")
-    assert error.message.startswith("Range of input length should be [1, ")
+    ]
+    for error in errors:
+        with subtests.test(error.cause or error.message):
+            assert (error.status, error.code) == (400, "InvalidParameter")
+            assert error.message.startswith("Range of input length should be [1, ")
 
 
 # As llama.cpp's server writes it (tools/server/server-common.cpp, common/jinja).
@@ -206,36 +203,36 @@ LLAMA_TEMPLATE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (LLAMA_TEMPLATE, "System message must be at the beginning."),
-        ("Conversation roles must alternate user/assistant/user/assistant/...", "must alternate"),
-        ("After the optional system message, conversation roles must alternate", "must alternate"),
-        ("System role not supported", "System role not supported"),
-        ("Only user and assistant roles are supported!", "Only user and assistant"),
-        ("No user query found in messages.", "No user query"),
-        ("Assistant response prefill is incompatible with enable_thinking.", "prefill"),
-        ("Error rendering prompt with jinja template: unknown role", "unknown role"),
-        ("Failed to parse tool call arguments as JSON: [json.exception 101]", "tool call arg"),
-        ("image input is not supported - hint: you may need the mmproj", "image input"),
-        ("Failed to load image or audio file", "load image"),
-        ("cannot identify image file <_io.BytesIO object>", "identify image file"),
-    ],
-)
+REFUSED_BY_A_TEMPLATE = {
+    LLAMA_TEMPLATE: "System message must be at the beginning.",
+    "Conversation roles must alternate user/assistant/user/assistant/...": "must alternate",
+    "After the optional system message, conversation roles must alternate": "must alternate",
+    "System role not supported": "System role not supported",
+    "Only user and assistant roles are supported!": "Only user and assistant",
+    "No user query found in messages.": "No user query",
+    "Assistant response prefill is incompatible with enable_thinking.": "prefill",
+    "Error rendering prompt with jinja template: unknown role": "unknown role",
+    "Failed to parse tool call arguments as JSON: [json.exception 101]": "tool call arg",
+    "image input is not supported - hint: you may need the mmproj": "image input",
+    "Failed to load image or audio file": "load image",
+    "cannot identify image file <_io.BytesIO object>": "identify image file",
+}
+
+
 @pytest.mark.parametrize("read", [lambda body: error_for_status(500, body), error_in_answer])
-def test_what_a_template_refuses_is_the_callers_fault(read, text, words):
+def test_what_a_template_refuses_is_the_callers_fault(read, subtests):
     """llama.cpp and LM Studio call it a failure of the server, but other turns would pass."""
-    error = read(body(text))
+    for text, words in REFUSED_BY_A_TEMPLATE.items():
+        with subtests.test(text):
+            error = read(body(text))
+            assert (error.status, error.code) == (400, "InvalidParameter")
+            assert words in error.message
+            assert "While executing" not in error.message
 
-    assert (error.status, error.code) == (400, "InvalidParameter")
-    assert words in error.message
-    assert "While executing" not in error.message
 
-
-@pytest.mark.parametrize(
-    ("status", "text", "expected"),
-    [
+def test_each_status_is_the_vendors_of_the_same_meaning(subtests):
+    """A wrong address or key is a mistake of whoever runs the gateway, not of its callers."""
+    for status, text, expected in [
         (404, "The model `w` does not exist.", (404, "ModelNotFound")),
         (404, 'model "w" not found, try pulling it first', (404, "ModelNotFound")),
         (404, "Not Found", (500, "InternalError")),
@@ -250,14 +247,11 @@ def test_what_a_template_refuses_is_the_callers_fault(read, text, words):
         (500, "CUDA out of memory", (500, "InternalError")),
         (502, "Bad Gateway", (503, "ModelUnavailable")),
         (503, "Loading model", (503, "ModelUnavailable")),
-    ],
-)
-def test_each_status_is_the_vendors_of_the_same_meaning(status, text, expected):
-    """A wrong address or key is a mistake of whoever runs the gateway, not of its callers."""
-    error = error_for_status(status, body(text))
-
-    assert (error.status, error.code) == expected
-    assert error.cause.startswith(f"HTTP {status}: {text}")
+    ]:
+        with subtests.test(f"{status} {text}"):
+            error = error_for_status(status, body(text))
+            assert (error.status, error.code) == expected
+            assert error.cause.startswith(f"HTTP {status}: {text}")
 
 
 def test_what_an_upstreams_filter_blocks_is_told_by_the_vendors_code():

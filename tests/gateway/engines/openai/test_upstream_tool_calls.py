@@ -87,19 +87,17 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("case", STREAMS.values(), ids=STREAMS.keys())
-async def test_each_call_comes_once_with_an_id_of_its_own(case):
+async def test_each_call_comes_once_with_an_id_of_its_own(subtests):
     """Whatever the pieces hold: results are told apart by the ids."""
-    pieces, expected = case
-    chunks = [chunk(tool_calls=[call]) for call in pieces]
-
-    deltas = await generate(FakeUpstream(streamed(*chunks, chunk("tool_calls"))))
-
-    calls = join_deltas(deltas).tool_calls
-    assert [(call.name, call.arguments) for call in calls] == [call[1:] for call in expected]
-    for call, (id, *_) in zip(calls, expected, strict=True):
-        assert call.id.startswith("call_") if id == "*" else call.id == id
-    assert len({call.id for call in calls}) == len(calls)
+    for name, (pieces, expected) in STREAMS.items():
+        with subtests.test(name):
+            chunks = [chunk(tool_calls=[call]) for call in pieces]
+            deltas = await generate(FakeUpstream(streamed(*chunks, chunk("tool_calls"))))
+            calls = join_deltas(deltas).tool_calls
+            assert [(call.name, call.arguments) for call in calls] == [c[1:] for c in expected]
+            for call, (id, *_) in zip(calls, expected, strict=True):
+                assert call.id.startswith("call_") if id == "*" else call.id == id
+            assert len({call.id for call in calls}) == len(calls)
 
 
 async def test_a_call_in_openais_older_form_is_read():
