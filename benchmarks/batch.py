@@ -23,7 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from dashscope_oss import AsyncClient, ClientOptions, Endpoint, Message, chat_request, find_model
-from dashscope_oss.batch.job import JobRun
+from dashscope_oss.batch.jobs.local_job import JobRun
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.cli.choices.batch import build_job

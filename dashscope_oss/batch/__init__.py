@@ -11,9 +11,9 @@ What users need can be imported from here:
 ``dashscope_oss.batch.ray`` is for Ray Data, and needs the extra ``ray``.
 
 Inside, ``calls`` holds the calls under way, ``rows`` knows what a row means, ``files`` reads and
-writes formats, and ``report`` shows how far a run is. ``checkpoint`` keeps what was answered;
-``comparison`` sets models side by side; ``job`` joins the others for a file on one machine,
-``cluster`` on many, and ``dashscope-oss batch`` starts them.
+writes formats, and ``report`` shows how far a run is. ``jobs`` joins them for a file on one
+machine, ``cluster`` on many, and ``dashscope-oss batch`` starts both. ``comparison`` sets models
+side by side.
 """
 
 from dashscope_oss.batch.calls.pace import Pace

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY
-from dashscope_oss.batch.checkpoint import Checkpoint
-from dashscope_oss.batch.job import Job, JobRun
+from dashscope_oss.batch.jobs.checkpoint import Checkpoint
+from dashscope_oss.batch.jobs.local_job import JobRun, LocalJob
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.cli.choices.batch import build_job, build_ray_job
 from dashscope_oss.transport.endpoint import REGIONS
@@ -192,7 +192,7 @@ def _run_on_ray(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-async def _run(job: Job, checkpoint: Checkpoint, progress: Progress) -> int:
+async def _run(job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> int:
     job_run = JobRun(job, checkpoint, progress)
     async with progress:
         _tell_start(job, checkpoint, progress)
@@ -207,7 +207,7 @@ async def _run(job: Job, checkpoint: Checkpoint, progress: Progress) -> int:
     return 1 if failures else 0
 
 
-def _tell_start(job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
+def _tell_start(job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> None:
     _tell_changes(checkpoint.changes, checkpoint.path, progress)
     done = checkpoint.progress()
     if done.answered or done.failed:

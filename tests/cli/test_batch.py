@@ -75,7 +75,7 @@ def test_rows_that_have_moved_keep_their_answers(batch, gateway, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dashscope_oss.batch.job.JobRun._record", killed)
+        patch.setattr("dashscope_oss.batch.jobs.local_job.JobRun._record", killed)
         assert batch(engine, "in.jsonl", "out.jsonl")[0] == 130
     known = len(engine.requests)
     status, _, _ = batch(engine, "in.jsonl", "out.jsonl")

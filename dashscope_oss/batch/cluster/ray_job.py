@@ -10,7 +10,6 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from uuid import uuid4
 
 try:
@@ -24,9 +23,9 @@ except ImportError as error:
 from dashscope_oss.batch.calls.pace import Pace, part_of_limits
 from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, BlockWorker, blocks_of
 from dashscope_oss.batch.cluster.folder import BlockFolder
-from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.jobs.job import DEADLINE_HAS_PASSED, Job
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.batch.rows.columns import Columns
@@ -36,47 +35,26 @@ from dashscope_oss.transport.async_client import AsyncClient
 KNOCK_SECONDS = 5.0
 
 
-@dataclass(kw_only=True)
-class RayJob:
+@dataclass(frozen=True, kw_only=True)
+class RayJob(Job):
     """Parquet files to be answered into another one by the actors of a Ray cluster.
 
     The rows are blocks, the files' row groups. An actor answers a block at a time and writes it
     into the folder beside the output, which all machines must see. A block that is finished stays
     so, whatever happens to actors and machines; of one that was under way the answered rows stay.
+    Each actor has a client of its own, which reads the key from its machine's environment.
 
     Attributes:
-        reader: the rows.
-        output: the file with their answers, in their order.
-        form: makes requests of rows, and rows of answers.
-        client: asks; each actor gets its like, without the key.
         actors: how many.
-        concurrency: most calls that an actor has under way at a time.
         requests_per_minute: of the account, divided over the actors.
         tokens_per_minute: of the account, divided over the actors.
-        retry_failed: ask rows again that failed earlier.
-        overwrite: replace an output that another run has written.
-        max_tokens_total: tokens of all answers, those of earlier starts included, after which the
-            run stops.
-        deadline: seconds after which it stops.
     """
 
     reader: ParquetReader
-    output: Path
     form: Columns
-    client: AsyncClient
     actors: int
-    concurrency: int
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
-    retry_failed: bool = False
-    overwrite: bool = False
-    max_tokens_total: int | None = None
-    deadline: float | None = None
-
-    @property
-    def failures_path(self) -> Path:
-        """The file with the rows that have no answer."""
-        return failures_path(self.output)
 
     def open_folder(self) -> BlockFolder:
         """Return the folder of this run.
@@ -85,8 +63,7 @@ class RayJob:
             ConfigurationError: if it cannot be this run's, or the output is another's.
         """
         folder = BlockFolder.open(self.output, self.reader, self.form.settings)
-        if not self.overwrite:
-            refuse_output_of_others(self.output, folder)
+        self.refuse_output_of_others(folder)
         return folder
 
     def ask(self, folder: BlockFolder, progress: Progress) -> str:
@@ -95,7 +72,7 @@ class RayJob:
         Raises:
             DashScopeError: if no row can succeed, as with a wrong key.
         """
-        files, end = folder.files, time.monotonic() + (self.deadline or float("inf"))
+        files, end = folder.files, time.monotonic() + self.seconds
         start, tally = uuid4().hex, progress.tally
         finished, left = self._divide(files)
         tokens = 0
@@ -107,11 +84,10 @@ class RayJob:
             for counts in results:
                 progress.add_counts(counts)
                 used = tokens + tally.input_tokens + tally.output_tokens
-                limit = self.max_tokens_total
-                if limit is not None and used >= limit:
-                    return f"the answers have used up --max-tokens-total, {limit:,}"
+                if reason := self.reason_to_stop(used):
+                    return reason
                 if time.monotonic() > end:
-                    return "--deadline has passed"
+                    return DEADLINE_HAS_PASSED
         return ""
 
     def write(self, folder: BlockFolder) -> int:

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from dashscope_oss.errors import ConfigurationError
-
-
-class RunRecord(Protocol):
-    """What is kept of a run, so that it can go on."""
-
-    @property
-    def wrote_output(self) -> bool:
-        """Whether the output was last written by this run."""
 
 
 def failures_path(output: Path) -> Path:
@@ -53,20 +44,6 @@ def check_output(output: Path, inputs: Sequence[Path]) -> None:
             raise ConfigurationError(
                 f"IN and OUT are the same file: the run would write over its input {path}; choose "
                 "another output"
-            )
-
-
-def refuse_output_of_others(output: Path, run: RunRecord) -> None:
-    """Raise if there is an output that ``run`` has not written.
-
-    Raises:
-        ConfigurationError: naming it.
-    """
-    for path in (output, failures_path(output)):
-        if path.exists() and not run.wrote_output:
-            raise ConfigurationError(
-                f"{path} is there already, and not from this run; choose another output, "
-                "or replace it with --overwrite"
             )
 
 

@@ -17,7 +17,8 @@ from dashscope_oss.batch.files.formats import (
 )
 from dashscope_oss.batch.files.interface import Reader
 from dashscope_oss.batch.files.output import check_output
-from dashscope_oss.batch.job import Job
+from dashscope_oss.batch.jobs.job import Job
+from dashscope_oss.batch.jobs.local_job import LocalJob
 from dashscope_oss.batch.rows.choice import choose_form
 from dashscope_oss.batch.rows.columns import Columns
 from dashscope_oss.batch.rows.form import Form
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from dashscope_oss.batch.cluster.ray_job import RayJob
 
 
-def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
-    """Return what the arguments ask for, and the model if it is one that is paid for.
+def build_job(arguments: argparse.Namespace) -> tuple[LocalJob, ModelInfo | None]:
+    """Return what the arguments ask of this machine, and the model if it is one that is paid for.
 
     Raises:
         ConfigurationError: if it cannot be done.
@@ -47,27 +48,19 @@ def build_job(arguments: argparse.Namespace) -> tuple[Job, ModelInfo | None]:
         raise ConfigurationError(
             f"a batch file is answered in its own form: {arguments.output} is no .jsonl"
         )
-    client = _build_client(arguments)
-    billed = model_info if client.endpoint.is_vendor else None
-    job = Job(
-        reader=reader,
-        output=arguments.output,
+    common = _common_part(arguments, reader, form)
+    billed = model_info if common.client.endpoint.is_vendor else None
+    job = LocalJob(
+        **vars(common),
         open_writer=prepare_writer(arguments.output, reader, form.answer_columns()),
-        form=form,
-        client=client,
-        concurrency=arguments.concurrency,
         pace=Pace(_limits(arguments, billed)),
-        retry_failed=arguments.retry_failed,
         strict=arguments.strict,
-        overwrite=arguments.overwrite,
-        max_tokens_total=arguments.max_tokens_total,
-        deadline=arguments.deadline,
     )
     return job, billed
 
 
 def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | None]:
-    """Return what the arguments ask of a cluster, and the model if it is paid for.
+    """Return what the arguments ask of a cluster, and the model if it is one that is paid for.
 
     Raises:
         ConfigurationError: if it cannot be done.
@@ -87,24 +80,31 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
     form, model_info = _choose_form(arguments, reader)
     if not isinstance(form, Columns):
         raise ConfigurationError("--ray takes no batch files: name the column to ask")
-    client = _build_client(arguments)
-    billed = model_info if client.endpoint.is_vendor else None
+    common = _common_part(arguments, reader, form)
+    billed = model_info if common.client.endpoint.is_vendor else None
     limits = _limits(arguments, billed)
     job = RayJob(
+        **vars(common),
+        actors=arguments.actors,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+    )
+    return job, billed
+
+
+def _common_part(arguments: argparse.Namespace, reader: Reader, form: Form) -> Job:
+    """Return what the job is, on one machine or on many."""
+    return Job(
         reader=reader,
         output=arguments.output,
         form=form,
-        client=client,
-        actors=arguments.actors,
+        client=_build_client(arguments),
         concurrency=arguments.concurrency,
-        requests_per_minute=limits.requests_per_minute,
-        tokens_per_minute=limits.tokens_per_minute,
         retry_failed=arguments.retry_failed,
         overwrite=arguments.overwrite,
         max_tokens_total=arguments.max_tokens_total,
         deadline=arguments.deadline,
     )
-    return job, billed
 
 
 def _open_input(arguments: argparse.Namespace) -> Reader:

@@ -1,4 +1,4 @@
-"""A file of rows, answered into another file: what has to be asked, recorded and written."""
+"""A file of rows answered on one machine: what has to be asked, recorded and written."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from pathlib import Path
 
 from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run, tokens_of
-from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY, run_each
-from dashscope_oss.batch.checkpoint import Checkpoint, Known
-from dashscope_oss.batch.files.interface import Reader, Writer, state_of
+from dashscope_oss.batch.calls.window import run_each
+from dashscope_oss.batch.files.interface import Writer, state_of
 from dashscope_oss.batch.files.jsonl import JsonlWriter
-from dashscope_oss.batch.files.output import failures_path, refuse_output_of_others
 from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.jobs.checkpoint import Checkpoint, Known
+from dashscope_oss.batch.jobs.job import DEADLINE_HAS_PASSED, Job
 from dashscope_oss.batch.report.progress import Progress
-from dashscope_oss.batch.rows.form import Form
 from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Json, Reply
 from dashscope_oss.protocol.request import Request
-from dashscope_oss.transport.async_client import AsyncClient
 
 _DIGEST_BYTES = 16
 _MAX_SHOWN = 10
@@ -31,43 +29,19 @@ _MAX_SHOWN = 10
 _YEAR = 366 * 86400.0
 
 
-@dataclass(kw_only=True)
-class Job:
-    """A file of rows to be answered into another file.
+@dataclass(frozen=True, kw_only=True)
+class LocalJob(Job):
+    """A file of rows to be answered into another file by this process.
 
     Attributes:
-        reader: the rows.
-        output: the file with their answers, in their order.
-        open_writer: opens that file.
-        form: makes requests of rows, and rows of answers.
-        client: asks.
-        concurrency: most calls under way at a time.
+        open_writer: opens the file with the answers.
         pace: limits of the account.
-        retry_failed: ask rows again that failed earlier.
         strict: end at the first row that cannot be asked.
-        overwrite: replace an output that another run has written.
-        max_tokens_total: tokens of all answers, those of earlier starts included, after which the
-            run stops.
-        deadline: seconds after which it stops.
     """
 
-    reader: Reader
-    output: Path
     open_writer: Callable[[Path], Writer]
-    form: Form
-    client: AsyncClient
-    concurrency: int = DEFAULT_CONCURRENCY
     pace: Pace
-    retry_failed: bool = False
     strict: bool = False
-    overwrite: bool = False
-    max_tokens_total: int | None = None
-    deadline: float | None = None
-
-    @property
-    def failures_path(self) -> Path:
-        """The file with the rows that have no answer."""
-        return failures_path(self.output)
 
     def open_checkpoint(self) -> Checkpoint:
         """Return the checkpoint of this run.
@@ -77,8 +51,7 @@ class Job:
         """
         checkpoint = Checkpoint(self.output, self.reader.path, self.form.settings)
         try:
-            if not self.overwrite:
-                refuse_output_of_others(self.output, checkpoint)
+            self.refuse_output_of_others(checkpoint)
         except BaseException:
             checkpoint.close()
             raise
@@ -98,7 +71,7 @@ class JobRun:
         stopped_by: why the run was stopped, in words; empty if nothing stopped it.
     """
 
-    def __init__(self, job: Job, checkpoint: Checkpoint, progress: Progress) -> None:
+    def __init__(self, job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> None:
         self.stop = asyncio.Event()
         self.stopped_by = ""
         self._job = job
@@ -131,8 +104,7 @@ class JobRun:
         job = self._job
         fatal: Exception | None = None
         loop = asyncio.get_running_loop()
-        seconds = float("inf") if job.deadline is None else job.deadline
-        timer = loop.call_later(min(seconds, _YEAR), self.stop_because, "--deadline has passed")
+        timer = loop.call_later(min(job.seconds, _YEAR), self.stop_because, DEADLINE_HAS_PASSED)
 
         def handle(key: tuple[int, Request], result: Reply | Exception) -> None:
             nonlocal fatal
@@ -234,9 +206,8 @@ class JobRun:
         tokens = 0 if isinstance(result, Exception) else tokens_of(request, result)
         self._keep(number, _digest(request), result, tokens)
         self._tokens += tokens
-        limit = self._job.max_tokens_total
-        if limit is not None and self._tokens >= limit:
-            self.stop_because(f"the answers have used up --max-tokens-total, {limit:,}")
+        if reason := self._job.reason_to_stop(self._tokens):
+            self.stop_because(reason)
 
     def _tell_refusal(self, error: Exception) -> None:
         """Say why calls wait, once for each kind of reason."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dashscope_oss import ConfigurationError, DashScopeError
-from dashscope_oss.batch.checkpoint import Checkpoint, Known, Progress
+from dashscope_oss.batch.jobs.checkpoint import Checkpoint, Known, Progress
 from dashscope_oss.batch.rows.settings import differences
 
 SETTINGS = {"model": "a", "parameters": {"temperature": 0.2}, "system": None}
@@ -159,7 +159,7 @@ def test_an_empty_file_is_a_beginning(opened, tmp_path):
 FILL = """
 import resource, sys
 from pathlib import Path
-from dashscope_oss.batch.checkpoint import Checkpoint
+from dashscope_oss.batch.jobs.checkpoint import Checkpoint
 folder = Path(sys.argv[1])
 with Checkpoint(folder / "out.jsonl", folder / "in.jsonl", {}) as checkpoint:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
