@@ -155,12 +155,12 @@ class AsyncClient(BaseClient):
                 request = attempt.http_request()
                 transport = self._opened() or await self._open_transport()
                 response = await transport.handle_async_request(request)
+                response.request = request  # a client does this itself
         except httpx2.TransportError as error:
-            error.request = request
+            error.request = request  # a client's hooks and authentication do not set it
             raise
         except RuntimeError as error:
             raise self._unusable(error) from error
-        response.request = request
         attempt.note_head(response)
         return response
 
@@ -185,7 +185,7 @@ class AsyncClient(BaseClient):
         return transport
 
     def _forget_closed_loops(self) -> None:
-        # A loop that was closed without shutting its generators down left its clients here.
+        # A loop that was closed without shutting its generators down left its transport here.
         # Other threads add and remove loops meanwhile: a list of keys is made in one step.
         for key in self._by_loop.keyrefs():
             loop = key()

@@ -162,12 +162,12 @@ class Client(BaseClient):
             else:
                 request = attempt.http_request()
                 response = self._transport().handle_request(request)
+                response.request = request  # a client does this itself
         except httpx2.TransportError as error:
-            error.request = request
+            error.request = request  # a client's hooks and authentication do not set it
             raise
         except RuntimeError as error:
             raise self._unusable(error) from error
-        response.request = request
         attempt.note_head(response)
         return response
 

@@ -115,6 +115,28 @@ def test_a_redirect_is_not_followed_by_a_client_that_would():
     assert other.requests == []
 
 
+def test_a_hook_of_ones_own_client_may_fail(call: Caller):
+    """httpx2 does not say which request it failed at; the error names the address all the same."""
+
+    def fail(_):
+        raise httpx2.ConnectError("no way out")
+
+    async def fail_later(_):
+        fail(_)
+
+    name, own, hook = (
+        ("http_async_client", httpx2.AsyncClient, fail_later)
+        if call.is_async
+        else ("http_client", httpx2.Client, fail)
+    )
+    http = own(event_hooks={"request": [hook]})
+    with (
+        RawServer(call.good()) as server,
+        pytest.raises(APIConnectionError, match=r"no answer from 127\.0\.0\.1.*no way out"),
+    ):
+        call(server, **{name: http}, max_retries=0)
+
+
 def test_garbage_instead_of_http_is_an_error(call: Caller):
     with (
         RawServer([b"\x00\x01 garbage\r\n\r\n", Close()]) as server,

@@ -75,15 +75,15 @@ def warn_of_written_prompt(model_info: ModelInfo, messages: Sequence[Message]) -
 
 
 def _check_message(model_info: ModelInfo, message: Message) -> None:
-    if _is_plain(message):
+    if _is_nonempty_text(message):
         return
     for refusal in REFUSALS:
         if refusal.applies(message):
             refuse(model_info, refusal.text.format(message=message))
 
 
-def _is_plain(message: Message) -> bool:
-    """Whether it is mere text of a known role: then no refusal can apply."""
+def _is_nonempty_text(message: Message) -> bool:
+    """Whether it is text of a known role and nothing else: then no refusal can apply."""
     content = message.content
     return (
         isinstance(content, str)

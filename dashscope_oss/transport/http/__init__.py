@@ -1,5 +1,12 @@
-"""The HTTP underneath: httpx2's clients, their connections, and limits that hold for a whole call.
+"""The HTTP underneath: httpx2's transports, their connections, and limits for a whole call.
 
-It knows httpx2 and neither DashScope's protocol nor models. Only the transport imports it, and the
-gateway for its own upstream connections.
+- :mod:`.connections`: opens the transports, with authorities and proxy of the environment.
+- :mod:`.deadline_transport`: the transport of blocking calls.
+- :mod:`.aiohttp_client`: a client for asyncio on aiohttp. Needs the extra ``aiohttp``.
+- :mod:`.deadlines`, :mod:`.timeouts`: how long a call may take, and how long its steps.
+- :mod:`.response_body`: reads an answer, up to a limit.
+- :mod:`.redaction`: takes secrets out of errors.
+
+It knows httpx2 and neither DashScope's protocol nor models. The transport imports it; so do the
+gateway for its own upstream connections, and the command for its questions to other servers.
 """

@@ -1,7 +1,7 @@
 """One time limit for a whole call, however fast or slowly its bytes arrive. Does no I/O.
 
 httpx2 limits each wait by itself, so a server that sends a byte now and then would hold a call
-forever. In asyncio, the standard library's ``asyncio.timeout_at`` ends a call in time. In blocking
+forever. In asyncio, the standard library's ``asyncio.timeout`` ends a call in time. In blocking
 code, :class:`ReadLimit` carries the deadline to the reads of
 :mod:`dashscope_oss.transport.http.deadline_transport`.
 """
