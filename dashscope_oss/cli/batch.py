@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dashscope_oss.batch.calls.window import DEFAULT_CONCURRENCY
 from dashscope_oss.batch.jobs.checkpoint import Checkpoint
+from dashscope_oss.batch.jobs.job import Job
 from dashscope_oss.batch.jobs.local_job import JobRun, LocalJob
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.cli.choices.batch import build_job, build_ray_job
@@ -186,10 +187,7 @@ def _run_on_ray(arguments: argparse.Namespace) -> int:
             stopped_by = CTRL_C
     if stopped_by:
         return _tell_stop(stopped_by, folder.path, progress)
-    failures = job.write(folder)
-    print(progress.summary)
-    print(_where_it_is(job.output, job.failures_path, folder.path, failures), file=sys.stderr)
-    return 1 if failures else 0
+    return _tell_end(job, folder.path, job.write(folder), progress)
 
 
 async def _run(job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> int:
@@ -201,10 +199,7 @@ async def _run(job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> int
     if not job_run.is_complete:
         return _tell_stop(job_run.stopped_by, checkpoint.path, progress)
     # The table comes last: whoever no longer reads it has all answers.
-    failures = job_run.write()
-    print(progress.summary)
-    print(_where_it_is(job.output, job.failures_path, checkpoint.path, failures), file=sys.stderr)
-    return 1 if failures else 0
+    return _tell_end(job, checkpoint.path, job_run.write(), progress)
 
 
 def _tell_start(job: LocalJob, checkpoint: Checkpoint, progress: Progress) -> None:
@@ -258,11 +253,16 @@ def _with_what(stopped_by: str) -> str:
     return " with a larger --max-tokens-total" if "--max-tokens-total" in stopped_by else ""
 
 
-def _where_it_is(output: Path, failed: Path, checkpoint: Path, failures: int) -> str:
+def _tell_end(job: Job, checkpoint: Path, failures: int, progress: Progress) -> int:
+    """Show the table and where the answers are; return the exit status."""
+    print(progress.summary)
     if not failures:
-        return f"The answers are in {output}; {checkpoint} is no longer needed."
-    return (
-        f"The answers are in {output}. Rows without an answer: {failures:,}; {failed} says why. "
-        "What you correct in the input is asked by the same command, all others with "
-        "--retry-failed."
-    )
+        text = f"The answers are in {job.output}; {checkpoint} is no longer needed."
+    else:
+        text = (
+            f"The answers are in {job.output}. Rows without an answer: {failures:,}; "
+            f"{job.failures_path} says why. What you correct in the input is asked by the same "
+            "command, all others with --retry-failed."
+        )
+    print(text, file=sys.stderr)
+    return 1 if failures else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -20,11 +20,13 @@ from dashscope_oss.batch.calls.pace import Pace
 from dashscope_oss.batch.calls.tries import ends_run
 from dashscope_oss.batch.calls.window import run
 from dashscope_oss.batch.files.jsonl import JsonlWriter
+from dashscope_oss.batch.files.output import replacing_both
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.files.row_log import RowLog
 from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.batch.rows.columns import Columns
+from dashscope_oss.batch.rows.form import write_outcomes
 from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Json, Reply
@@ -251,25 +253,16 @@ class BlockWorker:
         tally: Tally,
     ) -> None:
         """Write the finished block; another worker that does the same at the same time may."""
-        part, failures = uuid4().hex, 0
-        with ExitStack() as files:
-            # The first one to begin is the last one to get its name: then the block is finished.
-            aside = files.enter_context(replacing(self.files.answered(block.number), part=part))
-            failed_aside = files.enter_context(
-                replacing(self.files.failed(block.number), part=part)
-            )
-            failed = files.enter_context(closing(JsonlWriter(failed_aside)))
-            schema = self._schema(outcomes, tally)
-            answered = files.enter_context(closing(ParquetWriter(aside, schema)))
-            for number, values in rows:
-                outcome = outcomes[number]
-                if isinstance(outcome, Failure):
-                    failures += 1
-                    failed.write(self.form.failed(number, values, outcome))
-                else:
-                    answered.write(self.form.answered(number, values, outcome))
+        output, failures_path = self.files.answered(block.number), self.files.failed(block.number)
+        in_order = ((number, values, outcomes[number]) for number, values in rows)
+        # Once the output has its name, the block is finished.
+        with (
+            replacing_both(output, failures_path, part=uuid4().hex) as (aside, failures_aside),
+            closing(JsonlWriter(failures_aside)) as failed,
+            closing(ParquetWriter(aside, self._schema(outcomes, tally))) as answered,
+        ):
+            failures = write_outcomes(self.form, in_order, answered, failed)
         if not failures:
-            self.files.failed(block.number).unlink(missing_ok=True)
             self.files.log(block.number).unlink(missing_ok=True)
 
     def _schema(self, outcomes: dict[int, Outcome], tally: Tally) -> pa.Schema:

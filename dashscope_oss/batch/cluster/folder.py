@@ -13,7 +13,7 @@ from dashscope_oss.batch.files.interface import state_of
 from dashscope_oss.batch.files.output import checkpoint_path
 from dashscope_oss.batch.files.parquet import ParquetReader
 from dashscope_oss.batch.files.replace import replacing
-from dashscope_oss.batch.rows.settings import differences
+from dashscope_oss.batch.rows.settings import differences, settings_text
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
@@ -53,8 +53,8 @@ class BlockFolder:
             raise ConfigurationError(
                 f"{path} belongs to a run without --ray; choose another output, or move it away"
             )
-        text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
-        run = path / blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+        digest = blake2b(settings_text(settings).encode(), digest_size=_DIGEST_BYTES)
+        run = path / digest.hexdigest()
         try:
             is_new = not run.exists()
             former = _latest_settings(path) if is_new else None

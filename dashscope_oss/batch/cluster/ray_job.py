@@ -8,7 +8,7 @@ import pickle
 import socket
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from uuid import uuid4
 
@@ -23,8 +23,8 @@ except ImportError as error:
 from dashscope_oss.batch.calls.pace import Pace, part_of_limits
 from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, BlockWorker, blocks_of
 from dashscope_oss.batch.cluster.folder import BlockFolder
+from dashscope_oss.batch.files.output import replacing_both
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
-from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.batch.jobs.job import DEADLINE_HAS_PASSED, Job
 from dashscope_oss.batch.report.progress import Progress
 from dashscope_oss.batch.report.tally import Tally
@@ -98,12 +98,11 @@ class RayJob(Job):
         """
         files, failures = folder.files, 0
         schema = answer_schema(self.reader.schema(), self.form.answer_columns())
-        with ExitStack() as stack:
-            # The first one to begin is the last one to get its name.
-            aside = stack.enter_context(replacing(self.output))
-            failed_aside = stack.enter_context(replacing(self.failures_path))
-            answered = stack.enter_context(closing(ParquetWriter(aside, schema)))
-            failed = stack.enter_context(failed_aside.open("wb"))
+        with (
+            replacing_both(self.output, self.failures_path) as (output_aside, failures_aside),
+            closing(ParquetWriter(output_aside, schema)) as answered,
+            failures_aside.open("wb") as failed,
+        ):
             for block in blocks_of(files.rows):
                 answered.write_table(files.answered_rows(block.number))
                 lines = files.failures(block.number)
@@ -111,8 +110,6 @@ class RayJob(Job):
                 failures += len(lines)
             # Before the files have their names: a kill in between must not make them a stranger's.
             folder.note_output()
-        if not failures:
-            self.failures_path.unlink()
         return failures
 
     def _divide(self, files: BlockFiles) -> tuple[list[Block], list[Block]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from dashscope_oss.batch.files.replace import replacing
 from dashscope_oss.errors import ConfigurationError
 
 
@@ -16,6 +18,33 @@ def failures_path(output: Path) -> Path:
 def checkpoint_path(output: Path) -> Path:
     """Return the file, or on a cluster the folder, in which a run keeps what was answered."""
     return output.with_name(f"{output.name}.checkpoint")
+
+
+@contextmanager
+def replacing_both(
+    output: Path, failures: Path, *, part: str = "part"
+) -> Iterator[tuple[Path, Path]]:
+    """Give paths to write to; at the end, once both are whole, they take the names of the files.
+
+    The output is the last one to get its name. Failures that are empty get none.
+
+    Args:
+        output: the file with the answers.
+        failures: the one with the rows that have no answer.
+        part: see :func:`replacing`.
+
+    Raises:
+        DashScopeError: if a file cannot be written.
+    """
+    # The first one to begin is the last one to get its name.
+    with (
+        replacing(output, part=part) as output_aside,
+        replacing(failures, part=part) as failures_aside,
+    ):
+        yield output_aside, failures_aside
+        has_failures = failures_aside.stat().st_size > 0
+    if not has_failures:
+        failures.unlink(missing_ok=True)  # other workers may do the same
 
 
 def check_output(output: Path, inputs: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from dashscope_oss.batch.files.output import checkpoint_path
-from dashscope_oss.batch.rows.settings import differences
+from dashscope_oss.batch.rows.settings import differences, settings_text
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Json
 
@@ -219,7 +219,7 @@ class Checkpoint:
 
     def _find_run(self, source: str, settings: Json) -> int:
         """Return the run's number; a new one if it is not in the file yet."""
-        text = json.dumps(settings, ensure_ascii=False, sort_keys=True)
+        text = settings_text(settings)
         runs = self._database.execute("SELECT id, input, settings FROM runs ORDER BY id").fetchall()
         for number, input_of_run, settings_of_run in runs:
             if input_of_run != source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -14,10 +14,11 @@ from dashscope_oss.batch.calls.tries import ends_run, tokens_of
 from dashscope_oss.batch.calls.window import run_each
 from dashscope_oss.batch.files.interface import Writer, state_of
 from dashscope_oss.batch.files.jsonl import JsonlWriter
-from dashscope_oss.batch.files.replace import replacing
+from dashscope_oss.batch.files.output import replacing_both
 from dashscope_oss.batch.jobs.checkpoint import Checkpoint, Known
 from dashscope_oss.batch.jobs.job import DEADLINE_HAS_PASSED, Job
 from dashscope_oss.batch.report.progress import Progress
+from dashscope_oss.batch.rows.form import write_outcomes
 from dashscope_oss.batch.rows.outcome import Failure, Outcome, decode, encode, outcome_of
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.messages import Json, Reply
@@ -131,28 +132,20 @@ class JobRun:
         Raises:
             DashScopeError: if a file cannot be written, or the input has changed meanwhile.
         """
-        job, failures = self._job, 0
+        job = self._job
         if state_of(job.reader.files) != self._input_state:
             raise DashScopeError(
                 f"{job.reader.path} has changed since the run began; give the same command again: "
                 "it asks what is new"
             )
-        with ExitStack() as files:
-            # The first one to begin is the last one to get its name.
-            aside = files.enter_context(replacing(job.output))
-            failed_aside = files.enter_context(replacing(job.failures_path))
-            failed = files.enter_context(closing(JsonlWriter(failed_aside)))
-            answered = files.enter_context(closing(job.open_writer(aside)))
-            for number, values, outcome in self._outcomes():
-                if isinstance(outcome, Failure):
-                    failures += 1
-                    failed.write(job.form.failed(number, values, outcome))
-                else:
-                    answered.write(job.form.answered(number, values or {}, outcome))
+        with (
+            replacing_both(job.output, job.failures_path) as (output_aside, failures_aside),
+            closing(JsonlWriter(failures_aside)) as failed,
+            closing(job.open_writer(output_aside)) as answered,
+        ):
+            failures = write_outcomes(job.form, self._outcomes(), answered, failed)
             # Before the files have their names: a kill in between must not make them a stranger's.
             self._checkpoint.note_output()
-        if not failures:
-            job.failures_path.unlink()
         return failures
 
     def _to_ask(self) -> Iterator[tuple[tuple[int, Request], Request]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from dashscope_oss.batch.rows.outcome import Failure
+from dashscope_oss.batch.files.interface import Writer
+from dashscope_oss.batch.rows.outcome import Failure, Outcome
 from dashscope_oss.messages import Json, Reply
 from dashscope_oss.protocol.request import Request
 
@@ -37,3 +39,28 @@ class Form(Protocol):
             values: the row, ``None`` if it could not be read.
             failure: why it has no answer.
         """
+
+
+def write_outcomes(
+    form: Form,
+    outcomes: Iterable[tuple[int, Json | None, Outcome]],
+    answered: Writer,
+    failed: Writer,
+) -> int:
+    """Write each row to where it belongs; return how many have no answer.
+
+    Args:
+        form: makes rows of outcomes.
+        outcomes: number, values and outcome of each row; the values of one that could not be read
+            are ``None``.
+        answered: takes the rows with an answer.
+        failed: takes what is reported of the others.
+    """
+    failures = 0
+    for number, values, outcome in outcomes:
+        if isinstance(outcome, Failure):
+            failures += 1
+            failed.write(form.failed(number, values, outcome))
+        else:
+            answered.write(form.answered(number, values or {}, outcome))
+    return failures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 
@@ -16,6 +17,11 @@ def stated_parameters(options: Options) -> dict[str, object]:
     extra = values.pop("extra")
     set_here = {name: v for name, v in values.items() if v != getattr(_NOTHING_SET, name)}
     return {**set_here, **extra}
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Return settings as text, by which a run is known: in whatever order they come, the same."""
+    return json.dumps(settings, ensure_ascii=False, sort_keys=True)
 
 
 def differences(
