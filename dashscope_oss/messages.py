@@ -113,6 +113,10 @@ class AudioPart:
 
 MediaPart: TypeAlias = ImagePart | VideoPart | AudioPart
 Part: TypeAlias = TextPart | MediaPart
+MEDIA_PARTS: Mapping[str, type[MediaPart]] = {
+    part.kind: part for part in (ImagePart, VideoPart, AudioPart)
+}
+"""The classes of parts that are no text, by their kind."""
 
 
 @dataclass(frozen=True, slots=True)

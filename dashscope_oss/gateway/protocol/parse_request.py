@@ -11,7 +11,7 @@ from dashscope_oss.errors import ContextLengthError
 from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter, UnreadableBody
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.protocol.parameters import check_parameters
-from dashscope_oss.gateway.protocol.parse_input import input_limit, parse_input
+from dashscope_oss.gateway.protocol.parse_input import parse_input, wrong_length
 from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 from dashscope_oss.tokens.input_length import check_least_length
 
@@ -101,5 +101,4 @@ def _check_input_length(request: EngineRequest) -> None:
     try:
         check_least_length(request.model_info, request.texts)
     except ContextLengthError:
-        limit = input_limit(request.model_info)
-        raise InvalidParameter(f"Range of input length should be [1, {limit}]") from None
+        raise wrong_length(request.model_info) from None

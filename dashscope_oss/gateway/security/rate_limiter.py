@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from dashscope_oss.gateway.interface.api_error import APIError
+from dashscope_oss.gateway.interface.api_error import TOO_MANY_REQUESTS, APIError
 from dashscope_oss.gateway.security.config import RateLimits
 
 Clock: TypeAlias = Callable[[], float]
 
-_TOO_MANY_REQUESTS = ("Throttling.RateQuota", "Requests rate limit exceeded, try again later.")
 _TOO_MANY_TOKENS = (
+    429,
     "Throttling.AllocationQuota",
     "Allocated quota exceeded, please increase your quota limit.",
 )
@@ -41,9 +41,9 @@ class RateLimiter:
             APIError: 429, if a limit is reached.
         """
         if self._requests is not None and self._requests.level() < 1:
-            raise APIError(429, *_TOO_MANY_REQUESTS)
+            raise APIError(*TOO_MANY_REQUESTS)
         if self._tokens is not None and self._tokens.level() <= 0:
-            raise APIError(429, *_TOO_MANY_TOKENS)
+            raise APIError(*_TOO_MANY_TOKENS)
 
     def count_request(self) -> None:
         """Count a call that begins."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashscope_oss.errors import UnsupportedInputError
-from dashscope_oss.messages import AudioPart, FileSource, ImagePart, MediaKind, MediaPart, VideoPart
+from dashscope_oss.messages import MEDIA_PARTS, FileSource, MediaKind, MediaPart, VideoPart
 from dashscope_oss.protocol.validation import PART_OPTIONS, is_cache_mark, warn_of_detail
 
 _KINDS: dict[str, MediaKind] = {
@@ -43,13 +43,13 @@ def media_part(block: Mapping[str, Any], model: str) -> MediaPart | None:
     if kind == "video" and isinstance(value, list):
         return VideoPart(tuple(_frame(frame) for frame in value), **shared)
     if not isinstance(value, str | bytes):
-        given = "has no address and no data" if value is None else f"holds {value!r:.80}"
+        fault = "has no address and no data" if value is None else f"holds {value!r:.80}"
         raise UnsupportedInputError(
-            f"a content block of type {block_type!r} {given}; give its url as text, or its bytes "
+            f"a content block of type {block_type!r} {fault}; give its url as text, or its bytes "
             "as base64",
             model=model,
         )
-    return _PARTS[kind](value, **shared)
+    return MEDIA_PARTS[kind](value, **shared)
 
 
 def _kind_of_file(block: Mapping[str, Any]) -> MediaKind | None:
@@ -57,7 +57,7 @@ def _kind_of_file(block: Mapping[str, Any]) -> MediaKind | None:
     if block.get("type") not in ("file", "media"):
         return None
     kind = str(block.get("mime_type")).partition("/")[0]
-    return next((known for known in _PARTS if known == kind), None)
+    return MEDIA_PARTS[kind].kind if kind in MEDIA_PARTS else None
 
 
 def _frame(frame: object) -> FileSource:
@@ -78,11 +78,6 @@ def field(block: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - as the 
 
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\s-]+")
-_PARTS: dict[MediaKind, type[ImagePart | VideoPart | AudioPart]] = {
-    "image": ImagePart,
-    "video": VideoPart,
-    "audio": AudioPart,
-}
 
 
 def _value(block: Mapping[str, Any]) -> tuple[object, object]:

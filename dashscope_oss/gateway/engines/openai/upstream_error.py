@@ -18,7 +18,11 @@ from dashscope_oss.errors import (
     QuotaExhaustedError,
     RateLimitError,
 )
-from dashscope_oss.gateway.interface.api_error import APIError, ModelUnavailable
+from dashscope_oss.gateway.interface.api_error import (
+    TOO_MANY_REQUESTS,
+    APIError,
+    ModelUnavailable,
+)
 from dashscope_oss.protocol.error_mapping import read_error_body, service_error
 from dashscope_oss.transport.http_errors import reason_of
 
@@ -34,11 +38,6 @@ _MODEL_NOT_FOUND = (
     "ModelNotFound",
     "Model can not be found. The server behind this gateway has none of the name that the "
     "gateway's settings give it.",
-)
-_TOO_MANY_REQUESTS = (
-    429,
-    "Throttling.RateQuota",
-    "Requests rate limit exceeded, try again later.",
 )
 _FAILED = "The engine behind this gateway failed"
 _LOG = "The gateway's log says more."
@@ -174,7 +173,7 @@ def _vendor_error(reason: _Reason, failed: tuple[str, str], context: int | None)
 _KNOWN: dict[type[DashScopeError], tuple[int, str, str]] = {
     ContentBlockedError: _BLOCKED_INPUT,
     ModelNotFoundError: _MODEL_NOT_FOUND,
-    RateLimitError: _TOO_MANY_REQUESTS,
+    RateLimitError: TOO_MANY_REQUESTS,
 }
 
 

@@ -16,6 +16,7 @@ from dashscope_oss.gateway.interface.api_error import (
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import MediaKind, Message, Part, TextPart
 from dashscope_oss.protocol.conversation import adapt_conversation
+from dashscope_oss.protocol.conversation.native_content import has_media
 from dashscope_oss.protocol.tools import function_name, write_tool_calls
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
@@ -137,7 +138,7 @@ def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, 
         raise InvalidParameter(
             "logprobs is not supported: this model is served by raw completions."
         )
-    if any(_has_file(message) for message in request.messages or ()):
+    if any(map(has_media, request.messages or ())):
         raise InvalidParameter("Only text is supported: this model is served by raw completions.")
     template = request.model_info.template
     prompt = _prompt(request)
@@ -149,10 +150,6 @@ def _completion_fields(request: EngineRequest, upstream: Upstream) -> dict[str, 
     if not _max_tokens(request):
         fields["max_tokens"] = _default_max_tokens(request.model_info, prompt)
     return fields
-
-
-def _has_file(message: Message) -> bool:
-    return not all(isinstance(part, TextPart) for part in message.parts)
 
 
 def _max_tokens(request: EngineRequest) -> dict[str, object]:
@@ -297,7 +294,7 @@ def _wire_message(message: Message, upstream: Upstream) -> dict[str, object]:
 
 def _wire_content(message: Message, upstream: Upstream) -> str | list[dict[str, object]]:
     """Return the text, or parts if there are files: marks for a cache are the hosted service's."""
-    if not _has_file(message):
+    if not has_media(message):
         return message.content
     return [wire for part in message.parts for wire in _wire_parts(part, upstream)]
 
