@@ -24,6 +24,20 @@ PROMPT_ONLY = "ziya-llama-13b-v1"
 
 PATHS = pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream"])
 STREAMS = pytest.mark.parametrize("path", ["stream", "astream"])
+EACH_PATH_ONCE = pytest.mark.parametrize(
+    ("either", "path"),
+    [("chat", "invoke"), ("text", "ainvoke"), ("text", "stream"), ("chat", "astream")],
+    indirect=["either"],
+)
+"""For what all paths of both classes leave to the same functions."""
+STREAMING_TOO = pytest.mark.parametrize(
+    ("path", "streaming"),
+    [
+        *(("invoke", False), ("ainvoke", False), ("stream", False), ("astream", False)),
+        *(("invoke", True), ("ainvoke", True)),
+    ],
+)
+"""All paths; with ``streaming`` an invoke streams inside."""
 CLASSES = pytest.mark.parametrize("cls", [ChatDashScopeOSS, DashScopeOSSLLM])
 
 

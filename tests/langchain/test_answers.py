@@ -16,6 +16,7 @@ from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 
 from .calling import (
     CLASSES,
+    EACH_PATH_ONCE,
     PATHS,
     PROMPT_ONLY,
     STREAMS,
@@ -64,10 +65,9 @@ async def test_a_text_has_its_facts_where_callbacks_look(text, path):
         assert seen.result.llm_output == expected
 
 
-@pytest.mark.parametrize("model", [PROMPT_ONLY, "belle-llama-13b-2m-v1"])
-@PATHS
-async def test_usage_that_nobody_reported_is_none(either, path, model):
-    llm, _ = either(HELLO, model=model)
+@EACH_PATH_ONCE
+async def test_usage_that_nobody_reported_is_none(either, path):
+    llm, _ = either(HELLO, model=PROMPT_ONLY)
     counter, seen = UsageMetadataCallbackHandler(), Seen()
     answer = await call(llm, path, config={"callbacks": [counter, seen]})
     assert text_of(answer) == "Hello you"
@@ -132,11 +132,12 @@ async def test_either_shape_of_an_answer_is_read_whole_or_streamed(cls, shape):
     assert text_of(await call(stream, "astream")) == "Hello"
 
 
-@STREAMS
+@pytest.mark.parametrize(
+    ("cls", "path"), [(ChatDashScopeOSS, "stream"), (DashScopeOSSLLM, "astream")]
+)
 @pytest.mark.parametrize(
     "texts", [("ha", "ha", "lo ", "ha"), ("ha", "haha", "hahalo ", "hahalo ha")]
 )
-@CLASSES
 async def test_pieces_and_repeated_beginnings_are_read_alike(cls, texts, path):
     """The service is asked for new pieces, and may send all so far instead."""
     model_info = replace(find_model("llama3-8b-instruct"), incremental="unknown")
@@ -152,7 +153,7 @@ async def test_two_events_of_all_the_text_so_far_are_not_doubled_though_new_was_
     assert text_of(await call(llm, path)) == "Hi there"
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_an_answer_ends_where_the_model_begins_the_users_next_turn(either, path):
     answer = Answer(pieces=("Fine.\n\nHu", "man: And you?", " Fine."))
     llm, _ = either(answer, model="belle-llama-13b-2m-v1")

@@ -75,13 +75,11 @@ def test_every_setting_that_decides_an_answer_changes_the_key(cls):
 
 
 @CLASSES
-@pytest.mark.parametrize(
-    "setting",
-    [{"api_key": KEY}, {"timeout": 3}, {"max_retries": 0}, {"default_headers": {"a": KEY}}],
-)
-def test_key_headers_limits_of_time_and_number_of_tries_do_not(cls, setting):
-    assert cache_key(cls, **setting) == cache_key(cls)
-    assert KEY not in cache_key(cls, **setting)
+def test_key_headers_limits_of_time_and_number_of_tries_do_not(cls):
+    others = {"api_key": KEY, "timeout": 3, "max_retries": 0, "default_headers": {"a": KEY}}
+    for name, value in others.items():
+        assert cache_key(cls, **{name: value}) == cache_key(cls)
+        assert KEY not in cache_key(cls, **{name: value})
 
 
 @CLASSES

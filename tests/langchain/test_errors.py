@@ -16,7 +16,7 @@ from dashscope_oss.transport import retirement
 from langchain_dashscope_oss import errors as langchain_errors
 from langchain_dashscope_oss.errors.conversion import as_langchain_error, raising_langchain_errors
 
-from .calling import CLASSES, PATHS, STREAMS, THINKER, Server, call, text_of
+from .calling import CLASSES, EACH_PATH_ONCE, PATHS, STREAMS, THINKER, Server, call, text_of
 
 CORE_CLASSES = [
     value
@@ -25,21 +25,24 @@ CORE_CLASSES = [
 ]
 
 
-@pytest.mark.parametrize("core_class", CORE_CLASSES)
-def test_every_class_of_the_core_has_one_of_its_name_that_is_langchains_too(core_class):
+def test_every_class_of_the_core_has_one_of_its_name_that_is_langchains_too(subtests):
     """It agrees on retrying, and is pickled with all it knows."""
-    both = getattr(langchain_errors, core_class.__name__)
-    assert core_class.__name__ in langchain_errors.__all__
-    assert issubclass(both, core_class)
-    assert issubclass(both, langchain_errors.DashScopeError)
-    assert issubclass(both, lc.ModelError)
-    assert both.is_retryable is core_class.retryable
-    assert issubclass(both, ValueError) is issubclass(core_class, ValueError)
-    error = both("No.", status_code=400, code="C", request_id="r", partial_text="p", model="m")
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is both
-    assert vars(again) == vars(error)
-    assert str(again) == str(error)
+    for core_class in CORE_CLASSES:
+        with subtests.test(core_class.__name__):
+            both = getattr(langchain_errors, core_class.__name__)
+            assert core_class.__name__ in langchain_errors.__all__
+            assert issubclass(both, core_class)
+            assert issubclass(both, langchain_errors.DashScopeError)
+            assert issubclass(both, lc.ModelError)
+            assert both.is_retryable is core_class.retryable
+            assert issubclass(both, ValueError) is issubclass(core_class, ValueError)
+            error = both(
+                "No.", status_code=400, code="C", request_id="r", partial_text="p", model="m"
+            )
+            again = pickle.loads(pickle.dumps(error))
+            assert type(again) is both
+            assert vars(again) == vars(error)
+            assert str(again) == str(error)
 
 
 def test_the_classes_form_the_same_tree_as_the_cores():
@@ -49,37 +52,32 @@ def test_the_classes_form_the_same_tree_as_the_cores():
             assert issubclass(both, getattr(langchain_errors, parent.__name__))
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "message", "theirs"),
-    [
+TOO_LONG = "Range of input length should be [1, 6500]"
+
+
+@CLASSES
+def test_what_the_service_answers_is_caught_by_langchains_class(cls, subtests):
+    """And has the service's words and ids."""
+    for status, code, message, theirs in [
         (401, "InvalidApiKey", "No.", lc.ModelAuthenticationError),
         (403, "AccessDenied", "No.", lc.ModelPermissionDeniedError),
         (403, "AllocationQuota.FreeTierOnly", "No.", lc.ModelPermissionDeniedError),
         (404, "ModelNotFound", "No.", lc.ModelNotFoundError),
         (400, "InvalidParameter", "No.", lc.ModelInvalidRequestError),
-        (
-            400,
-            "InvalidParameter",
-            "Range of input length should be [1, 6500]",
-            lc.ContextOverflowError,
-        ),
+        (400, "InvalidParameter", TOO_LONG, lc.ContextOverflowError),
         (400, "DataInspectionFailed", "No.", lc.ModelInvalidRequestError),
         (429, "Throttling", "No.", lc.ModelRateLimitError),
         (500, "InternalError", "No.", lc.ModelAPIError),
-    ],
-)
-def test_what_the_service_answers_is_caught_by_langchains_class(
-    either, status, code, message, theirs
-):
-    """And has the service's words and ids."""
-    llm, _ = either(Fault(status=status, code=code, message=message), max_retries=0)
-    with pytest.raises(theirs) as caught:
-        llm.invoke("Hi")
-    error = caught.value
-    assert isinstance(error, langchain_errors.DashScopeError)
-    assert (error.status_code, error.code, error.message) == (status, code, message)
-    assert error.request_id
-    assert error.model == "llama3-8b-instruct"
+    ]:
+        with subtests.test(f"{code}: {message}"):
+            body = {"code": code, "message": message, "request_id": "r"}
+            server = Server(lambda _, s=status, b=body: httpx2.Response(s, json=b))
+            with pytest.raises(theirs) as caught:
+                server.model(cls, max_retries=0).invoke("Hi")
+            error = caught.value
+            assert isinstance(error, langchain_errors.DashScopeError)
+            assert (error.status_code, error.code, error.message) == (status, code, message)
+            assert (error.request_id, error.model) == ("r", "llama3-8b-instruct")
 
 
 @PATHS
@@ -129,7 +127,7 @@ async def test_an_error_in_a_stream_has_the_events_own_status_code_and_id(either
     assert caught.value.request_id
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_blocked_content_is_a_refusal_whose_message_says_why(either, path):
     """In LangChain's own form."""
     llm, _ = either(Fault(400, "DataInspectionFailed", "Not this."))

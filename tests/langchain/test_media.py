@@ -28,49 +28,50 @@ def sent(*blocks, **settings):
     return server.body()["input"]["messages"][0]["content"]
 
 
-@pytest.mark.parametrize(
-    ("block", "part"),
-    [
-        ({"type": "image", "url": URL}, {"image": URL}),
-        ({"type": "image", "url": "oss://b/cat.png"}, {"image": "oss://b/cat.png"}),
-        (
-            {"type": "image", "base64": B64, "mime_type": "image/jpeg"},
-            {"image": PNG_URL},
-        ),
-        (
-            {"type": "image", "base64": B64, "mime_type": "a/b", "extras": {"min_pixels": 9}},
-            {"image": PNG_URL, "min_pixels": 9},
-        ),
-        ({"type": "image_url", "image_url": {"url": URL}}, {"image": URL}),
-        (
-            {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "auto"}},
-            {"image": PNG_URL},
-        ),
-        ({"type": "image_url", "image_url": URL}, {"image": URL}),
-        ({"type": "input_image", "image_url": URL, "detail": "auto"}, {"image": URL}),
-        (
-            {"type": "image", "source_type": "base64", "data": B64, "mime_type": "a/b"},
-            {"image": PNG_URL},
-        ),
-        ({"type": "image", "source_type": "url", "url": URL}, {"image": URL}),
-        ({"type": "image", "source": {"type": "url", "url": URL}}, {"image": URL}),
-        (
-            {"type": "image", "source": {"type": "base64", "data": B64}},
-            {"image": PNG_URL},
-        ),
-        ({"image": URL}, {"image": URL}),
-        (
-            {"type": "image", "url": URL, "cache_control": MARK},
-            {"image": URL, "cache_control": MARK},
-        ),
-        ({"type": "video", "url": URL, "fps": 2}, {"video": URL, "fps": 2}),
-        ({"type": "video", "base64": base64_of(MP4), "mime_type": "video/mp4"}, {"video": MP4_URL}),
-        ({"type": "video_url", "video_url": {"url": URL}}, {"video": URL}),
-        ({"type": "video", "video": [URL, PNG_URL]}, {"video": [URL, PNG_URL]}),
-    ],
-)  # fmt: skip
-def test_blocks_of_every_form_are_parts_by_their_kind(block, part):
-    assert sent({"type": "text", "text": "look"}, block) == [{"text": "look"}, part]
+BLOCKS = [
+    ({"type": "image", "url": URL}, {"image": URL}),
+    ({"type": "image", "url": "oss://b/cat.png"}, {"image": "oss://b/cat.png"}),
+    (
+        {"type": "image", "base64": B64, "mime_type": "image/jpeg"},
+        {"image": PNG_URL},
+    ),
+    (
+        {"type": "image", "base64": B64, "mime_type": "a/b", "extras": {"min_pixels": 9}},
+        {"image": PNG_URL, "min_pixels": 9},
+    ),
+    ({"type": "image_url", "image_url": {"url": URL}}, {"image": URL}),
+    (
+        {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "auto"}},
+        {"image": PNG_URL},
+    ),
+    ({"type": "image_url", "image_url": URL}, {"image": URL}),
+    ({"type": "input_image", "image_url": URL, "detail": "auto"}, {"image": URL}),
+    (
+        {"type": "image", "source_type": "base64", "data": B64, "mime_type": "a/b"},
+        {"image": PNG_URL},
+    ),
+    ({"type": "image", "source_type": "url", "url": URL}, {"image": URL}),
+    ({"type": "image", "source": {"type": "url", "url": URL}}, {"image": URL}),
+    (
+        {"type": "image", "source": {"type": "base64", "data": B64}},
+        {"image": PNG_URL},
+    ),
+    ({"image": URL}, {"image": URL}),
+    (
+        {"type": "image", "url": URL, "cache_control": MARK},
+        {"image": URL, "cache_control": MARK},
+    ),
+    ({"type": "video", "url": URL, "fps": 2}, {"video": URL, "fps": 2}),
+    ({"type": "video", "base64": base64_of(MP4), "mime_type": "video/mp4"}, {"video": MP4_URL}),
+    ({"type": "video_url", "video_url": {"url": URL}}, {"video": URL}),
+    ({"type": "video", "video": [URL, PNG_URL]}, {"video": [URL, PNG_URL]}),
+]
+
+
+def test_blocks_of_every_form_are_parts_by_their_kind(subtests):
+    for block, part in BLOCKS:
+        with subtests.test(block=block):
+            assert sent({"type": "text", "text": "look"}, block) == [{"text": "look"}, part]
 
 
 @pytest.mark.parametrize(
@@ -205,15 +206,13 @@ def test_tokens_of_cache_and_images_are_details_of_the_usage():
     assert "input_token_details" not in usage_metadata(Usage(9, 1, 10))
 
 
-@pytest.mark.parametrize(
-    ("reason", "normalized"),
-    [("stop", "stop"), ("length", "length"), ("tool_calls", "tool_call"), ("new", None)],
-)
-def test_finish_reasons_in_the_words_of_langchain_core(reason, normalized):
-    result = to_chat_result(Reply(text="x", finish_reason=reason), "glm-5")
-    metadata = result.generations[0].message.response_metadata
-    assert metadata["finish_reason"] == reason
-    assert metadata.get("normalized_finish_reason") == normalized
+def test_finish_reasons_in_the_words_of_langchain_core():
+    normalized = {"stop": "stop", "length": "length", "tool_calls": "tool_call", "new": None}
+    for reason, word in normalized.items():
+        result = to_chat_result(Reply(text="x", finish_reason=reason), "glm-5")
+        metadata = result.generations[0].message.response_metadata
+        assert metadata["finish_reason"] == reason
+        assert metadata.get("normalized_finish_reason") == word
 
 
 def test_an_image_counts_no_tokens_that_anybody_knows():

@@ -99,20 +99,15 @@ def test_whatever_incremental_output_says_the_pieces_are_new_ones(moved, flag):
 
 
 @CLASSES
-@pytest.mark.parametrize(
-    ("arguments", "advice"),
-    [
+def test_an_argument_that_cannot_keep_its_meaning_is_an_error_that_says_what_to_do(cls):
+    for arguments, advice in [
         ({"client": object()}, "the SDK is not used"),
         ({"stream": True}, "streaming=True"),
         ({"proxy": "http://p"}, "http_client=httpx2.Client"),
         ({"prefix_messages": [("system", "x")]}, "before those of the call"),
-    ],
-)
-def test_an_argument_that_cannot_keep_its_meaning_is_an_error_that_says_what_to_do(
-    cls, arguments, advice
-):
-    with pytest.raises(ConfigurationError, match=advice):
-        offline(cls, **arguments)
+    ]:
+        with pytest.raises(ConfigurationError, match=advice):
+            offline(cls, **arguments)
 
 
 @CLASSES

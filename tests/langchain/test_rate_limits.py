@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -12,7 +11,7 @@ from dashscope_oss import Usage
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
 from langchain_dashscope_oss import RateLimits
 
-from .calling import CLASSES, PATHS, call
+from .calling import CLASSES, STREAMING_TOO, call
 
 
 class Turnstile(BaseRateLimiter):
@@ -30,8 +29,7 @@ class Turnstile(BaseRateLimiter):
         return True
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@PATHS
+@STREAMING_TOO
 async def test_a_limiter_is_asked_once_a_call(either, path, streaming):
     limiter = Turnstile()
     llm, engine = either(Answer("ok"), rate_limiter=limiter, streaming=streaming)
@@ -87,8 +85,7 @@ async def test_a_model_keeps_to_its_own_limits(either, clock):
     assert clock.passed == 1
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@PATHS
+@STREAMING_TOO
 async def test_tokens_of_a_call_hold_up_the_next(either, clock, path, streaming):
     limits = RateLimits(tokens_per_minute=1000)
     answer = Answer("one two three", usage=Usage(300, 200, 500))

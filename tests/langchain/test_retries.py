@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from dashscope_oss.gateway import Answer, Fault
 
-from .calling import PATHS, STREAMS, Seen, call, text_of
+from .calling import STREAMING_TOO, STREAMS, Seen, call, text_of
 
 pytestmark = [pytest.mark.versions, pytest.mark.usefixtures("quick_retries")]
 
@@ -25,8 +25,7 @@ class AsyncSeen(AsyncCallbackHandler):
         self.retries.append((run_id, retry_state))
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-@PATHS
+@STREAMING_TOO
 async def test_callbacks_are_told_of_each_retry_of_their_run(either, path, streaming):
     """With tenacity's state, on every path, in a chain too."""
     llm, engine = either(Fault(), Fault(), Answer("ok"), streaming=streaming)

@@ -22,6 +22,7 @@ from langchain_dashscope_oss.errors import (
 
 from .calling import (
     CLASSES,
+    EACH_PATH_ONCE,
     KEY,
     NOWHERE,
     PATHS,
@@ -47,9 +48,8 @@ def test_only_what_was_set_is_sent(chat):
 
 
 @CLASSES
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
+def test_a_setting_is_sent_under_its_own_name_and_no_other_with_it(cls, subtests):
+    for name, value in [
         ("temperature", 0.5),
         ("top_p", 0.5),
         ("top_k", 5),
@@ -61,12 +61,11 @@ def test_only_what_was_set_is_sent(chat):
         ("repetition_penalty", 1.5),
         ("presence_penalty", 0.5),
         ("enable_search", True),
-    ],
-)
-def test_a_setting_is_sent_under_its_own_name_and_no_other_with_it(cls, name, value):
-    server = answering()
-    server.model(cls, **{name: value}).invoke("Hi")
-    assert server.body()["parameters"] == {"result_format": "message", name: value}
+    ]:
+        with subtests.test(name, value=value):
+            server = answering()
+            server.model(cls, **{name: value}).invoke("Hi")
+            assert server.body()["parameters"] == {"result_format": "message", name: value}
 
 
 def test_a_calls_arguments_win_over_settings_and_none_takes_one_back(chat):
@@ -91,7 +90,7 @@ def test_a_calls_arguments_win_over_settings_and_none_takes_one_back(chat):
     assert engine.requests[-1].body["parameters"]["stop"] == ["END"]
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_a_call_may_name_another_model_whose_record_decides(either, path):
     llm, engine = either(HELLO)
     seen = Seen()
@@ -283,32 +282,27 @@ async def test_a_setting_in_a_call_is_refused_before_any_callback_sees_it(either
     assert not engine.requests
 
 
-@pytest.mark.parametrize("name", ["api_key", "default_headers", "timeout", "check_length"])
 @CLASSES
-def test_only_settings_of_an_answer_can_be_given_in_a_call(cls, name):
-    with pytest.raises(ConfigurationError, match=f"{name} is a setting of the model object"):
-        offline(cls).invoke("Hi", **{name: KEY})
+def test_only_settings_of_an_answer_can_be_given_in_a_call(cls):
+    for name in ("api_key", "default_headers", "timeout", "check_length"):
+        with pytest.raises(ConfigurationError, match=f"{name} is a setting of the model object"):
+            offline(cls).invoke("Hi", **{name: KEY})
 
 
-@pytest.mark.parametrize(
-    ("model", "arguments", "reason"),
-    [
-        ("llama3-8b-instruct", {"temperature": 2}, r"Temperature should be in \[0.0, 2.0\)"),
-        (THINKER, {"top_k": 5}, "does not support top_k"),
-        ("llama3-8b-instruct", {"enable_thinking": True}, "cannot think"),
-        ("llama3-8b-instruct", {"n": 2}, "one answer"),
-    ],
-)
-def test_parameters_are_checked_by_record_and_range_before_any_request(
-    either, model, arguments, reason
-):
-    llm, engine = either(HELLO, model=model)
-    with pytest.raises(UnsupportedInputError, match=reason):
-        llm.invoke("Hi", **arguments)
-    assert engine.requests == []
+@CLASSES
+def test_parameters_are_checked_by_record_and_range_before_any_request(cls):
+    llm = offline(cls)
+    for arguments, reason in [
+        ({"temperature": 2}, r"Temperature should be in \[0.0, 2.0\)"),
+        ({"model": THINKER, "top_k": 5}, "does not support top_k"),
+        ({"enable_thinking": True}, "cannot think"),
+        ({"n": 2}, "one answer"),
+    ]:
+        with pytest.raises(UnsupportedInputError, match=reason):
+            llm.invoke("Hi", **arguments)
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_strict_params_refuse_what_the_models_page_does_not_document(either, path):
     llm, engine = either(HELLO, strict_params=True, top_p=0.5)
     with pytest.raises(UnsupportedInputError, match="documents no top_p"):
@@ -319,14 +313,14 @@ async def test_strict_params_refuse_what_the_models_page_does_not_document(eithe
     assert engine.requests[-1].body["parameters"]["top_p"] == 0.5
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_strict_params_ask_for_new_text_only_where_the_page_documents_that(either, path):
     llm, engine = either(HELLO, strict_params=True)
     assert text_of(await call(llm, path)) == "Hello you"
     assert engine.requests[-1].body["parameters"] == {"result_format": "message"}
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_new_text_is_spoken_of_in_streams_only(either, path):
     """The service refuses it where nothing streams."""
     llm, engine = either(HELLO, model_kwargs={"incremental_output": True})
@@ -342,7 +336,7 @@ def test_a_limit_on_which_sources_disagree_warns_and_the_call_is_made(chat):
     assert engine.requests[-1].body["parameters"]["max_tokens"] == 2000
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_a_stop_that_the_service_does_not_know_is_enforced_here(either, path):
     """Also where it is split over pieces, and for one call alone."""
     llm, engine = either(Answer(pieces=("one two EN", "D three", " four")), stop=["END"])
@@ -351,7 +345,7 @@ async def test_a_stop_that_the_service_does_not_know_is_enforced_here(either, pa
     assert text_of(await call(llm, path, stop=["two"])) == "one "
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_estimates_of_usage_are_marked_and_given_only_if_wished(either, path):
     """For the object, or for one call."""
     llm, _ = either(HELLO, model=PROMPT_ONLY, estimate_usage=path == "invoke")
@@ -378,18 +372,15 @@ def test_both_endpoints_are_called_as_the_record_says(chat):
     assert server.body()["input"]["messages"][0]["content"] == "Hi"
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"model": "llama3-8b-instruct"}, {"model_name": "llama3-8b-instruct"}),
-        ({"api_key": KEY}, {"dashscope_api_key": KEY}),
-        ({"base_url": NOWHERE}, {"api_base": NOWHERE}),
-        ({"stop": ["x"]}, {"stop_sequences": ["x"]}),
-    ],
-)
 @CLASSES
-def test_the_fields_other_names_mean_the_same(cls, one, other):
-    common = {"model": "llama3-8b-instruct", "base_url": NOWHERE}
-    rest = {name: value for name, value in common.items() if name not in one}
-    assert cls(**rest, **one) == cls(**rest, **other)
-    assert cls(**rest, **other).model_name == "llama3-8b-instruct"
+def test_the_fields_other_names_mean_the_same(cls):
+    values = {"model": "llama3-8b-instruct", "api_key": KEY, "base_url": NOWHERE, "stop": ["x"]}
+    others = {
+        "model": "model_name",
+        "api_key": "dashscope_api_key",
+        "base_url": "api_base",
+        "stop": "stop_sequences",
+    }
+    renamed = cls(**{others[name]: value for name, value in values.items()})
+    assert renamed == cls(**values)
+    assert renamed.model_name == "llama3-8b-instruct"

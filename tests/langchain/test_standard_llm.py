@@ -36,9 +36,8 @@ COUNTS = {
     "reasoning_tokens": USAGE.reasoning_tokens,
 }
 
-# model, another for the override: messages and prompts; messages; prompts and no usage.
+# model, another for the override: messages; prompts and no usage.
 KINDS = {
-    "baichuan2-7b-chat-v1": "baichuan2-13b-chat-v1",
     "llama3-8b-instruct": "llama3-70b-instruct",
     "ziya-llama-13b-v1": "baichuan2-7b-chat-v1",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -17,7 +18,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as OldModel
 
-from dashscope_oss import DashScopeWarning, ToolCall, find_model
+from dashscope_oss import ToolCall, find_model
 from dashscope_oss.gateway import Answer, Fault
 from langchain_dashscope_oss.errors import ConfigurationError, UnsupportedInputError
 
@@ -95,14 +96,14 @@ def last_request(engine):
 # The object.
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("method", ["function_calling", "json_mode", "prompt"])
-async def test_every_schema_gives_its_object_by_every_method(chat, method, schema):
-    form, expected = SCHEMAS[schema]
+def test_every_schema_gives_its_object_by_every_method(chat, method, subtests):
     llm, _ = chat(good_model, model=THINKER)
-    structured = llm.with_structured_output(form, method=method)
-    assert structured.invoke("Who was Ada?") == expected
-    assert [*structured.stream("Who was Ada?")][-1] == expected
+    for name, (schema, expected) in SCHEMAS.items():
+        with subtests.test(name):
+            structured = llm.with_structured_output(schema, method=method)
+            assert structured.invoke("Who was Ada?") == expected
+            assert [*structured.stream("Who was Ada?")][-1] == expected
 
 
 @pytest.mark.parametrize("model", [PROMPT_ONLY, THINKER])
@@ -146,26 +147,35 @@ def test_fences_and_words_around_the_object_are_passed_over(chat, answer):
 # How it is asked for.
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("model", [THINKER, ALWAYS_THINKS, NO_TOOLS, PROMPT_ONLY])
-def test_every_method_gives_an_object_on_every_model(chat, model, method):
+UNKNOWN_TO = {
+    method: f"does not know method='{method}'; it falls back"
+    for method in ("function_calling", "json_mode", "json_schema")
+}
+WARNINGS = {
+    THINKER: {"json_schema": UNKNOWN_TO["json_schema"]},
+    ALWAYS_THINKS: {
+        "json_schema": UNKNOWN_TO["json_schema"],
+        "json_mode": "thinks, and then has no method='json_mode'; it falls back",
+        "function_calling": "cannot force",
+    },
+    NO_TOOLS: UNKNOWN_TO,
+    PROMPT_ONLY: UNKNOWN_TO,
+}
+
+
+@pytest.mark.parametrize("model", WARNINGS)
+def test_every_method_gives_an_object_on_every_model(chat, model, subtests):
     """What a model lacks falls back, with a warning at the caller's line that says what it has."""
     llm, _ = chat(good_model, model=model)
-    expected = {
-        (THINKER, "json_schema"): "does not know method='json_schema'; it falls back",
-        (ALWAYS_THINKS, "json_schema"): "does not know method='json_schema'; it falls back",
-        (ALWAYS_THINKS, "json_mode"): "thinks, and then has no method='json_mode'; it falls back",
-        (ALWAYS_THINKS, "function_calling"): "cannot force",
-    }.get((model, method))
-    if model in (NO_TOOLS, PROMPT_ONLY) and method != "prompt":
-        expected = f"does not know method='{method}'; it falls back"
-    if expected is None:
-        structured = llm.with_structured_output(Person, method=method)
-    else:
-        with pytest.warns(DashScopeWarning, match=expected) as caught:
-            structured = llm.with_structured_output(Person, method=method)
-        assert caught[0].filename == __file__
-    assert structured.invoke("Who?") == Person(**ADA)
+    for method in METHODS:
+        with subtests.test(method):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                structured = llm.with_structured_output(Person, method=method)
+            expected = WARNINGS[model].get(method)
+            assert [warning.filename for warning in caught] == [__file__] * (expected is not None)
+            assert expected is None or expected in str(caught[0].message)
+            assert structured.invoke("Who?") == Person(**ADA)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +285,13 @@ def test_further_tools_need_a_model_with_tools(chat):
         llm.with_structured_output(Person, tools=[weather], include_raw=True)
 
 
-@pytest.mark.parametrize("method", ["function_calling", "json_mode"])
-@PATHS
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("function_calling", "invoke"), ("function_calling", "astream")),
+        *(("json_mode", "ainvoke"), ("json_mode", "stream")),
+    ],
+)
 async def test_a_call_of_a_further_tool_is_in_raw_and_no_error(chat, path, method):
     """The choice is the model's."""
     called = ToolCall("c1", "weather", '{"city": "Oslo"}', 0)
@@ -303,25 +318,23 @@ def test_another_tools_broken_call_is_not_the_objects(chat):
 # Answers that cannot be read.
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
+@pytest.mark.parametrize("name", ["pydantic", "TypedDict"])
+def test_an_answer_that_cannot_be_read_is_asked_for_once_more_with_the_reason(chat, name, subtests):
+    schema, expected = SCHEMAS[name]
+    for bad in (
         "I do not know.",
         '{"name": "Ada", "born": 18',
         '{"name": "Ada"}',
         '{"name": "Ada", "parents": {"born": 1815}',
-    ],
-)
-@pytest.mark.parametrize("schema", ["pydantic", "TypedDict"])
-def test_an_answer_that_cannot_be_read_is_asked_for_once_more_with_the_reason(chat, schema, bad):
-    form, expected = SCHEMAS[schema]
-    llm, engine = chat(Answer(bad), Answer(TEXT))
-    assert llm.with_structured_output(form).invoke("Who was Ada?") == expected
-    first, second = (request.body["input"]["messages"] for request in engine.requests)
-    assert second[:-2] == first
-    assert second[-2] == {"role": "assistant", "content": bad}
-    assert "cannot be used" in second[-1]["content"]
-    assert "troubleshooting" not in second[-1]["content"]
+    ):
+        with subtests.test(bad):
+            llm, engine = chat(Answer(bad), Answer(TEXT))
+            assert llm.with_structured_output(schema).invoke("Who was Ada?") == expected
+            first, second = (request.body["input"]["messages"] for request in engine.requests)
+            assert second[:-2] == first
+            assert second[-2] == {"role": "assistant", "content": bad}
+            assert "cannot be used" in second[-1]["content"]
+            assert "troubleshooting" not in second[-1]["content"]
 
 
 @PATHS
@@ -334,8 +347,13 @@ async def test_there_is_one_repair_by_every_path_and_then_the_parsers_error(chat
     assert len(engine.requests) == 2
 
 
-@pytest.mark.parametrize(("answer", "requests"), [("不" * 3000, 1), ("No. <bot>:<human>:", 2)])
-@PATHS
+@pytest.mark.parametrize(
+    ("answer", "requests", "path"),
+    [
+        *(("不" * 3000, 1, "invoke"), ("不" * 3000, 1, "astream")),
+        *(("No. <bot>:<human>:", 2, "ainvoke"), ("No. <bot>:<human>:", 2, "stream")),
+    ],
+)
 async def test_where_the_model_cannot_be_shown_its_answer_the_first_error_counts(
     chat, path, answer, requests
 ):

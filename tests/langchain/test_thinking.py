@@ -49,14 +49,15 @@ async def test_an_invoke_streams_inside_where_a_model_thinks_in_streams_only(
     assert engine.requests[-1].body["parameters"]["enable_thinking"] is False
 
 
-@pytest.mark.parametrize("given_for", ["object", "call"])
 @PATHS
-async def test_reasoning_between_tags_is_told_from_the_text_if_wished(chat, path, given_for):
-    llm, _ = chat(Answer("<think>Hm.</think>\n\nSeven."), split_think=given_for == "object")
-    arguments = {"split_think": True} if given_for == "call" else {}
-    message = await call(llm, path, "3 + 4?", **arguments)
-    assert message.text == "Seven."
-    assert message.additional_kwargs["reasoning_content"] == "Hm."
+async def test_reasoning_between_tags_is_told_from_the_text_if_wished(chat, path):
+    """For the object, or for one call."""
+    answer = Answer("<think>Hm.</think>\n\nSeven.")
+    for settings, arguments in (({"split_think": True}, {}), ({}, {"split_think": True})):
+        llm, _ = chat(answer, **settings)
+        message = await call(llm, path, "3 + 4?", **arguments)
+        assert message.text == "Seven."
+        assert message.additional_kwargs["reasoning_content"] == "Hm."
 
 
 TOOL_CALL = {

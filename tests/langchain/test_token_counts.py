@@ -19,7 +19,7 @@ from langchain_dashscope_oss.errors import (
     UnsupportedInputError,
 )
 
-from .calling import CLASSES, NOWHERE, PATHS, PROMPT_ONLY, call, offline, weather
+from .calling import CLASSES, EACH_PATH_ONCE, NOWHERE, PROMPT_ONLY, call, offline, weather
 
 CHINESE = "西湖位于浙江省杭州市，以秀丽的湖光山色和众多的名胜古迹闻名中外。"
 
@@ -99,7 +99,7 @@ assert {{"transformers", "tiktoken", "tokenizers"}}.isdisjoint(sys.modules)
 # Too long.
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_an_input_that_is_surely_too_long_is_refused_before_any_request(either, path):
     llm, engine = either(Answer("ok"), model=PROMPT_ONLY)
     with pytest.raises(ContextOverflowError, match=r"at least .* check_length=False") as caught:
@@ -111,7 +111,7 @@ async def test_an_input_that_is_surely_too_long_is_refused_before_any_request(ei
         await call(llm, path, "word " * 5000)
 
 
-@PATHS
+@EACH_PATH_ONCE
 async def test_an_input_that_is_too_long_by_estimate_is_refused_unless_the_check_is_off(
     either, path
 ):

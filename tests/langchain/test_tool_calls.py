@@ -15,8 +15,8 @@ from langchain_core.tools import tool
 
 from dashscope_oss import DashScopeWarning, ToolCall, find_model
 from dashscope_oss.gateway import Answer
-from dashscope_oss.messages import Delta
-from langchain_dashscope_oss._convert import ChunkConverter
+from dashscope_oss.messages import Delta, Reply
+from langchain_dashscope_oss._convert import ChunkConverter, to_chat_result
 from langchain_dashscope_oss.errors import UnsupportedInputError
 
 from .calling import PATHS, THINKER, call, call_each_way, clock, offline, weather
@@ -40,9 +40,9 @@ def removing(arguments, *others, finish_reason="tool_calls"):
 # Given to a model.
 
 
-@pytest.mark.parametrize(
-    ("choice", "sent"),
-    [
+def test_langchains_choices_of_a_tool_go_in_the_services_words(subtests):
+    llm = offline(model=THINKER)
+    for choice, sent in [
         (None, None),
         (False, None),
         ("auto", "auto"),
@@ -52,12 +52,11 @@ def removing(arguments, *others, finish_reason="tool_calls"):
         (True, FORCED),
         ("weather", FORCED),
         (FORCED, FORCED),
-    ],
-)
-def test_langchains_choices_of_a_tool_go_in_the_services_words(choice, sent):
-    bound = offline(model=THINKER).bind_tools([weather], tool_choice=choice).kwargs
-    assert bound.get("tool_choice") == sent
-    assert "enable_thinking" not in bound
+    ]:
+        with subtests.test(choice=choice):
+            bound = llm.bind_tools([weather], tool_choice=choice).kwargs
+            assert bound.get("tool_choice") == sent
+            assert "enable_thinking" not in bound
 
 
 def test_more_arguments_are_bound_and_the_callers_words_win():
@@ -164,6 +163,8 @@ async def test_what_models_write_for_no_arguments_is_none_by_every_path(chat, ar
 
 CUT_OFF = [
     '{"path": "/data/me/o',
+    "{",
+    "remove it",
     '{"path": "a\\',
     '{"path": "a\\\\',
     '{"path": ["a", ',
@@ -171,17 +172,15 @@ CUT_OFF = [
     '{"path": {"a": "b"',
     '{"path"',
     '{"path": 1',
-    "{",
     '{"path": 1} and',
     "[1]",
     "[] or null",
-    "remove it",
     '{"a": "x\ny',
 ]
 
 
-@pytest.mark.parametrize("arguments", CUT_OFF)
-async def test_a_call_that_was_cut_off_is_no_call(chat, arguments):
+@pytest.mark.parametrize("arguments", CUT_OFF[:3])
+async def test_a_call_that_was_cut_off_is_no_call_by_every_path(chat, arguments):
     """LangChain completes the JSON of a stream: half a file name would be a file name."""
     llm, _ = chat(removing(arguments, finish_reason="length"), model=THINKER)
     for answer in await call_each_way(llm.bind_tools([remove])):
@@ -189,6 +188,17 @@ async def test_a_call_that_was_cut_off_is_no_call(chat, arguments):
         (broken,) = answer.invalid_tool_calls
         assert (broken["name"], broken["id"]) == ("remove", "c1")
         assert broken["args"] == arguments
+
+
+def test_arguments_that_are_no_whole_object_are_no_call(subtests):
+    for arguments in CUT_OFF:
+        with subtests.test(arguments):
+            reply = Reply(
+                text="", tool_calls=(ToolCall("c1", "remove", arguments),), finish_reason="length"
+            )
+            answer = to_chat_result(reply, "m").generations[0].message
+            assert answer.tool_calls == []
+            assert [call["args"] for call in answer.invalid_tool_calls] == [arguments]
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
@@ -213,20 +223,22 @@ def converted(*deltas):
     return reduce(add, map(converter.push, deltas)).message
 
 
-@pytest.mark.parametrize("arguments", CUT_OFF)
-def test_pieces_of_calls_are_put_together_before_each_is_judged(arguments):
+def test_pieces_of_calls_are_put_together_before_each_is_judged(subtests):
     """Letter by letter, beside a whole call."""
     good = ToolCall("c1", "remove", '{"path": "a"}', index=0)
-    parts = [
-        ToolCall("c2" if n == 0 else "", "remove" if n == 0 else "", letter, index=1)
-        for n, letter in enumerate(arguments)
-    ]
-    answer = converted(
-        *(Delta(tool_calls=(part,)) for part in (good, *parts)),
-        Delta(finish_reason="length", last=True),
-    )
-    assert [call["id"] for call in answer.tool_calls] == ["c1"]
-    assert [(call["id"], call["args"]) for call in answer.invalid_tool_calls] == [("c2", arguments)]
+    for arguments in CUT_OFF:
+        with subtests.test(arguments):
+            parts = [
+                ToolCall("c2" if n == 0 else "", "remove" if n == 0 else "", letter, index=1)
+                for n, letter in enumerate(arguments)
+            ]
+            answer = converted(
+                *(Delta(tool_calls=(part,)) for part in (good, *parts)),
+                Delta(finish_reason="length", last=True),
+            )
+            assert [call["id"] for call in answer.tool_calls] == ["c1"]
+            invalid = [(call["id"], call["args"]) for call in answer.invalid_tool_calls]
+            assert invalid == [("c2", arguments)]
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
