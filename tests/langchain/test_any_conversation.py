@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import (
     AIMessage,
@@ -78,8 +77,8 @@ MESSAGES = st.one_of(
 )
 
 
-@pytest.mark.parametrize("model", MODELS)
-@given(messages=st.lists(MESSAGES, min_size=1, max_size=7))
+@settings(max_examples=150)
+@given(model=st.sampled_from(MODELS), messages=st.lists(MESSAGES, min_size=1, max_size=7))
 def test_any_conversation_is_accepted_by_the_strictest_service_or_refused(model, messages):
     server = answering()
     content_blocks._warned_types.clear()

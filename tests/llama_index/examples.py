@@ -17,6 +17,15 @@ WITH_TOOLS = "deepseek-v4-pro"
 MODELS = (CHAT, "baichuan2-7b-chat-v1", PROMPT_ONLY, "belle-llama-13b-2m-v1", WITH_TOOLS)
 """One of each kind."""
 
+ALL_METHODS = pytest.mark.parametrize(
+    "ask",
+    [
+        *("chat", "stream_chat", "achat", "astream_chat"),
+        *("complete", "stream_complete", "acomplete", "astream_complete"),
+    ],
+    indirect=True,
+)
+"""For what each of the eight methods does by itself."""
 STREAMS = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
 """The methods that stream."""
 

@@ -7,6 +7,7 @@ from llama_index.core.llms import ChatMessage, MessageRole
 from dashscope_oss import DashScopeError
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index.examples import (
+    ALL_METHODS,
     BROKEN,
     CHAT,
     EXPIRED,
@@ -19,6 +20,7 @@ from tests.llama_index.examples import (
 from tests.llama_index.mock_service import message, model_over, whole
 
 
+@ALL_METHODS
 def test_all_eight_methods_answer(make, ask):
     """As the model said it; deltas are never None and join to it."""
     for model in MODELS:
@@ -45,6 +47,7 @@ async def test_blocking_calls_work_inside_a_running_loop(make):
     assert make(PROMPT_ONLY).complete("hi").text == "You said: hi"
 
 
+@ALL_METHODS
 def test_every_call_has_one_start_and_one_end_event(make, ask, events):
     """The start says what is called and how."""
     ask(make(PROMPT_ONLY, temperature=0.7), "hi")

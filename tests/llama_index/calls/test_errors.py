@@ -15,39 +15,36 @@ from dashscope_oss import (
     ServerError,
 )
 from dashscope_oss.gateway import Answer, Fault
-from tests.llama_index.examples import BROKEN, CHAT, EXPIRED, PROMPT_ONLY, STREAMS, WITH_TOOLS
+from tests.llama_index.examples import ALL_METHODS, BROKEN, CHAT, EXPIRED, PROMPT_ONLY, STREAMS
 from tests.llama_index.mock_service import message, model_over, streamed
 
 
-@pytest.mark.parametrize("model", [PROMPT_ONLY, WITH_TOOLS])
-def test_an_expired_key_raises_in_all_eight_methods(make, ask, model):
+@ALL_METHODS
+def test_an_expired_key_raises_in_all_eight_methods(make, ask):
     """The error names the service's code, and says what to check."""
     with pytest.raises(AuthenticationError, match=r"Invalid API-key.*InvalidApiKey") as refused:
-        ask(make(model, EXPIRED), "hi")
+        ask(make(CHAT, EXPIRED), "hi")
     assert (refused.value.status_code, refused.value.code) == (401, "InvalidApiKey")
     assert refused.value.request_id
     assert len(make.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
+@pytest.mark.parametrize("ask", ["complete", "astream_chat"], indirect=True)
+def test_every_refusal_has_its_type(make, ask):
+    """With code, request id and model."""
+    for status, code, kind in [
         (403, "AccessDenied", PermissionDeniedError),
         (400, "Arrearage", PermissionDeniedError),
         (404, "ModelNotFound", ModelNotFoundError),
         (400, "InvalidParameter", InvalidRequestError),
         (400, "DataInspectionFailed", ContentBlockedError),
         (500, "InternalError", ServerError),
-    ],
-)
-@pytest.mark.parametrize("ask", ["complete", "astream_chat"], indirect=True)
-def test_every_refusal_has_its_type(make, ask, status, code, kind):
-    """With code, request id and model."""
-    llm = make(CHAT, Fault(status, code, "No."), max_retries=0)
-    with pytest.raises(kind) as refused:
-        ask(llm, "hi")
-    assert (refused.value.code, refused.value.model) == (code, CHAT)
-    assert refused.value.request_id
+    ]:
+        llm = make(CHAT, Fault(status, code, "No."), max_retries=0)
+        with pytest.raises(kind) as refused:
+            ask(llm, "hi")
+        assert (refused.value.code, refused.value.model) == (code, CHAT)
+        assert refused.value.request_id
 
 
 @pytest.mark.parametrize("ask", STREAMS, indirect=True)

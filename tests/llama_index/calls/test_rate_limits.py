@@ -8,7 +8,7 @@ from dashscope_oss.gateway import Answer, Fault
 from dashscope_oss.tokens import estimates
 from langchain_dashscope_oss import ChatDashScopeOSS
 from llama_index_dashscope_oss import DashScopeOSS, RateLimits
-from tests.llama_index.examples import CHAT, PROMPT_ONLY
+from tests.llama_index.examples import ALL_METHODS, CHAT, PROMPT_ONLY
 
 WITH_LIMITER = pytest.mark.skipif(
     "rate_limiter" not in DashScopeOSS.model_fields, reason="llama-index-core 0.14.0 has none"
@@ -16,6 +16,7 @@ WITH_LIMITER = pytest.mark.skipif(
 
 
 @WITH_LIMITER
+@ALL_METHODS
 def test_a_call_is_charged_with_the_tokens_that_the_service_counts(make, ask, clock):
     """In all eight methods, by one request each."""
     limits = RateLimits(requests_per_minute=60_000, tokens_per_minute=1000)

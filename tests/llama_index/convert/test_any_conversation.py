@@ -6,8 +6,7 @@ import json
 import warnings
 
 import httpx2
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import CitableBlock, MessageRole, TextBlock
@@ -78,8 +77,8 @@ def messages() -> st.SearchStrategy:
 
 
 @WITH_BLOCKS
-@pytest.mark.parametrize("model", MODELS)
-@given(data=st.data())
+@settings(max_examples=150)
+@given(model=st.sampled_from(MODELS), data=st.data())
 def test_any_conversation_is_accepted_by_the_strictest_service_or_refused(model, data):
     conversation = data.draw(st.lists(messages(), min_size=1, max_size=7))
     bodies: list[dict] = []

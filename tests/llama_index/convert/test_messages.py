@@ -15,9 +15,11 @@ from llama_index.core.llms import ChatMessage
 
 from dashscope_oss import (
     DashScopeWarning,
+    ToolCall,
     UnsupportedInputError,
 )
 from dashscope_oss.protocol.conversation import content_blocks
+from llama_index_dashscope_oss._convert.messages import to_messages
 from tests.llama_index.examples import WITH_BLOCKS, WITH_TOOLS
 from tests.llama_index.mock_service import failing, model_over
 
@@ -82,27 +84,22 @@ class _OfAnotherMaker:
         self.__dict__.update(fields)
 
 
-@pytest.mark.parametrize(
-    "listed",
-    [
-        {"id": "1", "type": "tool_use", "name": "add", "input": {"a": 3}},
-        {"toolUseId": "1", "name": "add", "input": {"a": 3}},
-        {"id": "1", "name": "add", "args": {"a": 3}},
-        {"id": "1", "function": {"name": "add", "arguments": {"a": 3}}},
-        _OfAnotherMaker(id="1", name="add", parameters={"a": 3}),
-        _OfAnotherMaker(id="1", function=_OfAnotherMaker(name="add", arguments='{"a": 3}')),
-    ],
-    ids=["Anthropic", "Bedrock", "flat", "Ollama", "Cohere", "objects"],
-)
-def test_calls_in_the_lists_of_other_makers_are_carried_over(make, listed):
-    history = [
-        ChatMessage("hi"),
-        ChatMessage(role="assistant", additional_kwargs={"tool_calls": [listed]}),
-        ChatMessage("noon", role="tool", additional_kwargs={"tool_call_id": "1"}),
-    ]
-    make(WITH_TOOLS).chat(history)
-    (sent,) = make.body["input"]["messages"][1]["tool_calls"]
-    assert (sent["id"], sent["function"]) == ("1", {"name": "add", "arguments": '{"a": 3}'})
+LISTED_CALLS = {
+    "Anthropic": {"id": "1", "type": "tool_use", "name": "add", "input": {"a": 3}},
+    "Bedrock": {"toolUseId": "1", "name": "add", "input": {"a": 3}},
+    "flat": {"id": "1", "name": "add", "args": {"a": 3}},
+    "Ollama": {"id": "1", "function": {"name": "add", "arguments": {"a": 3}}},
+    "Cohere": _OfAnotherMaker(id="1", name="add", parameters={"a": 3}),
+    "objects": _OfAnotherMaker(id="1", function=_OfAnotherMaker(name="add", arguments='{"a": 3}')),
+}
+
+
+def test_calls_in_the_lists_of_other_makers_are_carried_over(subtests):
+    for maker, listed in LISTED_CALLS.items():
+        with subtests.test(maker):
+            answer = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [listed]})
+            (turn,) = to_messages([answer], WITH_TOOLS)
+            assert turn.tool_calls == (ToolCall("1", "add", '{"a": 3}'),)
 
 
 def test_a_result_that_names_its_tool_in_place_of_an_id_is_the_calls(make):
@@ -157,14 +154,15 @@ FOREIGN_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("block", FOREIGN_TEXTS, ids=lambda block: str(block)[:30])
 @pytest.mark.parametrize("role", ["user", "assistant"])
-def test_text_in_blocks_of_any_make_is_sent_as_text(make, block, role):
-    message = ChatMessage(role=role, blocks=[TextBlock(text="a")])
-    message.blocks.append(block)
-    make(WITH_TOOLS).chat([message, ChatMessage("q")])
-    assert make.body["input"]["messages"][0]["content"] == "a\nwords"
-    assert message.blocks[-1] is block
+def test_text_in_blocks_of_any_make_is_sent_as_text(role, subtests):
+    for block in FOREIGN_TEXTS:
+        with subtests.test(block=block):
+            message = ChatMessage(role=role, blocks=[TextBlock(text="a")])
+            message.blocks.append(block)
+            (turn,) = to_messages([message], WITH_TOOLS)
+            assert turn.content == "a\nwords"
+            assert message.blocks[-1] is block
 
 
 @WITH_BLOCKS

@@ -19,7 +19,7 @@ from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index import llama2_tokenizer
 from tests.llama_index.examples import CHAT, PROMPT_ONLY, QUESTIONS, TEXTS
 
-SMALL = (PROMPT_ONLY, "baichuan2-7b-chat-v1", CHAT, "llama2-7b-chat-v2")
+OTHER_SMALL = ("baichuan2-7b-chat-v1", CHAT, "llama2-7b-chat-v2")
 
 
 MODES = ("compact", "refine", "tree_summarize", "accumulate", "simple_summarize")
@@ -44,8 +44,10 @@ def longest(requests) -> int:
     return max(map(input_tokens, requests))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("model", SMALL)
+@pytest.mark.parametrize(
+    ("model", "mode"),
+    [*((PROMPT_ONLY, mode) for mode in MODES), *((model, "compact") for model in OTHER_SMALL)],
+)
 def test_rag_never_sends_more_than_a_model_takes(make, using_tokenizer, model, mode):
     """Every response mode, English and Chinese, with forty documents.
 
@@ -98,10 +100,9 @@ QUERIES = {
 @pytest.mark.parametrize(
     ("mode", "method"),
     [
-        (mode, method)
-        for mode in MODES
-        for method in QUERIES
-        if mode != "accumulate" or method == "aquery"  # LlamaIndex does not stream it
+        *(("compact", method) for method in QUERIES),
+        *(("refine", "stream"), ("tree_summarize", "astream"), ("simple_summarize", "aquery")),
+        ("accumulate", "aquery"),  # LlamaIndex does not stream it
     ],
 )
 def test_rag_fits_in_every_way_to_ask(make, run, using_tokenizer, mode, method):
@@ -164,38 +165,57 @@ TALKS = {
 }
 
 
-@pytest.mark.parametrize("method", ["stream_chat", "achat", "astream_chat"])
-@pytest.mark.parametrize("mode", CHATS)
-def test_twenty_chinese_turns_fit_in_every_way_to_talk(make, run, using_tokenizer, mode, method):
+def full_memory(llm: DashScopeOSS):
+    """A memory of twenty turns, which are more than it holds."""
+    memory = llm.chat_memory()
+    for turn in range(20):
+        memory.put(ChatMessage(question_on(turn)))
+        memory.put(ChatMessage(TEXTS["zh"] * 2, role="assistant"))
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("mode", "method"),
+    [
+        *(("context", method) for method in TALKS if method != "chat"),
+        *(("condense_plus_context", "achat"), ("condense_question", "stream_chat")),
+        *(("simple", "astream_chat"), ("best", "achat")),
+    ],
+)
+def test_turns_beside_a_full_memory_fit_in_every_way_to_talk(
+    make, run, using_tokenizer, mode, method
+):
     """Also streamed, and without blocking."""
     llm = make(PROMPT_ONLY, Answer(TEXTS["zh"] * 2))
     using_tokenizer(llm)
-    engine = chat_engine(llm, mode, 2)
+    engine = chat_engine(llm, mode, 2, full_memory(llm))
 
     async def talk():
-        return [await TALKS[method](engine, question_on(turn)) for turn in range(20)]
+        return [await TALKS[method](engine, question_on(turn)) for turn in (20, 21)]
 
     if method.startswith("a"):
         answers = run(llm, talk())
     else:
-        answers = [TALKS[method](engine, question_on(turn)) for turn in range(20)]
-    assert answers == [TEXTS["zh"] * 2] * 20
+        answers = [TALKS[method](engine, question_on(turn)) for turn in (20, 21)]
+    assert answers == [TEXTS["zh"] * 2] * 2
     assert longest(make.requests) <= ROOM
 
 
-@pytest.mark.parametrize("method", TALKS)
-@pytest.mark.parametrize("mode", ["context", "condense_plus_context", "condense_question"])
+@pytest.mark.parametrize(
+    ("mode", "method"),
+    [
+        *(("context", method) for method in TALKS),
+        *(("condense_plus_context", "chat"), ("condense_plus_context", "astream_chat")),
+        *(("condense_question", "stream_chat"), ("condense_question", "achat")),
+    ],
+)
 def test_a_turn_with_forty_documents_fits_beside_a_full_memory(
     make, run, using_tokenizer, mode, method
 ):
     """What does not fit into one prompt goes into several."""
     llm = make(PROMPT_ONLY, Answer(TEXTS["zh"] * 2))
     using_tokenizer(llm)
-    memory = llm.chat_memory()
-    for turn in range(20):
-        memory.put(ChatMessage(question_on(turn)))
-        memory.put(ChatMessage(TEXTS["zh"] * 2, role="assistant"))
-    started = TALKS[method](chat_engine(llm, mode, 40, memory), question_on(20))
+    started = TALKS[method](chat_engine(llm, mode, 40, full_memory(llm)), question_on(20))
     assert (run(llm, started) if method.startswith("a") else started) == TEXTS["zh"] * 2
     assert len(make.requests) > 5
     assert longest(make.requests) <= ROOM

@@ -72,9 +72,9 @@ WAYS = {
 }
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=PREDICTIONS)
 def predict(request, run):
-    """Each of the eight ways to ask for an object."""
+    """Each way to ask for an object; those of ``as_structured_llm``, too, lead to these."""
 
     def call(llm, prompt=PROMPT):
         started = WAYS[request.param](llm, prompt)
@@ -83,6 +83,10 @@ def predict(request, run):
     return call
 
 
+ALL_WAYS = pytest.mark.parametrize("predict", WAYS, indirect=True)
+
+
+@ALL_WAYS
 def test_a_model_without_tools_is_asked_in_words(make, predict):
     """The schema stands in the prompt, the system prompt stays."""
     for model in (PROMPT_ONLY, CHAT):
@@ -115,6 +119,7 @@ def test_an_answer_too_long_to_be_shown_again_is_the_error(make, predict):
     assert caught.value.partial_text == answer
 
 
+@ALL_WAYS
 def test_a_model_with_tools_is_made_to_call_one(make, predict):
     """The call is forced, and nothing is said of JSON."""
     assert predict(make(WITH_TOOLS, CALL, system_prompt="Count well.")) == Sum(a=1, b=2)
@@ -176,7 +181,6 @@ class Kept(ChatPromptTemplate):
         return self.message_templates
 
 
-@pytest.mark.parametrize("predict", PREDICTIONS, indirect=True)
 def test_the_messages_of_the_caller_stay_as_they_are(make, predict):
     """Schema and second question go into copies, in words as by a tool."""
     question = [ChatMessage("Count well.", role="system"), ChatMessage("One and two?")]
@@ -193,7 +197,6 @@ def test_the_prompt_of_the_caller_stays_as_it_is(make):
     assert prompt.output_parser is None
 
 
-@pytest.mark.parametrize("predict", PREDICTIONS, indirect=True)
 def test_another_way_to_objects_that_was_chosen_is_llamaindexs_own(make, predict):
     """A ``pydantic_program_mode`` that this package has no way of its own for."""
     llm = make(WITH_TOOLS, CALL, pydantic_program_mode=PydanticProgramMode.FUNCTION)

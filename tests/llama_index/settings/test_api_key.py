@@ -12,7 +12,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
-from tests.llama_index.examples import CHAT, KEY, WITH_TOOLS
+from tests.llama_index.examples import ALL_METHODS, CHAT, KEY, WITH_TOOLS
 
 
 def test_a_missing_key_names_the_variable():
@@ -68,6 +68,7 @@ def test_the_key_is_in_nothing_that_is_shown_or_stored(make, events):
     assert KEY not in str(refused.value)
 
 
+@ALL_METHODS
 def test_a_key_for_a_call_is_told_to_nobody(make, ask, events, caplog):
     """Neither in the error nor in an event, of all eight methods."""
     caplog.set_level("DEBUG")
