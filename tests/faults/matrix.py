@@ -4,13 +4,16 @@
   fixture ``caller`` (or ``whole``, ``streaming``, ``blocking``, ``async_caller``).
 - What depends on sockets and event loops but on no framework runs with the four of the core:
   take the fixture ``core``.
-- A pure table is decided in the core: :func:`table` runs each case there, and those named as
-  representatives with all callers of both frameworks.
+- A table of what may happen to a connection: :func:`table` runs each case once in the core, and
+  those named as representatives with all callers of both frameworks.
+- A table that no socket decides is no test of this folder: ``tests/protocol`` has those of bodies,
+  codes and statuses, ``tests/transport`` those of waits and keys. A few of their cases are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import cycle
 
 import pytest
 
@@ -20,8 +23,6 @@ WHOLE = ("chat", "achat")
 STREAMING = ("stream", "astream")
 BLOCKING = ("chat", "stream")
 ASYNC = ("achat", "astream")
-EACH_ONCE = ("chat", "astream")
-"""Blocking and async, whole and streamed: each in one of two modes."""
 
 only_httpx2 = pytest.mark.skipif(
     ASYNC_HTTP == "aiohttp", reason="docs/scale/reliability.md names it as a difference of aiohttp"
@@ -51,8 +52,7 @@ def caller_id(caller: tuple[str, ...]) -> str:
 def table(
     cases: Mapping[str, object] | Iterable[object],
     *representatives: str,
-    core: Iterable[str] = BLOCKING,
-    modes: Iterable[str] = MODES,
+    modes: Sequence[str] = MODES,
     aiohttp: bool = False,
     differs_over_aiohttp: Container[str] = (),
 ) -> pytest.MarkDecorator:
@@ -60,14 +60,14 @@ def table(
 
     Args:
         cases: by name; those without names are named by their text.
-        representatives: names of the cases that also run in both frameworks.
-        core: modes in which the core gets every case.
-        modes: modes in which the frameworks get the representatives.
+        representatives: names of the cases that also run in both frameworks, in all modes.
+        modes: of these the core gets each case in one, and the next case in the next.
         aiohttp: whether the representatives also run in the core over aiohttp.
         differs_over_aiohttp: cases that docs/scale/reliability.md names as its differences.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
-    runs = [(caller, name) for name in named for caller in in_core(core)]
+    turns = [mode for mode in modes if ASYNC_HTTP != "aiohttp" or mode in ASYNC]
+    runs = list(zip(cycle(in_core(turns)), named, strict=False))
     callers = [*in_frameworks(modes), *(over_aiohttp(modes) if aiohttp else ())]
     runs += [(caller, name) for name in representatives for caller in callers]
     if ASYNC_HTTP == "aiohttp":

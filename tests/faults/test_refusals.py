@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 from dashscope_oss.errors import (
     APIConnectionError,
     AuthenticationError,
     ContentBlockedError,
     ContextLengthError,
     InvalidRequestError,
-    ModelNotFoundError,
     PermissionDeniedError,
-    ProtocolError,
-    QuotaExhaustedError,
-    RateLimitError,
     ServerError,
 )
 from dashscope_oss.transport.http import response_body
 
-from .callers import MODES, Caller
+from .callers import Caller
 from .matrix import table
 from .server import (
     SSE,
@@ -34,128 +28,34 @@ from .server import (
     head,
     message_reply,
     refusal,
-    sse,
     stream,
 )
 
 PAGE = b"<html><body><h1>Bad gateway</h1></body></html>"
 WRONG_KEY = {"code": "InvalidApiKey", "message": "Invalid API-key provided.", "request_id": "r-1"}
 
-STATUSES = {
-    301: ProtocolError,
-    304: ProtocolError,
-    400: InvalidRequestError,
-    401: AuthenticationError,
-    402: QuotaExhaustedError,
-    403: PermissionDeniedError,
-    404: InvalidRequestError,
-    405: InvalidRequestError,
-    408: ServerError,
-    409: InvalidRequestError,
-    413: InvalidRequestError,
-    418: InvalidRequestError,
-    422: InvalidRequestError,
-    429: RateLimitError,
-    499: InvalidRequestError,
-    500: ServerError,
-    501: ServerError,
-    502: ServerError,
-    503: ServerError,
-    504: ServerError,
-    529: ServerError,
-    600: ServerError,
-}
-BODIES = {
-    "empty": b"",
-    "blank": b" \r\n",
-    "page": PAGE,
-    "garbage": b"\x00\xff\xfe garbage",
-    "list": b"[1,2]",
-    "null": b"null",
-    "object": b"{}",
-    "deep": b"[" * 100_000,
-    "answer": json.dumps(message_reply("hello")).encode(),
-}
+
+def test_a_status_decides_whatever_stands_in_the_body(caller: Caller):
+    """Nothing, a page of a proxy, or an answer that contradicts the status."""
+    for status, kind in ((401, AuthenticationError), (503, ServerError)):
+        for body in (b"", PAGE, message_reply("hello")):
+            with RawServer(answer(body, f"{status} X", "text/html")) as server:
+                error = caller.fails(server, kind, max_retries=0)
+            assert (error.status_code, len(server.requests)) == (status, 1)
 
 
-@table(
-    {str(status): (status, kind) for status, kind in STATUSES.items()},
-    "401",
-    "503",
-    core=["chat"],
-)
-def test_a_status_without_a_body_decides_the_class(caller: Caller, case):
-    status, kind = case
-    with RawServer(answer(b"", f"{status} X")) as server:
-        error = caller.fails(server, max_retries=0)
-    assert isinstance(error, kind)
-    assert error.status_code == status
-    assert len(server.requests) == 1
-
-
-@table(
-    {f"{status}-{name}": (status, body) for status in (401, 500) for name, body in BODIES.items()},
-    "401-page",
-    "500-answer",
-    core=["chat"],
-)
-def test_a_status_decides_whatever_stands_in_the_body(caller: Caller, case):
-    """A page of a proxy, garbage, or an answer that contradicts the status."""
-    status, body = case
-    with RawServer(answer(body, f"{status} X", "text/html")) as server:
-        error = caller.fails(server, STATUSES[status], max_retries=0)
-    assert error.status_code == status
-
-
-CODES = {
-    "200-key": ("200 OK", "InvalidApiKey", "no", AuthenticationError),
-    "200-blocked": ("200 OK", "DataInspectionFailed", "no", ContentBlockedError),
-    "200-unknown": ("200 OK", "Unheard.Of", "no", ProtocolError),
-    "401-key": ("401 X", "InvalidApiKey", "no", AuthenticationError),
-    "400-debt": ("400 X", "Arrearage", "no", QuotaExhaustedError),
-    "400-blocked": ("400 X", "DataInspectionFailed", "no", ContentBlockedError),
-    "400-parameter": ("400 X", "InvalidParameter", "no", InvalidRequestError),
-    "400-length": (
-        "400 X",
-        "InvalidParameter",
-        "Range of input length should be [1, 6]",
-        ContextLengthError,
-    ),
-    "400-model": ("400 X", "InvalidParameter", "Model not exist.", ModelNotFoundError),
-    "400-role": ("400 X", "ServiceUnavailableError", "Role must be user", InvalidRequestError),
-    "400-internal": ("400 X", "InternalError", "no", ServerError),
-    "500-parameter": ("500 X", "InvalidParameter", "no", InvalidRequestError),
-    "500-index": ("500 X", "InternalError.Algo", "list index out of range", InvalidRequestError),
-    "403-unpurchased": ("403 X", "AccessDenied.Unpurchased", "no", PermissionDeniedError),
-    "403-free-tier": ("403 X", "AllocationQuota.FreeTierOnly", "no", QuotaExhaustedError),
-    "404-model": ("404 X", "ModelNotFound", "no", ModelNotFoundError),
-    "418-rate": ("418 X", "Throttling.RateQuota", "no", RateLimitError),
-}
-
-
-@table(CODES, "200-blocked", "400-length")
-def test_the_code_decides_before_the_status(caller: Caller, case):
+def test_the_code_decides_before_the_status(caller: Caller):
     """And status, code, request id and the server's own words are all there."""
-    status, code, message, kind = case
-    with RawServer(refusal(status, code, message)) as server:
-        error = caller.fails(server, kind, message.rstrip(".").replace("[", r"\["), max_retries=0)
-    assert isinstance(error, kind)
-    assert (error.status_code, error.code) == (int(status[:3]), code)
-    assert (error.request_id, error.message) == ("r-1", message)
-
-
-def test_a_code_of_the_vendors_api_gateway_is_read_in_its_own_spelling(core: Caller):
-    body = {"Code": "Throttling", "Message": "slow down", "RequestId": "R-2"}
-    with RawServer(answer(body, "400 X")) as server:
-        error = core.fails(server, RateLimitError, "slow down", max_retries=0)
-    assert (error.code, error.request_id) == ("Throttling", "R-2")
-
-
-def test_an_error_of_the_openai_form_is_read(core: Caller):
-    body = {"error": {"code": "invalid_api_key", "message": "wrong"}, "request_id": "r-3"}
-    with RawServer(answer(body, "401 X")) as server:
-        error = core.fails(server, AuthenticationError, "wrong")
-    assert (error.code, error.request_id) == ("invalid_api_key", "r-3")
+    too_long = "Range of input length should be 1, 6"
+    for status, code, message, kind in (
+        (200, "DataInspectionFailed", "no", ContentBlockedError),
+        (400, "InvalidParameter", too_long, ContextLengthError),
+        (500, "InvalidParameter", "no", InvalidRequestError),
+    ):
+        with RawServer(refusal(f"{status} X", code, message)) as server:
+            error = caller.fails(server, kind, message, max_retries=0)
+        assert (error.status_code, error.code) == (status, code)
+        assert (error.request_id, error.message) == ("r-1", message)
 
 
 EVENT = error_frame(401, WRONG_KEY["code"], WRONG_KEY["message"])
@@ -163,11 +63,8 @@ PLACES = {
     "gzip": gzipped(WRONG_KEY, status="401 X"),
     "deflate": deflated(WRONG_KEY, status="401 X"),
     "no-type": answer(WRONG_KEY, "401 X", None),
-    "wrong-type": answer(WRONG_KEY, "401 X", "text/html; charset=gbk"),
     "event": answer(EVENT, "401 X", SSE),
     "event-in-200": answer(EVENT, "200 OK", "text/plain"),
-    "event-in-500": answer(EVENT, "500 X", "application/json"),
-    "byte-order-mark": answer(b"\xef\xbb\xbf" + json.dumps(WRONG_KEY).encode(), "401 X"),
     "status-in-body": answer(WRONG_KEY | {"status_code": 401}),
     "stream": stream(EVENT),
 }
@@ -189,7 +86,7 @@ CUT_REFUSALS = {
 }
 
 
-@table(CUT_REFUSALS, "cut", core=MODES)
+@table(CUT_REFUSALS, "cut")
 def test_a_refusal_whose_body_breaks_off_is_that_refusal(caller: Caller, case):
     """The status is known: a wrong key is not tried again as a lost connection."""
     with RawServer(case) as server:
@@ -203,19 +100,19 @@ def test_the_code_of_a_refusal_that_breaks_off_behind_it_still_decides(core: Cal
         core.fails(server, ContentBlockedError, "not al")
 
 
-HUGE = {
-    "message": {"code": "InvalidParameter", "message": "y" * 3_000_000},
-    "code": {"code": "y" * 3_000_000, "message": "m", "request_id": "z" * 100_000},
-    "object": {"code": "InvalidParameter", "message": {"deep": ["x" * 50_000]}},
-}
+HUGE = (
+    {"code": "InvalidParameter", "message": "y" * 300_000},
+    {"code": "y" * 300_000, "message": "m", "request_id": "z" * 100_000},
+    {"code": "InvalidParameter", "message": {"deep": ["x" * 50_000]}},
+)
 
 
-@table(HUGE, "code", core=["chat"])
-def test_a_huge_refusal_gives_a_short_text(caller: Caller, case):
-    with RawServer(answer(case, "400 X")) as server:
-        error = caller.fails(server, InvalidRequestError)
-    assert len(error.code or "") < 300
-    assert len(error.request_id or "") < 300
+def test_a_huge_refusal_gives_a_short_text(caller: Caller):
+    for body in HUGE:
+        with RawServer(answer(body, "400 X")) as server:
+            error = caller.fails(server, InvalidRequestError)
+        assert len(error.code or "") < 300
+        assert len(error.request_id or "") < 300
 
 
 def test_an_endless_refusal_is_not_read_to_its_end(caller: Caller, monkeypatch):
@@ -240,9 +137,6 @@ def test_a_line_that_is_not_http_is_an_error_that_names_the_server(core: Caller)
             core.fails(server, APIConnectionError, r"127\.0\.0\.1", max_retries=0)
 
 
-# Characters that do not belong there
-
-
 def test_headers_that_are_not_ascii_are_read(core: Caller):
     """Some proxies write headers in UTF-8 or Latin-1."""
     odd = [("X-Where", "caf\xe9 \xff"), ("X-Request-Id", "r-\xe9")]
@@ -250,26 +144,3 @@ def test_headers_that_are_not_ascii_are_read(core: Caller):
         error = core.fails(server, InvalidRequestError)
     assert error.request_id == "r-\xe9"
     assert error.response.headers["x-where"] == "caf\xe9 \xff"
-
-
-HALF_A_PAIR = rb'{"code":"Arrearage","message":"half a pair: \ud83d","request_id":"r-1"}'
-
-
-def test_half_a_surrogate_pair_in_the_words_hides_neither_code_nor_id(core: Caller):
-    with RawServer(answer(HALF_A_PAIR, "400 Bad Request")) as server:
-        error = core.fails(server, QuotaExhaustedError, "half a pair: \ufffd")
-    assert (error.code, error.request_id) == ("Arrearage", "r-1")
-
-
-def test_half_a_surrogate_pair_in_an_error_event_hides_neither_code_nor_id(
-    streaming_core: Caller,
-):
-    with RawServer(stream(sse(HALF_A_PAIR, "error", 400))) as server:
-        error = streaming_core.fails(server, QuotaExhaustedError, "half a pair: \ufffd")
-    assert (error.code, error.request_id) == ("Arrearage", "r-1")
-
-
-def test_a_whole_surrogate_pair_in_the_words_stays(core: Caller):
-    body = rb'{"code":"DataInspectionFailed","message":"\ud83d\ude00"}'
-    with RawServer(answer(body, "400 Bad Request")) as server:
-        core.fails(server, ContentBlockedError, "\U0001f600")

@@ -94,6 +94,9 @@ CODES = [
     (429, "CommodityNotPurchased", "", QuotaExhaustedError),
     (429, "PrepaidBillOverdue", "", QuotaExhaustedError),
     (429, "PostpaidBillOverdue", "", QuotaExhaustedError),
+    (400, "InternalError", "no", ServerError),
+    (418, "Throttling.RateQuota", "no", RateLimitError),
+    (500, "InvalidParameter", "no", InvalidRequestError),
     (500, "InternalError", "", ServerError),
     (500, "internal_error", "", ServerError),
     (500, "InternalError.Algo", "An error", ServerError),
@@ -110,8 +113,12 @@ CODES = [
 ]
 
 
+def error_of(status, code, message=None):
+    return service_error(status_code=status, code=code, message=message)
+
+
 def class_of(status, code, message=None):
-    return type(service_error(status_code=status, code=code, message=message))
+    return type(error_of(status, code, message))
 
 
 def test_the_class_of_every_code_that_the_vendor_documents():
@@ -122,22 +129,30 @@ def test_the_class_of_every_code_that_the_vendor_documents():
 STATUSES = {
     None: ProtocolError,
     200: ProtocolError,
+    301: ProtocolError,
     302: ProtocolError,
+    304: ProtocolError,
     400: InvalidRequestError,
     401: AuthenticationError,
     402: QuotaExhaustedError,
     403: PermissionDeniedError,
     404: InvalidRequestError,
+    405: InvalidRequestError,
     408: ServerError,
     409: InvalidRequestError,
     413: InvalidRequestError,
     418: InvalidRequestError,
+    422: InvalidRequestError,
     429: RateLimitError,
+    499: InvalidRequestError,
     500: ServerError,
+    501: ServerError,
     502: ServerError,
     503: ServerError,
     504: ServerError,
+    529: ServerError,
     599: ServerError,
+    600: ServerError,
 }
 
 
@@ -152,23 +167,63 @@ def test_the_code_decides_before_the_status_in_any_case():
     assert class_of(400, "MODELNOTFOUND") is ModelNotFoundError
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "retryable"),
-    [
-        (429, "", True),
-        (503, "", True),
-        (408, None, True),
-        (501, "", False),
-        (599, "NeverHeardOf", False),
-        (501, "InternalError", True),
-        (400, "ClientDisconnect", True),
-        (400, "APIConnectionError", True),
-        (400, "InvalidParameter", False),
-    ],
-)
-def test_what_waiting_may_cure_is_retryable(status, code, retryable):
-    """A code that is known decides; else only some statuses are worth a second try."""
-    assert service_error(status_code=status, code=code).retryable is retryable
+def test_only_some_statuses_are_worth_a_second_try():
+    retryable = {
+        status for status in range(300, 601) if service_error(status_code=status).retryable
+    }
+    assert retryable == {408, 429, 500, 502, 503, 504}
+
+
+# status, code, words; a quota per minute is one, whatever its words say of a plan
+CURABLE = [
+    (429, "Throttling", "slow down"),
+    (429, "Throttling.RateQuota", "Requests rate limit exceeded, try again later."),
+    (429, "Throttling.BurstRate", "Request rate increased too quickly."),
+    (429, "Throttling.AllocationQuota", "Allocated quota exceeded, please increase it."),
+    (429, "Throttling.AllocationQuota", "You exceeded your current quota, please check"),
+    (429, "insufficient_quota", "You exceeded your current quota, please check your plan"),
+    (429, "LimitRequests", "You exceeded your current requests list."),
+    (400, "InternalError", "no"),
+    (501, "InternalError", ""),
+    (500, "InternalError.Algo", "no"),
+    (500, "InternalError.Timeout", "no"),
+    (503, "ModelUnavailable", "no"),
+    (500, "ModelServingError", "Too many requests."),
+    (400, "ClientDisconnect", ""),
+    (400, "APIConnectionError", ""),
+]
+LASTING = [
+    (429, "Throttling.AllocationQuota", "Free allocated quota exceeded."),
+    (429, "insufficient_quota", "Free allocated quota exceeded."),
+    (429, "Throttling.AllocationQuota", "The free tier of the model has been exhausted."),
+    (403, "AllocationQuota.FreeTierOnly", "The free tier has been exhausted."),
+    (429, "CommodityNotPurchased", "no"),
+    (400, "Arrearage", "Access denied, your account is in debt."),
+    (500, "Arrearage", "no"),
+    (500, "DataInspectionFailed", "no"),
+    (500, "InvalidParameter", "no"),
+    (400, "InvalidParameter", ""),
+    (429, "InvalidApiKey", "no"),
+    (503, "ServiceUnavailableError", "no"),
+    (502, "ModelNotFound", "no"),
+    (599, "NeverHeardOf", ""),
+]
+
+
+def test_a_code_that_is_known_decides_whether_waiting_may_cure_it():
+    wrong = [
+        (row, is_curable)
+        for rows, is_curable in ((CURABLE, True), (LASTING, False))
+        for row in rows
+        if error_of(*row).retryable is not is_curable
+    ]
+    assert wrong == []
+
+
+def test_a_quota_that_is_used_up_says_what_to_check():
+    used_up = [error_of(*row) for row in LASTING if class_of(*row) is QuotaExhaustedError]
+    assert len(used_up) == 7
+    assert all("Check balance and free quota" in str(error) for error in used_up)
 
 
 def test_an_error_holds_what_was_said():
@@ -196,27 +251,26 @@ def test_a_wrong_endpoint_gets_a_hint():
     assert "set model_info with endpoint" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("body", "is_error"),
-    [
-        ({"output": {}, "usage": {}, "request_id": "r"}, False),
-        ({"output": {}, "new": 1}, False),
-        ({"code": "", "message": ""}, False),
-        ({"code": "Success"}, False),
-        ({"status_code": 200, "code": "200"}, False),
-        ({"code": 200}, False),
-        ({"code": "Throttling", "output": {"text": "hi"}}, True),
-        ({"Code": "Throttling"}, True),
-        ({"code": 429}, True),
-        ({"status_code": 400}, True),
-        ({"status_code": True}, False),
-        ({"status_code": 4000}, False),
-        ({"error": {"message": "m"}}, True),
-        ({"error": "m"}, True),
-    ],
-)
-def test_whether_a_body_of_status_200_is_an_error(body, is_error):
-    assert reports_error(body) is is_error
+REPORTS = [
+    ({"output": {}, "usage": {}, "request_id": "r"}, False),
+    ({"output": {}, "new": 1}, False),
+    ({"code": "", "message": ""}, False),
+    ({"code": "Success"}, False),
+    ({"status_code": 200, "code": "200"}, False),
+    ({"code": 200}, False),
+    ({"code": "Throttling", "output": {"text": "hi"}}, True),
+    ({"Code": "Throttling"}, True),
+    ({"code": 429}, True),
+    ({"status_code": 400}, True),
+    ({"status_code": True}, False),
+    ({"status_code": 4000}, False),
+    ({"error": {"message": "m"}}, True),
+    ({"error": "m"}, True),
+]
+
+
+def test_whether_a_body_of_status_200_is_an_error():
+    assert [(body, reports_error(body)) for body, _ in REPORTS] == REPORTS
 
 
 @pytest.mark.parametrize(
@@ -283,52 +337,56 @@ def test_the_error_of_an_event_has_its_status_and_its_data(event, status, messag
     assert error.response.status_code == (event.status or 200)
 
 
-@pytest.mark.parametrize("status", [200, 400, 413, 500, None])
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Range of input length should be [1, 30720]",
-        "The prompt is longer than the maximum model length of 2048",
-        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
-        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
-        "Input tokens exceed the configured limit of 4096 tokens",
-        "Prompt is too long",
-        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
-        "`inputs` must have less than 4096 tokens. Given: 5000",
-        "the request exceeds the available context size, try increasing it",
-        "request (5000 tokens) exceeds the available context size (4096 tokens)",
-        "Your request exceeded model token limit: 4096",
-        "Decoder prompt (length 5000) is longer than the maximum model length of 4096",
-        "Requested token count exceeds the model's maximum context length of 4096 tokens",
-        "input is too long for requested model",
-        "You passed 1193 input tokens and requested 7000 output tokens. However, the model's "
-        "context length is only 8192 tokens, resulting in a maximum input length of 1192 tokens.",
-        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens).",
-        "Prompt length (5000) exceeds maximum input length (4096).",
-        "Context size has been exceeded.",
-        "prompt too long; exceeded max context length by 4021 tokens",
-        "the input length exceeds the context length",
-        "The number of tokens to keep from the initial prompt is greater than the context length.",
-        "the model is loaded with context length of only 4096 tokens, which is not enough",
-        "Number of prompt tokens: 5000 exceeds model max length: 4096",
-        "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
-        "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
-        "The input token count (40000) exceeds the maximum number of tokens allowed (32768).",
-        "too many tokens: total number of tokens in the prompt cannot exceed 4081",
-        "Please reduce the length of the messages or completion.",
-        "Prompt has 2000 tokens, but the configured context size is 1000 tokens",
-        "invalid params, context window exceeds limit",
-        "Prompt exceeds max length",
-        "total message size 2306631 exceeds limit 2097152",
-        "token limit exceeded, please shorten your input",
-        "Input exceeds the context limit",
-        "输入内容超过模型最大上下文长度",
-        "Prompt 超长",
-    ],
-)
-def test_every_known_wording_of_too_long_is_a_context_length_error(status, text):
+TOO_LONG = [
+    "Range of input length should be [1, 30720]",
+    "The prompt is longer than the maximum model length of 2048",
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+    "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    "Input tokens exceed the configured limit of 4096 tokens",
+    "Prompt is too long",
+    "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+    "`inputs` must have less than 4096 tokens. Given: 5000",
+    "the request exceeds the available context size, try increasing it",
+    "request (5000 tokens) exceeds the available context size (4096 tokens)",
+    "Your request exceeded model token limit: 4096",
+    "Decoder prompt (length 5000) is longer than the maximum model length of 4096",
+    "Requested token count exceeds the model's maximum context length of 4096 tokens",
+    "input is too long for requested model",
+    "You passed 1193 input tokens and requested 7000 output tokens. However, the model's "
+    "context length is only 8192 tokens, resulting in a maximum input length of 1192 tokens.",
+    "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens).",
+    "Prompt length (5000) exceeds maximum input length (4096).",
+    "Context size has been exceeded.",
+    "prompt too long; exceeded max context length by 4021 tokens",
+    "the input length exceeds the context length",
+    "The number of tokens to keep from the initial prompt is greater than the context length.",
+    "the model is loaded with context length of only 4096 tokens, which is not enough",
+    "Number of prompt tokens: 5000 exceeds model max length: 4096",
+    "Prompt contains 40000 tokens, too large for model with 32768 maximum context length",
+    "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+    "The input token count (40000) exceeds the maximum number of tokens allowed (32768).",
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081",
+    "Please reduce the length of the messages or completion.",
+    "Prompt has 2000 tokens, but the configured context size is 1000 tokens",
+    "invalid params, context window exceeds limit",
+    "Prompt exceeds max length",
+    "total message size 2306631 exceeds limit 2097152",
+    "token limit exceeded, please shorten your input",
+    "Input exceeds the context limit",
+    "输入内容超过模型最大上下文长度",
+    "Prompt 超长",
+]
+
+
+def test_every_known_wording_of_too_long_is_a_context_length_error():
     """The vendor, and every engine and service whose words are known."""
-    assert type(service_error(status_code=status, message=text)) is ContextLengthError
+    missed = [
+        (status, words)
+        for words in TOO_LONG
+        for status in (200, 400, 413, 500, None)
+        if class_of(status, None, words) is not ContextLengthError
+    ]
+    assert missed == []
 
 
 @pytest.mark.parametrize(

@@ -126,27 +126,10 @@ def test_a_finish_reason_beside_the_choices_is_read():
     assert read({"output": output}).finish_reason == "length"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"output": None},
-        {"output": {}},
-        {"output": "text"},
-        {"output": {"choices": []}},
-        {"output": {"choices": None}},
-        {"output": {"choices": ["x"]}},
-        {"output": {"choices": [{"finish_reason": "stop"}]}},
-        {"output": {"choices": [{"message": None}]}},
-        {"output": {"choices": [{"message": {"role": "assistant"}}]}},
-        {"output": {"choices": [{"index": 1, "message": {"content": "hi"}}]}},
-        {"output": {"text": None}},
-        {"output": {"text": None, "finish_reason": "stop"}},
-    ],
-)
-def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer(body):
+def test_a_body_without_an_answer_is_an_error_and_not_an_empty_answer():
+    """``test_shapes`` has more of them."""
     with pytest.raises(ProtocolError, match="neither text nor choices"):
-        read(body)
+        read({"output": {"text": None, "finish_reason": "stop"}})
 
 
 @pytest.mark.parametrize(
@@ -190,6 +173,9 @@ USAGES = [
     (None, None),
     ({}, None),
     ("many", None),
+    ([1], None),
+    ({"total_tokens": 7}, None),
+    ({"input_tokens": -3, "output_tokens": -4}, None),
     ({"input_tokens": 0, "output_tokens": 0}, None),
     ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, None),
     ({"input_tokens": None, "output_tokens": None}, None),
@@ -243,13 +229,17 @@ USAGES = [
         Usage(9, 1, 10, video_tokens=5, audio_tokens=2),
     ),
     ({"input_tokens": 9, "output_tokens": 5, "prompt_tokens_details": None}, Usage(9, 5, 14)),
+    ({"input_tokens": 9, "output_tokens": 5, "prompt_tokens_details": "none"}, Usage(9, 5, 14)),
+    ({"input_tokens": 9, "output_tokens": 5, "new": {"a": 1}}, Usage(9, 5, 14)),
 ]
 
 
-@pytest.mark.parametrize(("reported", "usage"), USAGES)
-def test_usage_is_what_was_reported_and_none_where_nothing_was(reported, usage):
+def test_usage_is_what_was_reported_and_none_where_nothing_was():
     """Nought in and nought out is the vendor's filler for "not counted"."""
-    assert read({**text_body("hi"), "usage": reported}).usage == usage
+    read_usages = [
+        (reported, read({**text_body("hi"), "usage": reported}).usage) for reported, _ in USAGES
+    ]
+    assert read_usages == USAGES
 
 
 def test_an_estimate_of_usage_is_given_on_request_only_and_marked():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 
 from dashscope_oss import (
@@ -65,12 +64,6 @@ def test_the_weights_that_answered_are_named(call: Caller):
     script = [head, *GOOD_STREAM[1:]] if call.streams else whole
     with RawServer(script) as server:
         assert call(server).served_by == "small-model"
-
-
-def test_a_compressed_answer_is_read(call: Caller):
-    data = gzip.compress(json.dumps(text_reply("hello")).encode())
-    with RawServer(answer(data, headers=[("Content-Encoding", "gzip")])) as server:
-        assert call(server).text == "hello"
 
 
 def test_json_for_a_stream_is_handed_on_whole(streaming: Caller):

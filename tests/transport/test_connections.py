@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dashscope_oss import (
-    APIConnectionError,
     APITimeoutError,
     AsyncClient,
     Client,
     ClientOptions,
-    ConfigurationError,
     Endpoint,
     Message,
     chat_request,
@@ -24,11 +22,8 @@ from dashscope_oss.transport.http import connections
 from tests.faults.server import (
     SSE_HEAD,
     WAIT,
-    Close,
     Endless,
     RawServer,
-    Unread,
-    UntilGone,
     answer,
     chunk,
     text_reply,
@@ -74,12 +69,6 @@ def trusted(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
 
 
-async def test_calls_one_after_the_other_use_one_connection(send: Send):
-    with RawServer(GOOD) as server:
-        assert await send(server.base_url, 50) == ["hello"] * 50
-    assert server.connections == 1
-
-
 @pytest.mark.usefixtures("trusted")
 async def test_calls_over_tls_use_one_connection_too(send: Send):
     with SecureServer(GOOD) as server:
@@ -100,51 +89,10 @@ async def test_as_many_connections_as_the_cap_allows_are_kept(send: Send):
     assert server.connections <= 40
 
 
-async def test_a_call_that_gets_no_connection_in_time_is_told_how_many_there_are(send: Send):
-    with (
-        RawServer([SSE_HEAD, UntilGone()]) as server,
-        pytest.raises(APITimeoutError, match=r"free connection.*All 1 are busy"),
-    ):
-        await send(
-            server.base_url,
-            2,
-            at_once=True,
-            max_connections=1,
-            max_retries=0,
-            timeout=(WAIT, 1.0, WAIT, 0.1),
-        )
-
-
 async def test_cookies_of_an_answer_are_not_sent_back(send: Send):
     with RawServer(answer(text_reply("a"), headers=[("Set-Cookie", "a=b")]), GOOD) as server:
         await send(server.base_url, 2)
     assert "cookie" not in server.requests[1].headers
-
-
-async def test_a_certificate_of_an_unknown_authority_is_refused_with_advice(send: Send):
-    with (
-        SecureServer(GOOD) as server,
-        pytest.raises(APIConnectionError, match="SSL_CERT_FILE") as caught,
-    ):
-        await send(server.base_url)
-    assert not caught.value.retryable
-    assert not server.requests
-
-
-@pytest.mark.usefixtures("trusted")
-async def test_a_certificate_of_another_host_is_refused(send: Send):
-    with (
-        SecureServer(GOOD) as server,
-        pytest.raises(APIConnectionError, match="CERTIFICATE_VERIFY_FAILED"),
-    ):
-        await send(server.base_url.replace("127.0.0.1", "localhost"))
-    assert not server.requests
-
-
-async def test_authorities_that_cannot_be_read_are_named(send: Send, monkeypatch, tmp_path):
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
-        await send("https://127.0.0.1:9/api/v1")
 
 
 async def test_a_server_that_does_not_answer_the_tls_greeting_is_a_connect_timeout(send: Send):
@@ -152,41 +100,6 @@ async def test_a_server_that_does_not_answer_the_tls_greeting_is_a_connect_timeo
         url = f"https://127.0.0.1:{mute.getsockname()[1]}/api/v1"
         with pytest.raises(APITimeoutError, match="connecting"):
             await send(url, max_retries=0, timeout=(0.1, WAIT, WAIT, WAIT))
-
-
-async def test_a_server_that_speaks_no_tls_is_an_error_of_the_connection(send: Send):
-    with (
-        RawServer(Unread([answer("no", "400 Bad Request"), Close()])) as server,
-        pytest.raises(APIConnectionError, match="no answer from"),
-    ):
-        await send(server.base_url.replace("http:", "https:"), max_retries=0)
-
-
-async def test_a_proxy_of_the_environment_is_used(send: Send, monkeypatch):
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    with RawServer(GOOD) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
-        with pytest.warns(UserWarning, match="unencrypted"):
-            assert await send("http://far.invalid/api/v1") == ["hello"]
-    assert proxy.requests[0].line.startswith("POST http://far.invalid/api/v1/services")
-
-
-async def test_no_proxy_names_hosts_that_need_none(send: Send, monkeypatch):
-    with RawServer(GOOD) as proxy, RawServer(GOOD) as near:
-        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        await send(near.base_url)
-    assert (len(proxy.requests), len(near.requests)) == (0, 1)
-
-
-@pytest.mark.parametrize("address", ["ftp://proxy:1", "socks5://127.0.0.1:9"])
-async def test_a_proxy_that_cannot_be_used_is_an_error_of_settings(send, monkeypatch, address):
-    """The last one needs a package that is not installed."""
-    monkeypatch.setenv("HTTP_PROXY", address)
-    monkeypatch.setenv("NO_PROXY", "")
-    with pytest.raises(ConfigurationError, match="HTTP_PROXY"):
-        await send("http://127.0.0.1:9/api/v1")
 
 
 @pytest.mark.usefixtures("trusted")

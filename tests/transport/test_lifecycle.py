@@ -44,13 +44,6 @@ from tests.transport.calling import (
 )
 
 
-def test_twenty_calls_use_one_connection():
-    with RawServer(GOOD) as server, Client(endpoint(server)) as caller:
-        for _ in range(20):
-            caller.send(question())
-    assert (len(server.requests), server.connections) == (20, 1)
-
-
 def test_streams_give_their_connection_back():
     with RawServer(GOOD_STREAM) as server, Client(endpoint(server)) as caller:
         for _ in range(5):
@@ -66,14 +59,6 @@ def test_failed_calls_give_their_connection_back():
             with pytest.raises(InvalidRequestError):
                 list(caller.stream(question()))
     assert (len(server.requests), server.connections) == (10, 1)
-
-
-async def test_twenty_async_calls_use_one_connection():
-    with RawServer(GOOD) as server:
-        async with AsyncClient(endpoint(server)) as caller:
-            for _ in range(20):
-                await caller.send(question())
-    assert (len(server.requests), server.connections) == (20, 1)
 
 
 async def test_calls_at_once_do_not_wait_for_each_other():

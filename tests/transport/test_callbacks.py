@@ -1,8 +1,8 @@
-"""Whoever counts answers is told of each one that is complete, once."""
+"""Whoever listens is told of each retry, and of each answer that is complete, once."""
 
 import pytest
 
-from dashscope_oss import DashScopeError, UsageTable, chat_request, find_model
+from dashscope_oss import DashScopeError, RateLimitError, UsageTable, chat_request, find_model
 from dashscope_oss.messages import Message
 from tests.faults.server import RawServer, answer, frame, stream, text_reply
 from tests.transport.calling import GOOD_STREAM, REFUSED, THROTTLED, question
@@ -50,3 +50,14 @@ def test_a_usage_table_counts_answers(call):
     [row] = table.rows
     assert (row.framework, row.model, row.calls) == ("client", "baichuan2-7b-chat-v1", 1)
     assert (row.input_tokens, row.output_tokens) == (3, 2)
+
+
+def test_every_retry_is_reported(call):
+    told = []
+    with RawServer(THROTTLED, THROTTLED, call.good()) as server:
+        call(server, on_retry=lambda *what: told.append(what))
+    assert [(attempt, type(error)) for attempt, error, _ in told] == [
+        (1, RateLimitError),
+        (2, RateLimitError),
+    ]
+    assert [wait for *_, wait in told] == call.waits
