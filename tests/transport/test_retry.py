@@ -91,7 +91,7 @@ ASKED = [
     ({"retry-after": "Sat, 21 Nov 2026 12:00:10 GMT"}, 10),
     ({"retry-after": format_datetime(NOW)}, 0),
     ({"retry-after": "Sat, 21 Nov 2026 12:00:10 -0000"}, 10),
-    ({"retry-after": "Fri, 31 Dec 2999 23:59:59 GMT"}, 30710145599),
+    ({"retry-after": "Fri, 31 Dec 2999 23:59:59 GMT"}, 30708417599),
     ({"retry-after": "Sat, 21 Nov 2026 11:59:50 GMT"}, None),
     ({"retry-after": "-3"}, None),
     ({"retry-after-ms": "-3"}, None),
