@@ -49,6 +49,12 @@ def caller_id(caller: tuple[str, ...]) -> str:
     return "-".join(caller)
 
 
+every_caller = pytest.mark.parametrize(
+    "caller", [*in_frameworks(), *over_aiohttp()], indirect=True, ids=caller_id
+)
+"""Marks what runs with all callers of both frameworks, and in the core over aiohttp."""
+
+
 def table(
     cases: Mapping[str, object] | Iterable[object],
     *representatives: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from functools import partial
 
 import httpx2
 import pytest
@@ -12,8 +13,8 @@ from langchain_core.exceptions import ModelError
 from dashscope_oss.errors import APIConnectionError, APITimeoutError, DashScopeError, ProtocolError
 from dashscope_oss.transport import attempt
 
-from .callers import ASYNC_HTTP, MODES, Caller
-from .matrix import EACH_ONCE, STREAMING, only_httpx2, table
+from .callers import ASYNC_HTTP, Caller
+from .matrix import STREAMING, only_httpx2, table
 from .server import (
     SSE,
     SSE_END,
@@ -77,7 +78,6 @@ LOST = {
     "reset",
     "short-body",
     "no-http",
-    core=EACH_ONCE,
     aiohttp=True,
     differs_over_aiohttp=["no-length-reset", "upgrade", "no-chunk", "negative-chunk"],
 )
@@ -88,10 +88,10 @@ def test_a_connection_that_brings_no_answer_is_an_error_and_is_tried_again(calle
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("name", ["reset", "no-body-reset", "reset-at-once"])
-def test_a_reset_says_what_happened(core: Caller, name):
-    with RawServer(LOST[name]) as server:
-        core.fails(server, APIConnectionError, r": \S.*\w", max_retries=0)
+def test_a_reset_says_what_happened(core: Caller):
+    for name in ("reset", "no-body-reset", "reset-at-once"):
+        with RawServer(LOST[name]) as server:
+            core.fails(server, APIConnectionError, r": \S.*\w", max_retries=0)
 
 
 def test_a_call_is_answered_once_a_lost_connection_comes_back(caller: Caller):
@@ -130,16 +130,15 @@ ODD = {
 }
 
 
-@table(ODD, "chunks", core=EACH_ONCE, aiohttp=True, differs_over_aiohttp=["more-than-promised"])
+@table(ODD, "chunks", aiohttp=True, differs_over_aiohttp=["more-than-promised"])
 def test_odd_http_is_read(caller: Caller, case):
     with RawServer(case) as server:
         assert caller(server).text == "hello"
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("size", [1, 2, 7])
-def test_an_answer_in_small_packets_is_read(core: Caller, size):
-    script = [chunked_head(kind=SSE), Drip(chunk(EVENTS) + SSE_END, size=size)]
+def test_an_answer_in_single_bytes_is_read(core: Caller):
+    script = [chunked_head(kind=SSE), Drip(chunk(EVENTS) + SSE_END)]
     with RawServer(script) as server:
         assert core(server).text == "hello"
 
@@ -154,7 +153,7 @@ STALLS = {
 }
 
 
-@table(STALLS, "silence", core=MODES, aiohttp=True)
+@table(STALLS, "silence", aiohttp=True)
 def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, case):
     limits = {"timeout": 0.2, "total_timeout": 10, "max_retries": 0}
     with RawServer(case) as server:
@@ -166,7 +165,7 @@ def test_a_stall_is_a_timeout_that_names_its_limit(caller: Caller, case):
 def test_a_server_that_reads_nothing_is_a_timeout_of_sending(core: Caller):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         place = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
-        long = "x" * 20_000_000
+        long = "x" * 12_000_000
         with pytest.raises(APITimeoutError, match=r"sending the request.*0\.2 s"):
             core(place, long, timeout=0.2, total_timeout=20, max_retries=0)
 
@@ -178,21 +177,21 @@ ENDLESS_HEADS = {
 }
 
 
-@pytest.mark.parametrize("script", ENDLESS_HEADS.values(), ids=ENDLESS_HEADS)
-def test_a_head_without_end_is_an_error(core: Caller, script):
-    with RawServer(script) as server:
-        core.fails(server, DashScopeError, max_retries=0)
+@table(ENDLESS_HEADS, "headers")
+def test_a_head_without_end_is_an_error(caller: Caller, case):
+    with RawServer(case) as server:
+        caller.fails(server, DashScopeError, max_retries=0)
 
 
-@pytest.mark.parametrize("end", [Close(), Cut()], ids=["close", "reset"])
-def test_a_kept_connection_that_died_is_replaced_in_silence(caller: Caller, end):
+def test_a_kept_connection_that_died_is_replaced_in_silence(caller: Caller):
     """Nothing was sent on it, so this is no retry: it works without any."""
     hello = caller.hello if caller.streams else [caller.hello]
-    with RawServer([*hello, end], hello) as server:
-        model = caller.model(server, max_retries=0)
-        caller.before_next = lambda: server.ended.wait(5)
-        assert caller.ask_each(model, "one", "two") == ["hello", "hello"]
-    assert (server.connections, caller.waits) == (2, [])
+    for end in (Close(), Cut()):
+        with RawServer([*hello, end], hello) as server:
+            model = caller.model(server, max_retries=0)
+            caller.before_next = partial(server.ended.wait, 5)
+            assert caller.ask_each(model, "one", "two") == ["hello", "hello"]
+        assert (server.connections, caller.waits) == (2, [])
 
 
 @pytest.mark.xfail(
@@ -213,7 +212,6 @@ LAST = [chunked_head(kind=SSE), chunk(EVENTS)]
 @table(
     {"none": b"", "half": b"0\r\n", "comment": chunk(b": more")},
     "none",
-    core=STREAMING,
     modes=STREAMING,
 )
 def test_a_body_that_goes_on_after_the_last_event_is_let_go(caller: Caller, case):

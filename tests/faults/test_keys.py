@@ -78,8 +78,6 @@ def test_a_pickled_endpoint_reads_the_environment_where_it_is_read(monkeypatch):
 
 # A key that cannot be one
 
-BAD_KEYS = [f"{KEY}\nX", f"{KEY} X", f"{KEY}\0", f"{KEY}é", f"{KEY}\r\nA: b"]
-
 
 def _set_key(kind: str, key: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     if kind == "environment":
@@ -88,18 +86,11 @@ def _set_key(kind: str, key: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     return {"api_key": SecretStr(key) if kind == "secret" else key}
 
 
-@pytest.mark.parametrize("bad", BAD_KEYS)
-@pytest.mark.parametrize("kind", ["text", "secret"])
-def test_a_bad_key_is_refused_at_once_and_not_shown(bad, kind, monkeypatch):
-    with pytest.raises(ConfigurationError) as caught:
-        Endpoint.resolve(**_set_key(kind, bad, monkeypatch))
-    assert not list(places_of_key(caught.value))
-
-
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("kind", ["text", "secret", "environment"])
-def test_a_bad_key_is_refused_by_every_class_and_not_shown(cls, kind, monkeypatch):
-    for bad in (f"{KEY}\nX", f"{KEY} X", f"{KEY}é", f"{KEY}\r\nA: b"):
+def test_a_bad_key_is_refused_at_once_and_not_shown(cls, kind, monkeypatch):
+    bad_keys = [f"{KEY}\nX", f"{KEY} X", f"{KEY}é", f"{KEY}\r\nA: b"]
+    for bad in bad_keys if kind == "environment" else [*bad_keys, f"{KEY}\0"]:
         settings = _set_key(kind, bad, monkeypatch)
         with pytest.raises(ConfigurationError) as caught:
             cls(model=MODEL, **settings)
@@ -107,11 +98,11 @@ def test_a_bad_key_is_refused_by_every_class_and_not_shown(cls, kind, monkeypatc
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-@pytest.mark.parametrize("value", [7, ["list"], {"a": KEY}])
-def test_a_key_of_a_wrong_type_is_refused_and_not_shown(cls, value):
-    with pytest.raises(ValueError, match="api_key") as caught:
-        cls(model=MODEL, base_url=NOWHERE, api_key=value)
-    assert not list(places_of_key(caught.value))
+def test_a_key_of_a_wrong_type_is_refused_and_not_shown(cls):
+    for value in (7, ["list"], {"a": KEY}):
+        with pytest.raises(ValueError, match="api_key") as caught:
+            cls(model=MODEL, base_url=NOWHERE, api_key=value)
+        assert not list(places_of_key(caught.value))
 
 
 @table({"number": 7, "empty": "", "two-lines": f"{KEY}\nX"}, "two-lines")

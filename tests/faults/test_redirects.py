@@ -11,7 +11,7 @@ from .server import SSE, RawServer, answer, message_frame, message_reply
 HELLO = answer(message_reply("hello"))
 
 
-@table([301, 302, 303, 307, 308], "307", core=["chat"])
+@table([301, 302, 303, 307, 308], "307")
 def test_no_redirect_is_followed_and_the_error_says_where_it_led(caller: Caller, case):
     with RawServer(HELLO) as other:
         away = answer(b"", f"{case} X", headers=[("Location", f"{other.base_url}/there")])
@@ -47,8 +47,7 @@ def test_no_redirect_is_followed_by_a_client_that_would(caller: Caller):
             message_frame("hello", "stop"), "302 X", SSE, [("Location", "http://x/")]
         ),
         "with-an-answer": answer(message_reply("hello"), "308 X", headers=[("Location", "//x")]),
-    },
-    "with-a-stream",
+    }
 )
 def test_a_redirect_is_an_error_whatever_comes_with_it(caller: Caller, case):
     with RawServer(case) as server:

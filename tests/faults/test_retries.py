@@ -8,7 +8,6 @@ from email.utils import formatdate
 
 from dashscope_oss.errors import (
     RateLimitError,
-    ServerError,
 )
 
 from .callers import Caller
@@ -142,15 +141,3 @@ def test_a_stream_that_has_said_nothing_yet_may_be_tried_again(streaming: Caller
         with RawServer(broken, stream(message_frame("hello", "stop"))) as server:
             assert streaming(server).text == "hello"
         assert len(server.requests) == 2
-
-
-def test_no_call_is_made_twice_whose_first_piece_was_handed_on(streaming: Caller):
-    for status, code, kind in (
-        (429, "Throttling", RateLimitError),
-        (500, "InternalError", ServerError),
-    ):
-        script = stream(message_frame("hel"), error_frame(status, code, "no"))
-        with RawServer(script) as server:
-            streaming.fails(server, kind)
-        assert (len(server.requests), streaming.waits) == (1, [])
-        assert streaming.pieces == ["hel"]

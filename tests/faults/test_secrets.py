@@ -99,15 +99,10 @@ def of_llama_index(model) -> Iterator[tuple[str, object]]:
     yield "memory", model.chat_memory().to_json()
 
 
-def test_a_model_shows_its_key_nowhere(model):
-    shown = {name: list(places_of_key(text)) for name, text in surfaces(model)}
-    assert not {name: places for name, places in shown.items() if places}
-
-
-def test_a_copy_shows_its_key_nowhere(model):
+def test_a_model_and_its_copies_show_their_key_nowhere(model):
     changed = model.model_copy(update={"temperature": 0.5})
-    for copied in (copy.copy(model), copy.deepcopy(model), model.model_copy(), changed):
-        assert not [name for name, text in surfaces(copied) if list(places_of_key(text))]
+    for shown in (model, copy.copy(model), copy.deepcopy(model), model.model_copy(), changed):
+        assert not [name for name, text in surfaces(shown) if list(places_of_key(text))]
 
 
 # What a call leaves behind
@@ -292,12 +287,12 @@ def test_only_the_key_is_taken_out_of_a_header(core: Caller):
     assert error.response.headers["x-a"] == "\xe9[key]"
 
 
-@table({"text": "\u6b20" * 1325, "keys": KEY * 121, "many-keys": KEY * 1000}, "text")
-def test_no_part_of_a_key_is_shown_where_a_page_is_cut(caller: Caller, case):
-    page = f"{case}{KEY}".encode()
-    with RawServer(answer(page, "502 Bad Gateway", "text/html")) as server:
-        error = caller.fails(server, ServerError, max_retries=0)
-    assert KEY[:6] not in str(error)
+def test_no_part_of_a_key_is_shown_where_a_page_is_cut(caller: Caller):
+    for begins in ("\u6b20" * 1325, KEY * 121, KEY * 1000):
+        page = f"{begins}{KEY}".encode()
+        with RawServer(answer(page, "502 Bad Gateway", "text/html")) as server:
+            error = caller.fails(server, ServerError, max_retries=0)
+        assert KEY[:6] not in str(error)
 
 
 def test_no_part_of_a_key_is_shown_where_an_answer_of_another_shape_is_cut(core: Caller):

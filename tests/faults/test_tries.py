@@ -10,12 +10,8 @@ import pytest
 from dashscope_oss.errors import APIConnectionError
 
 from .callers import MODES, Caller
-from .matrix import caller_id, in_core, in_frameworks, over_aiohttp
+from .matrix import caller_id, every_caller, in_core, over_aiohttp, table
 from .server import Close, Cut, RawServer, Step, chunk, head, message_frame
-
-every_caller = pytest.mark.parametrize(
-    "caller", [*in_frameworks(), *over_aiohttp()], indirect=True, ids=caller_id
-)
 
 
 def hello(caller: Caller) -> list[Step]:
@@ -84,11 +80,10 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("caller", [*in_core(MODES), *over_aiohttp()], indirect=True, ids=caller_id)
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_without_retries_as_many_requests_are_read_as_calls_were_made(caller: Caller, end):
+@table(ENDS, "half-a-stream", aiohttp=True)
+def test_without_retries_as_many_requests_are_read_as_calls_were_made(caller: Caller, case):
     """Wherever an answer ends, on a new connection or on a kept one."""
-    with RawServer(end, hello(caller), end, hello(caller)) as server:
+    with RawServer(case, hello(caller), case, hello(caller)) as server:
         model = caller.model(server, max_retries=0)
         assert outcomes(caller, model, 3) == [None, "hello", None]
     assert len(server.requests) == 3

@@ -133,11 +133,14 @@ def test_an_input_that_may_fit_is_sent():
         (HOSTED, {"extra": {"temprature": 1}}, "did you mean 'temperature'"),
         (HOSTED, {"temperature": float("nan")}, "temperature is nan"),
         (HOSTED, {"top_p": float("inf")}, "top_p is inf"),
+        (HOSTED, {"presence_penalty": float("-inf")}, "presence_penalty is -inf"),
         (HOSTED, {"extra": {"custom": {"deep": [float("nan")]}}}, "custom holds"),
         (HOSTED, {"stop": "\ud800"}, "surrogate"),
         (HOSTED, {"stop": ["a", "\ud800"]}, "surrogate"),
         (HOSTED, {"extra": {"custom": "\ud800"}}, "custom cannot be written as JSON"),
         (HOSTED, {"extra": {"custom": object()}}, "custom cannot be written as JSON"),
+        (HOSTED, {"extra": {"custom": b"\xff"}}, "custom cannot be written as JSON"),
+        (HOSTED, {"extra": {"\ud800": 1}}, "cannot be written as JSON"),
     ],
 )
 def test_options_that_cannot_be_sent(model_info, options, reason):
