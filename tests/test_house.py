@@ -4,6 +4,7 @@ Each rule lists all that breaks it.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,10 +137,13 @@ def entries(folder: Path) -> Iterator[Path]:
 
 
 def test_every_folder_says_what_it_is_for():
-    """In the docstring of its __init__."""
+    """In the docstring of its __init__, which names each of its files; a package's is for users."""
     trees = {folder: MODULES.get(dotted(folder / "__init__.py")) for folder in FOLDERS}
-    silent = (where(f) for f, tree in trees.items() if tree is None or not ast.get_docstring(tree))
-    check("docstring of a folder", silent)
+    texts = {folder: (tree and ast.get_docstring(tree)) or "" for folder, tree in trees.items()}
+    check("docstring of a folder", (where(folder) for folder, text in texts.items() if not text))
+    files = (path for folder in FOLDERS for path in entries(folder) if path.suffix == ".py")
+    inner = (path for path in files if path.parent.name not in PACKAGES)
+    check("file", (where(p) for p in inner if p.stem not in re.findall(r"\w+", texts[p.parent])))
 
 
 PYTHON = sorted(

@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found; the status is 1 if something is wrong."""
-    found = list(_examine(arguments))
-    rows = [(_MARKS[check.state], check.thing, check.words) for check in found]
+    all_checks = list(_examine(arguments))
+    rows = [(_MARKS[check.state], check.subject, check.words) for check in all_checks]
     print(table(("", "what", "found"), rows))
-    for check in found:
+    for check in all_checks:
         if check.remedy:
-            print(f"\n{check.thing}: {check.remedy}")
-    return int(any(check.state == "wrong" for check in found))
+            print(f"\n{check.subject}: {check.remedy}")
+    return int(any(check.state == "wrong" for check in all_checks))
 
 
 def _examine(arguments: argparse.Namespace) -> Iterator[Check]:
@@ -72,7 +72,7 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Check]:
 
 
 def _address(arguments: argparse.Namespace) -> Endpoint:
-    """Return where to call; the key is looked at later, so that its fault is told apart."""
+    """Return where to call; the key is checked later, so that its fault is shown by itself."""
     endpoint = Endpoint.resolve(
         base_url=arguments.base_url,
         region=arguments.region,

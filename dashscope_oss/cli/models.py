@@ -1,6 +1,6 @@
 """``dashscope-oss models``: what the registry knows, for people, programs and the documentation.
 
-With ``--compare`` it says in what others differ.
+With ``--compare`` it shows where other lists differ.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print all models, all that is known about one, or what others say otherwise."""
+    """Print all models, all that is known about one, or where other lists differ."""
     if arguments.compare:
         return _compare(arguments)
     if arguments.id:
@@ -142,7 +142,7 @@ def _details(model_info: ModelInfo) -> str:
 
 
 def _named_sources(source: str) -> list[str]:
-    """Return what the words of a record's source stand for; a record of one's own has others."""
+    """Return what the words of a record's source stand for; those of a user's own are left out."""
     words = [re.split(r" \(", word)[0] for word in source.split("; ")]
     return [f"{word}: {known}" for word, known in sources().items() if word in words]
 

@@ -12,7 +12,8 @@ needs ``local``. What users of it need can be imported from here:
 
 Inside, ``interface`` holds what HTTP and engines agree on; ``engines`` answer; ``protocol`` reads
 and writes bodies; ``http`` receives and sends them; ``security`` says who may call;
-``observability`` tells what was done. ``app`` joins them, and ``server`` runs it.
+``observability`` tells what was done. ``generation`` answers a call for text, ``app`` joins all,
+and ``server`` runs it.
 """
 
 try:

@@ -45,8 +45,8 @@ def differences(
         not_rows: patterns of ids that are no rows on purpose.
     """
     by_id = {record.id: record for record in records}
-    found = [difference for record in by_id.values() for difference in _of(record, public)]
-    return [*found, *_new(by_id, public, not_rows)]
+    of_records = [difference for record in by_id.values() for difference in _of(record, public)]
+    return [*of_records, *_new(by_id, public, not_rows)]
 
 
 def not_listed(records: Iterable[ModelInfo], public: PublicList) -> list[str]:

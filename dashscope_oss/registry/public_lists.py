@@ -69,20 +69,20 @@ def read_list(data: object) -> PublicList:
     Raises:
         ConfigurationError: if it has none of them, or no model of this service.
     """
-    found: PublicList | None = None
+    public: PublicList | None = None
     if isinstance(data, Mapping):
         if _service_models(data) is not None:
-            found = service_list([data])
+            public = service_list([data])
         elif providers := _providers(data):
-            found = PublicList("models.dev", _by_id(_models_dev(providers)))
+            public = PublicList("models.dev", _by_id(_models_dev(providers)))
         else:
-            found = PublicList("litellm", _by_id(_litellm(data)))
-    if found is None or not found.models:
+            public = PublicList("litellm", _by_id(_litellm(data)))
+    if public is None or not public.models:
         raise ConfigurationError(
             "this is none of the lists that can be compared: models.dev's api.json, litellm's "
             "model_prices_and_context_window.json, or an answer of GET /api/v1/models"
         )
-    return found
+    return public
 
 
 def service_list(pages: Iterable[Mapping[str, object]]) -> PublicList:
@@ -104,8 +104,8 @@ def _by_id(models: Iterable[ListedModel]) -> dict[str, ListedModel]:
 
 def _providers(data: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
     """Return the providers of models.dev that are this service, Beijing's first."""
-    found = [_mapping(data.get(name)).get("models") for name in _PROVIDERS]
-    return [models for models in found if isinstance(models, Mapping)]
+    providers = [_mapping(data.get(name)).get("models") for name in _PROVIDERS]
+    return [models for models in providers if isinstance(models, Mapping)]
 
 
 def _models_dev(providers: Sequence[Mapping[str, object]]) -> Iterator[ListedModel]:

@@ -134,9 +134,9 @@ class Endpoint:
         Raises:
             ConfigurationError: if it is missing or cannot stand in a header.
         """
-        found = self.api_key() if self.api_key is not None else _key_of_environment()
-        if found is not None:
-            return checked_key(found)
+        key = self.api_key() if self.api_key is not None else _key_of_environment()
+        if key is not None:
+            return checked_key(key)
         if _is_local(httpx2.URL(self.base_url).host):
             return None
         named = os.environ.get(KEY_FILE_VARIABLE)
@@ -237,12 +237,12 @@ def checked_key(key: str) -> str:
 
 
 def _checked_workspace(workspace: str | None) -> str | None:
-    found = (workspace or os.environ.get(WORKSPACE_VARIABLE, "")).strip()
-    if found and not re.fullmatch(r"[A-Za-z0-9_-]+", found):
+    id = (workspace or os.environ.get(WORKSPACE_VARIABLE, "")).strip()
+    if id and not re.fullmatch(r"[A-Za-z0-9_-]+", id):
         raise ConfigurationError(
-            f"bad workspace {found!r:.100}: an id has letters, digits, '_' and '-' only"
+            f"bad workspace {id!r:.100}: an id has letters, digits, '_' and '-' only"
         )
-    return found or None
+    return id or None
 
 
 def _region_url(region: str | None, workspace: str | None) -> str | None:

@@ -131,11 +131,11 @@ def error_of_response(
     if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return _refused_for_password(response, body, model)
     data, stated = read_error_body(body)
-    said = data
+    error_body = data
     if data is None or response.has_redirect_location:
-        said = {"message": _unreadable(response, body)}
+        error_body = {"message": _unreadable(response, body)}
     status = stated if stated and stated >= 400 else response.status_code
-    error = error_in_body(said or {}, status_code=status, model=model)
+    error = error_in_body(error_body or {}, status_code=status, model=model)
     if data is None and not error.retryable:
         error.advice = "" if response.has_redirect_location else _NOT_OURS
     if error.message == NO_REASON:

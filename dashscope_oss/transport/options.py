@@ -124,9 +124,9 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 def _check_http_client(name: str, client: object, kind: type) -> None:
     if client is None or isinstance(client, kind):
         return
-    given = type(client)
-    package = given.__module__.partition(".")[0]
+    client_class = type(client)
+    package = client_class.__module__.partition(".")[0]
     reason = " of httpx, which this package no longer uses" if package == "httpx" else ""
     raise ConfigurationError(
-        f"{name} is a {package}.{given.__name__}{reason}; pass an httpx2.{kind.__name__}"
+        f"{name} is a {package}.{client_class.__name__}{reason}; pass an httpx2.{kind.__name__}"
     )

@@ -55,14 +55,14 @@ def given_up(error: DashScopeError, attempt: int, wait: float | None) -> DashSco
     asked = error.retry_after or 0.0
     if error.retryable and asked > LONGEST_RETRY_AFTER:
         longest = f"{LONGEST_RETRY_AFTER:.0f} s at most"
-        said = f"The service asks to wait {asked:.0f} s; a call waits {longest}."
+        reason = f"The service asks to wait {asked:.0f} s; a call waits {longest}."
     elif wait is not None:
-        said = f"There is no time left to wait {wait:.3g} s for another try: see total_timeout."
+        reason = f"There is no time left to wait {wait:.3g} s for another try: see total_timeout."
     elif attempt > 1:
-        said = f"Given up after {attempt} tries."
+        reason = f"Given up after {attempt} tries."
     else:
         return error
-    error.hint = f"{error.hint} {said}".strip()
+    error.hint = f"{error.hint} {reason}".strip()
     return error
 
 

@@ -2,8 +2,8 @@
 
 Both model classes import from here: what goes out is made by :mod:`.messages`, what comes back by
 :mod:`.results` (whole answers) and :mod:`.chunks` (streams; :mod:`.broken_calls` of those whose
-calls broke off), what LangChain asks of a model by
-:mod:`.profile`.
+calls broke off), what LangChain asks of a model by :mod:`.profile`. Parts of an answer are
+written by :mod:`.metadata`, :mod:`.content_blocks` and :mod:`.tool_arguments`.
 """
 
 from langchain_dashscope_oss._convert.chunks import ChunkConverter, to_generation_chunk

@@ -1,8 +1,9 @@
 """Structured output: answers that are an object of a schema.
 
 Which method a model is asked by is decided in the core; here it is bound to LangChain's models
-(:mod:`.methods`), the prompt gets its instructions (:mod:`.instructions`), the answer is parsed
-(:mod:`.parsers`), and a runnable puts these together (:mod:`.runnable`).
+(:mod:`.methods`, with :mod:`.schemas` in the service's forms), the prompt gets its instructions
+(:mod:`.instructions`), the answer is parsed (:mod:`.parsers`), and a runnable puts these together
+(:mod:`.runnable`).
 """
 
 from langchain_dashscope_oss._structured.instructions import FormatInstructions

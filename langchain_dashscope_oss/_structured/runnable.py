@@ -165,7 +165,7 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
             return _ParsedAnswer(message, self._parse(message, partial=False))
         except OutputParserException as error:
             reason = str(error.args[0]).partition("For troubleshooting")[0].strip()
-            return _ParsedAnswer(message, None, _told(message, reason, error), reason)
+            return _ParsedAnswer(message, None, _parsing_error(message, reason, error), reason)
 
     def _repair_question(
         self, messages: Sequence[BaseMessage], answer: _ParsedAnswer
@@ -192,14 +192,16 @@ class _ParsedAnswer:
     reason: str = ""
 
 
-def _told(message: AIMessage, reason: str, error: OutputParserException) -> OutputParserException:
+def _parsing_error(
+    message: AIMessage, reason: str, error: OutputParserException
+) -> OutputParserException:
     """Return the error for an answer without the object: which model, why, and what to do."""
     model = message.response_metadata.get("model_name")
-    told = OutputParserException(
+    parsing_error = OutputParserException(
         str(UnreadableAnswerError(reason, model=model)), llm_output=error.llm_output
     )
-    told.__cause__ = error
-    return told
+    parsing_error.__cause__ = error
+    return parsing_error
 
 
 class _GrowingAnswer:

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 class MisuseError(ConfigurationError):
-    """What is called, or what it is called with, is wrong in the program: no row's own error."""
+    """The program calls the wrong thing, or in a wrong way; no single row is at fault."""
 
 
 @dataclass
@@ -138,13 +138,13 @@ def wait_before_retry(
 
 
 def ends_run(error: Exception, *, has_answers: bool) -> bool:
-    """Whether an error is no row's own, but one that all others would end in too.
+    """Whether an error ends the run, because every other row would fail with it too.
 
     Args:
         error: of the last try of a row.
-        has_answers: whether any row was answered so far: then a model that does not exist, or
-            must not be used, is that of some rows only, and a server that cannot be reached was
-            there before and may come back.
+        has_answers: whether any row was answered so far. If so, a model that does not exist or
+            must not be used concerns some rows only, and a server that cannot be reached now may
+            come back.
     """
     if isinstance(error, AuthenticationError | QuotaExhaustedError | ConfigurationError):
         return True
@@ -156,7 +156,7 @@ def ends_run(error: Exception, *, has_answers: bool) -> bool:
 
 
 def is_refusal(error: Exception) -> TypeGuard[DashScopeError]:
-    """Whether the server takes no calls for the moment, whichever they are."""
+    """Whether the server takes no calls at all for the moment."""
     if not isinstance(error, DashScopeError) or not error.retryable:
         return False
     if isinstance(error, APIConnectionError):
@@ -188,7 +188,7 @@ def _is_cancelled() -> bool:
 
 
 def input_tokens(question: object) -> int:
-    """Return about how many tokens a request has; 0 for what is no request."""
+    """Return about how many tokens a request has; 0 if it is not a request."""
     if not isinstance(question, Request):
         return 0
     return estimates.estimate(question.text, question.model_info.tokenizer)

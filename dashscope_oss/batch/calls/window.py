@@ -72,8 +72,8 @@ async def run(
     It holds ``concurrency`` calls and answers, however many requests there are: they may be
     endless. A further request is taken once the loop's body is done with an answer, so a body
     that records them loses no more than ``concurrency`` calls when the process is killed. An
-    error is its own row's: the run goes on. What ``requests`` itself raises ends the run, after
-    the calls under way. Leaving the loop early cancels these; wrap the run in
+    error belongs to its own row, and the run goes on. What ``requests`` itself raises ends the
+    run, after the calls under way. Leaving the loop early cancels these; wrap the run in
     ``contextlib.aclosing`` where that must happen at once.
 
     After a 429, a 503, or if no connection can be made, all calls wait together, as long as the
@@ -94,8 +94,8 @@ async def run(
         stop: once it is set no call begins; those under way are finished and yielded.
 
     Raises:
-        ConfigurationError: if ``concurrency`` is below 1, ``client`` cannot be called so, or what
-            ``requests`` gives is no pair, or no request for an :class:`AsyncClient`.
+        ConfigurationError: if ``concurrency`` is below 1, ``client`` cannot be called like that,
+            or what ``requests`` gives is no pair, or no request for an :class:`AsyncClient`.
     """
     queue: asyncio.Queue[_Result[Key] | None] = asyncio.Queue()
 
@@ -232,7 +232,7 @@ class _Window(Generic[Key, Question]):
             await asyncio.gather(*self._workers, heed, return_exceptions=True)
 
     def cancel(self) -> None:
-        """Cancel all calls but that of the worker which says so."""
+        """Cancel the calls of all workers but the one that asks for it."""
         for worker in self._workers:
             if worker is not asyncio.current_task():
                 worker.cancel()

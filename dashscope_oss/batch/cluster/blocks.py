@@ -88,7 +88,7 @@ def split_rows(source: ParquetReader, copy: Path) -> ParquetReader:
 
 @dataclass(frozen=True)
 class BlockState:
-    """What was done of a finished block; it stands in the metadata of its answered rows.
+    """What was done for a finished block; it stands in the metadata of its answered rows.
 
     Attributes:
         start: which start of the run finished it.
@@ -157,7 +157,7 @@ class BlockFiles:
         return file.read_bytes().splitlines(keepends=True) if file.exists() else []
 
     def state(self, number: int) -> BlockState:
-        """Return what was done of a finished block."""
+        """Return what was done for a finished block."""
         metadata = pq.read_schema(self.answered(number)).metadata
         return BlockState(**json.loads(metadata[_STATE]))
 
@@ -252,7 +252,7 @@ class BlockWorker:
         outcomes: dict[int, Outcome],
         tally: Tally,
     ) -> None:
-        """Write the finished block; another worker that does the same at the same time may."""
+        """Write the finished block; another worker may do so at the same time."""
         output, failures_path = self.files.answered(block.number), self.files.failed(block.number)
         in_order = ((number, values, outcomes[number]) for number, values in rows)
         # Once the output has its name, the block is finished.

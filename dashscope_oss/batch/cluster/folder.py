@@ -70,8 +70,8 @@ class BlockFolder:
     @property
     def wrote_output(self) -> bool:
         """Whether the output was last written by this run."""
-        noted = self.path / "output.json"
-        return noted.exists() and json.loads(noted.read_text("utf-8")) == self.files.folder.name
+        note = self.path / "output.json"
+        return note.exists() and json.loads(note.read_text("utf-8")) == self.files.folder.name
 
     def note_output(self) -> None:
         """Note that this run has written the output."""
@@ -89,20 +89,21 @@ def _claim(path: Path, output: Path, source: ParquetReader) -> None:
         "size": size,
         "modified": modified,
     }
-    noted = path / "input.json"
-    if not noted.exists():
-        _write(noted, claim)
-    elif (found := json.loads(noted.read_text("utf-8"))) != claim:
-        what = "has changed since" if found["input"] == claim["input"] else "is not the input of"
+    claim_file = path / "input.json"
+    if not claim_file.exists():
+        _write(claim_file, claim)
+    elif (former := json.loads(claim_file.read_text("utf-8"))) != claim:
+        is_same_input = former["input"] == claim["input"]
+        fault = "has changed since" if is_same_input else "is not the input of"
         raise ConfigurationError(
-            f"{source.path} {what} the run whose checkpoint is {path} (over {found['input']}); "
+            f"{source.path} {fault} the run whose checkpoint is {path} (over {former['input']}); "
             "choose another output, or move the checkpoint away"
         )
 
 
 def _latest_settings(path: Path) -> Json | None:
-    found = sorted(path.glob("*/settings.json"), key=lambda file: file.stat().st_mtime_ns)
-    return json.loads(found[-1].read_text("utf-8")) if found else None
+    files = sorted(path.glob("*/settings.json"), key=lambda file: file.stat().st_mtime_ns)
+    return json.loads(files[-1].read_text("utf-8")) if files else None
 
 
 def _write(path: Path, value: object) -> None:

@@ -56,7 +56,7 @@ def compare(
         options: those of every call, by the names of :class:`Options`.
 
     Raises:
-        ConfigurationError: for an address or a number of calls that cannot be.
+        ConfigurationError: if the address or ``concurrency`` cannot be used.
     """
     endpoint = endpoint or Endpoint.resolve(base_url=base_url)
     shared, own = Options().merged(options), models if isinstance(models, Mapping) else {}

@@ -83,8 +83,8 @@ def _read(line: bytes) -> Json | DashScopeError:
     try:
         values = from_json(line)
     except ValueError as error:
-        what = f"not JSON: {error}" if _is_utf8(line) else "not UTF-8; save the file as UTF-8"
-        return UnsupportedInputError(f"the line is {what}")
+        fault = f"not JSON: {error}" if _is_utf8(line) else "not UTF-8; save the file as UTF-8"
+        return UnsupportedInputError(f"the line is {fault}")
     if isinstance(values, dict):
         return values
     return UnsupportedInputError(

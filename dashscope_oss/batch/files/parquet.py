@@ -205,8 +205,7 @@ def schema_of(reader: Reader) -> pa.Schema:
     schema = pa.schema([])
     try:
         while chunk := list(islice(rows, _BATCH_ROWS)):
-            found = _types_of(chunk)
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
+            schema = pa.unify_schemas([schema, _types_of(chunk)], promote_options="permissive")
         # Some types, such as an object without fields, are refused here only.
         pq.ParquetWriter(pa.BufferOutputStream(), schema).close()
     except (pa.ArrowException, OverflowError) as error:

@@ -99,10 +99,10 @@ class Checkpoint:
         if row > (self._last or 0):
             return None
         with self._errors():
-            found = self._database.execute(
+            outcome = self._database.execute(
                 "SELECT digest, failed FROM outcomes WHERE run = ? AND row = ?", (self._run, row)
             ).fetchone()
-        return Known(found[0], bool(found[1])) if found else None
+        return Known(outcome[0], bool(outcome[1])) if outcome else None
 
     def set_aside(self, row: int) -> None:
         """Note that from this row on the outcomes no longer belong to their rows.
@@ -127,13 +127,13 @@ class Checkpoint:
         if not self._has_moved:
             return None
         with self._errors():
-            found = self._database.execute(
+            outcomes = self._database.execute(
                 "UPDATE OR REPLACE outcomes SET run = ?, row = ? WHERE run = ? AND row = "
                 "(SELECT row FROM outcomes WHERE run < 0 AND run = ? AND digest = ? LIMIT 1) "
                 "RETURNING failed",
                 (self._run, row, -self._run, -self._run, digest),
             ).fetchall()
-        return Known(digest, bool(found[0][0])) if found else None
+        return Known(digest, bool(outcomes[0][0])) if outcomes else None
 
     def record(self, row: int, digest: bytes, outcome: bytes, *, failed: bool, tokens: int) -> None:
         """Keep the outcome of a row; when this returns, a kill cannot undo it.

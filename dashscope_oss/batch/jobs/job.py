@@ -62,14 +62,14 @@ class Job:
         return float("inf") if self.deadline is None else self.deadline
 
     def reason_to_stop(self, tokens: int) -> str:
-        """Return why a run stops whose answers cost so many tokens; empty if it goes on."""
+        """Return why the run stops once its answers cost ``tokens``; empty if it goes on."""
         limit = self.max_tokens_total
         if limit is None or tokens < limit:
             return ""
         return f"the answers have used up --max-tokens-total, {limit:,}"
 
     def refuse_output_of_others(self, run: RunRecord) -> None:
-        """Raise if the output is there, ``run`` has not written it, and it is to be kept.
+        """Raise if there is an output that ``run`` has not written and that is not to be replaced.
 
         Raises:
             ConfigurationError: naming it.

@@ -17,7 +17,7 @@ UPDATE_SECONDS = 0.5
 
 
 class Progress:
-    """Shows how far a run is; afterwards it has the table.
+    """Shows how far a run is, and gives the table at the end.
 
     ::
 

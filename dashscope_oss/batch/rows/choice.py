@@ -88,7 +88,7 @@ def _check_columns(form: Columns, first_row: Json) -> None:
 
 
 def _separator_advice(first_row: Json) -> str:
-    """Return what a table needs that looks as if its fields were not separated by commas."""
+    """Say what to do if the fields of a table do not seem to be separated by commas."""
     (name, *more) = first_row or [""]
     separators = [separator for separator in (";", "\t", "|") if separator in name]
     if more or not separators:

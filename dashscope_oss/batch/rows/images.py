@@ -13,14 +13,14 @@ _ADDRESSES = ("https://", "http://", "oss://", "data:")
 
 
 def read_image(value: object, folder: Path) -> ImagePart:
-    """Return the image that a column holds. That it is one is seen when the request is made.
+    """Return the image that a column holds. Whether it is one is checked with the request.
 
     Args:
         value: text or bytes; or an object with ``bytes`` or ``path``, as image data sets have it.
         folder: where a path begins.
 
     Raises:
-        UnsupportedInputError: if it is nothing of these, or the file cannot be read.
+        UnsupportedInputError: if it is none of these, or the file cannot be read.
     """
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")

@@ -97,10 +97,10 @@ def _named_model(name: object) -> ModelInfo:
 
 def _parameters(body: Json, model_info: ModelInfo) -> dict[str, object]:
     parameters = {name: v for name, v in body.items() if name not in _NOT_PARAMETERS}
-    given = parameters.get("tools")
-    if "tool_choice" in parameters and isinstance(given, list):
+    definitions = parameters.get("tools")
+    if "tool_choice" in parameters and isinstance(definitions, list):
         parameters["tool_choice"] = tools.tool_choice(
-            parameters["tool_choice"], given, model_info.id
+            parameters["tool_choice"], definitions, model_info.id
         )
     return parameters
 

@@ -20,7 +20,7 @@ def stated_parameters(options: Options) -> dict[str, object]:
 
 
 def settings_text(settings: Mapping[str, object]) -> str:
-    """Return settings as text, by which a run is known: in whatever order they come, the same."""
+    """Return settings as the text by which a run is found again; their order does not matter."""
     return json.dumps(settings, ensure_ascii=False, sort_keys=True)
 
 

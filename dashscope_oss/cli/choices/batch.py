@@ -93,7 +93,7 @@ def build_ray_job(arguments: argparse.Namespace) -> tuple[RayJob, ModelInfo | No
 
 
 def _common_part(arguments: argparse.Namespace, reader: Reader, form: Form) -> Job:
-    """Return what the job is, on one machine or on many."""
+    """Return what a job on one machine and one on many have in common."""
     return Job(
         reader=reader,
         output=arguments.output,

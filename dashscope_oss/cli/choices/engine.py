@@ -91,7 +91,7 @@ def _upstream(arguments: argparse.Namespace, api_key: str | None) -> Upstream:
 
 
 def _warn_of_unknown_models(ids: Iterable[str]) -> None:
-    """Warn of ids that nobody may have meant: callers find nothing under the right ones."""
+    """Warn of ids that may be typing errors: callers would not find the models that were meant."""
     for id in ids:
         if known_model(id) is None:
             warn(

@@ -2,6 +2,6 @@
 
 - :mod:`.table`: rows as lines of equal columns.
 - :mod:`.model_list`: asks the service for its list of models.
-- :mod:`.checks`: what ``doctor`` makes of what it finds.
+- :mod:`.checks`: what ``doctor`` concludes.
 - :mod:`.comparison`: what ``models --compare`` prints.
 """

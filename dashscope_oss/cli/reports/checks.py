@@ -1,4 +1,4 @@
-"""What ``doctor`` makes of what it finds: which thing is wrong, and what to change. No I/O."""
+"""What ``doctor`` concludes: what is wrong, and what to change. No I/O."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Check:
     """What was found out about one thing.
 
     Attributes:
-        thing: what was looked at.
+        subject: what was looked at.
         state: how it is.
         words: what was found; never the key.
         remedy: what to change, if something is wrong.
     """
 
-    thing: str
+    subject: str
     state: State
     words: str
     remedy: str = ""
@@ -81,20 +81,20 @@ def clock_check(date: str | None, now: float) -> Check:
         theirs = parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return Check("clock", "unknown", "the answer has no date")
-    off = now - theirs
-    if abs(off) <= TOLERATED_SECONDS:
+    seconds_ahead = now - theirs
+    if abs(seconds_ahead) <= TOLERATED_SECONDS:
         return Check("clock", "ok", "as the service's")
-    direction = "ahead of" if off > 0 else "behind"
+    direction = "ahead of" if seconds_ahead > 0 else "behind"
     return Check(
         "clock",
         "warning",
-        f"{abs(off):.0f} s {direction} the service's",
+        f"{abs(seconds_ahead):.0f} s {direction} the service's",
         "Set this machine's clock: certificates are refused by a clock that is wrong.",
     )
 
 
 def failure_check(error: DashScopeError, endpoint: Endpoint, accepting: Sequence[str]) -> Check:
-    """Return which thing is wrong if the service's list of models cannot be had.
+    """Return what is wrong if the service does not give its list of models.
 
     Args:
         error: what happened.
@@ -128,9 +128,9 @@ def _remedy_of_key(endpoint: Endpoint, accepting: Sequence[str]) -> str:
 
 def _connection_check(error: APIConnectionError) -> Check:
     causes = list(_causes(error))
-    for kinds, thing, remedy in _CONNECTION_FAULTS:
+    for kinds, subject, remedy in _CONNECTION_FAULTS:
         if any(isinstance(cause, kinds) for cause in causes):
-            return Check(thing, "wrong", _words(error), remedy)
+            return Check(subject, "wrong", _words(error), remedy)
     return Check("network", "wrong", _words(error))
 
 
@@ -176,10 +176,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def models_check(records: Sequence[ModelInfo], listed: Mapping[str, object]) -> Check:
     """Return which hosted models of the registry the service lists for this key."""
     hosted = [record.id for record in records if record.status == "hosted"]
-    there = [id for id in hosted if id in listed]
+    present = [id for id in hosted if id in listed]
     missing = [id for id in hosted if id not in listed]
-    words = f"{len(there)} of the registry's {len(hosted)} hosted models are listed for this key"
-    if not there:
+    words = f"{len(present)} of the registry's {len(hosted)} hosted models are listed for this key"
+    if not present:
         return Check("models", "warning", words, "This server may have other models.")
     absent = f"; not listed: {_some(missing)}" if missing else ""
     return Check("models", "ok", f"{words}{absent}")

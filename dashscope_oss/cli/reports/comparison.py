@@ -41,12 +41,12 @@ def read_file(file: Path) -> PublicList:
 
 def compare(records: Sequence[ModelInfo], public: PublicList) -> tuple[str, bool]:
     """Return the report, and whether the registry may need a change."""
-    found = differences(records, public, not_rows())
-    unsettled = [difference for difference in found if not difference.is_known]
+    all_differences = differences(records, public, not_rows())
+    unsettled = [difference for difference in all_differences if not difference.is_known]
     missing = not_listed(records, public)
     parts = [
-        table(HEAD, list(map(_cells, found))) if found else "",
-        _summary(public, found, len(unsettled)),
+        table(HEAD, list(map(_cells, all_differences))) if all_differences else "",
+        _summary(public, all_differences, len(unsettled)),
         f"{len(missing)} hosted models of the registry are not in this list, which need not have "
         f"all: {', '.join(missing)}"
         if missing
@@ -60,11 +60,11 @@ def _cells(difference: Difference) -> tuple[str, ...]:
     return (difference.id, difference.aspect, difference.ours, difference.theirs, known)
 
 
-def _summary(public: PublicList, found: Sequence[Difference], unsettled: int) -> str:
+def _summary(public: PublicList, all_differences: Sequence[Difference], unsettled: int) -> str:
     compared = f"{len(public.models)} models by {public.name}"
-    if not found:
+    if not all_differences:
         return f"{compared}: the registry says the same."
-    counts = Counter(difference.aspect for difference in found)
+    counts = Counter(difference.aspect for difference in all_differences)
     kinds = ", ".join(f"{count} {aspect}" for aspect, count in counts.items())
-    known = len(found) - unsettled
+    known = len(all_differences) - unsettled
     return f"{compared}: {kinds}. Known to the registry: {known}, not known: {unsettled}."

@@ -72,7 +72,8 @@ def read_page(response: httpx2.Response) -> Mapping[str, object]:
     """Return the JSON of a page.
 
     Raises:
-        DashScopeError: if the service refuses, or answers otherwise; without the key.
+        DashScopeError: if the service refuses, or its answer cannot be read; the error does not
+            show the key.
     """
     try:
         return _page_in(response)

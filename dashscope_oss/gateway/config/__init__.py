@@ -9,9 +9,13 @@ A TOML file, for example::
     [models."ziya-llama-13b-v1"]
     name = "Ziya-LLaMA-13B-v1"
 
-Every table refuses keys that it does not know; docs/gateway/configuration.md shows all keys. A
-new key of the file is a field in ``tables`` or ``model_table``; those for callers are in
-``security/config``.
+Every table refuses keys that it does not know; docs/gateway/configuration.md shows all keys.
+
+- :mod:`.load`: reads the file, and says where in it something is wrong.
+- :mod:`.tables`, :mod:`.model_table`: its tables. A new key of the file is a field there; those
+  for callers are in ``security/config``.
+- :mod:`.field_types`: types of single fields.
+- :mod:`.load_balancer`: the engine that serves it.
 """
 
 from dashscope_oss.gateway.config.load import load_config, parse_config

@@ -29,11 +29,11 @@ def tell_tools_in_words(messages: Sequence[Message]) -> list[Message]:
     A call is added to the assistant's text, a result becomes a turn of the user's.
     """
     names = _names_by_id(messages)
-    told: list[Message] = []
+    turns: list[Message] = []
     for message in messages:
         names.update((call.id, call.name) for call in message.tool_calls)  # ids may come again
-        told.append(_in_words(message, names))
-    return told
+        turns.append(_in_words(message, names))
+    return turns
 
 
 def pair_calls_with_results(messages: Sequence[Message]) -> list[Message]:

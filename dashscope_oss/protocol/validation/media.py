@@ -241,9 +241,9 @@ def seen_type(data: bytes) -> str:
 
     if not data:
         return "empty"
-    found = filetype.guess_mime(data)
-    if found is not None:
-        return str(found)
+    media_type = filetype.guess_mime(data)
+    if media_type is not None:
+        return str(media_type)
     try:
         text = data.decode()
     except UnicodeDecodeError:

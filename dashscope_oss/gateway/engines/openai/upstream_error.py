@@ -220,10 +220,10 @@ def _read_json(body: bytes) -> object:
     if data is not None:
         return data
     try:
-        found: object = from_json(body)
+        value: object = from_json(body)
     except ValueError:
         return None
-    return found
+    return value
 
 
 def _find_text(data: object) -> str:
