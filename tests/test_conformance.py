@@ -62,8 +62,9 @@ def test_another_class_can_be_held_to_the_suite(tmp_path):
     assert "| all | 5/7 |" in output
 
 
-def test_a_name_that_is_no_class_is_refused(tmp_path):
-    assert "is module:function or one of dashscope-oss, dashscope," in run_suite(tmp_path, "mine")
+def test_a_name_that_is_no_class_is_refused():
+    with pytest.raises(ValueError, match="is module:function or one of dashscope-oss, dashscope,"):
+        candidates.candidate("mine")
 
 
 def test_a_function_needs_no_attributes(monkeypatch):
