@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 CLIENTS = ("httpx2", "httpx2-aiohttp", "langchain-alone", "ChatDashScopeOSS", "DashScopeOSS")
 SCENARIOS = ("invoke", "astream", "many", "threads")

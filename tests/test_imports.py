@@ -27,6 +27,11 @@ def test_adapters_do_not_know_each_other():
     )
 
 
+def test_nothing_needs_the_vendors_sdk():
+    for package in (CORE, *ADAPTERS):
+        check("the vendor's SDK", strangers(package, ("dashscope",)))
+
+
 def strangers(package: str, forbidden: Iterable[str]) -> Iterator[str]:
     for module in (name for name in MODULES if is_within(name, package)):
         for name in imports(MODULES[module]):
@@ -127,7 +132,10 @@ def test_private_names_are_noticed(code):
     assert list(private_uses(ast.parse(code)))
 
 
-HEAVY = {"langchain_core", "llama_index", "uvicorn", "xllamacpp", "dashscope"}
+HEAVY = {
+    *("langchain_core", "llama_index", "uvicorn", "xllamacpp", "dashscope"),
+    *("requests", "aiohttp", "openai", "tiktoken", "numpy"),
+}
 
 
 def test_importing_the_core_loads_no_framework_nor_what_only_the_gateway_needs():

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
-from tests.llama_index.examples import LOCAL, PROMPT_ONLY
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,16 +19,9 @@ def complaint(preparation):
     return run.stderr
 
 
-@pytest.mark.parametrize(
-    "preparation",
-    [
-        "sys.modules['llama_index.core'] = None",
-        "import llama_index.core.base.llms.types as types; del types.CachePoint",  # as in 0.12
-    ],
-    ids=["missing", "old"],
-)
-def test_without_llama_index_the_import_names_the_extra(preparation):
-    assert 'pip install "dashscope-oss[llama-index]"' in complaint(preparation)
+def test_with_too_old_a_llama_index_the_import_names_the_extra():
+    as_in_0_12 = "import llama_index.core.base.llms.types as types; del types.CachePoint"
+    assert 'pip install "dashscope-oss[llama-index]"' in complaint(as_in_0_12)
 
 
 def test_a_fault_of_another_package_is_not_taken_for_a_missing_llama_index():
@@ -39,15 +30,7 @@ def test_a_fault_of_another_package_is_not_taken_for_a_missing_llama_index():
     assert "pip install" not in said
 
 
-def test_the_vendors_sdk_is_not_needed():
-    code = (
-        "import sys; sys.modules['dashscope'] = None\n"
-        "from llama_index_dashscope_oss import DashScopeOSS\n"
-        f"DashScopeOSS(model='{PROMPT_ONLY}', base_url='{LOCAL}')"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
-
-
+@pytest.mark.usefixtures("unmeasured")
 def test_an_import_changes_nothing_of_others():
     """No attribute of LlamaIndex, no filter of warnings, no handler, no setting."""
     run = subprocess.run(

@@ -119,7 +119,7 @@ def test_any_bytes_are_a_request_or_an_error(content):
     assert result.status in (400, 404)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150)
 @given(body, st.booleans())
 def test_any_json_is_a_request_or_an_error(data, stream):
     """A request has exactly one of prompt and messages; an error is the caller's and says so."""
@@ -134,7 +134,7 @@ def test_any_json_is_a_request_or_an_error(data, stream):
         assert result.message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50)
 @given(body, st.booleans())
 async def test_the_gateway_answers_any_json(data, stream):
     """Never by an internal error; the body of the answer is JSON or events."""
@@ -169,7 +169,6 @@ deltas = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(deltas, max_size=5), st.sampled_from(sorted(inputs)), st.booleans())
 def test_what_is_written_reads_back(parts, model, as_message):
     """The last event of a stream that repeats itself holds what the plain reply holds."""
