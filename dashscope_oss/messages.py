@@ -290,9 +290,9 @@ class Options:
         """Return these options with ``overrides`` over them; other names go into ``extra``."""
         if not overrides:
             return self
-        known = {name: value for name, value in overrides.items() if name in _NAMES}
-        rest = {name: value for name, value in overrides.items() if name not in _NAMES}
-        return replace(self, **known, extra={**self.extra, **rest})  # type: ignore[arg-type]
+        options = {name: value for name, value in overrides.items() if name in _NAMES}
+        extra = {name: value for name, value in overrides.items() if name not in _NAMES}
+        return replace(self, **options, extra={**self.extra, **extra})  # type: ignore[arg-type]
 
 
 _SWITCHES = (

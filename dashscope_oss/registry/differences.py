@@ -104,8 +104,8 @@ def _figures(record: ModelInfo, listed: ListedModel) -> Iterator[Difference]:
 
 def _is_disputed(record: ModelInfo, field: str) -> bool:
     """Whether the record says so; the most input is the window if it states no other."""
-    stated = record.input_limit_field if field == "max_input" else field
-    return field in record.disputed or stated in record.disputed
+    stated_field = record.input_limit_field if field == "max_input" else field
+    return field in record.disputed or stated_field in record.disputed
 
 
 def _abilities(record: ModelInfo, listed: ListedModel) -> Iterator[Difference]:

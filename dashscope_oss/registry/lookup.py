@@ -74,8 +74,8 @@ def did_you_mean(id: str) -> str:
     """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
     from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelt ids only
 
-    ids = {known.id.lower(): known.id for known in all_models()}
-    containing = [known for lowered, known in ids.items() if id.lower() in lowered]
+    ids = {info.id.lower(): info.id for info in all_models()}
+    containing = [whole for lowered, whole in ids.items() if id.lower() in lowered]
     similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
     *others, last = similar[:5] or [""]
     names = f"{', '.join(others)} or {last}" if others else last

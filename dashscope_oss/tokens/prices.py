@@ -31,6 +31,6 @@ def _full_tokens(usage: Usage) -> float:
     """Return how many tokens of the full price the input is worth."""
     is_explicit = usage.cache_creation_tokens is not None
     written, read = usage.cache_creation_tokens or 0, usage.cached_tokens or 0
-    rest = max(0, (usage.input_tokens or 0) - written - read)
+    uncached = max(0, (usage.input_tokens or 0) - written - read)
     share = _READING_EXPLICIT if is_explicit else _READING_IMPLICIT
-    return rest + written * _WRITING + read * share
+    return uncached + written * _WRITING + read * share

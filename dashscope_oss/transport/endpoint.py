@@ -139,8 +139,8 @@ class Endpoint:
             return checked_key(key)
         if _is_local(httpx2.URL(self.base_url).host):
             return None
-        named = os.environ.get(KEY_FILE_VARIABLE)
-        file = f" The file {named!r:.200} of {KEY_FILE_VARIABLE} holds none." if named else ""
+        path = os.environ.get(KEY_FILE_VARIABLE)
+        file = f" The file {path!r:.200} of {KEY_FILE_VARIABLE} holds none." if path else ""
         raise ConfigurationError(
             f"no API key: set the environment variable {KEY_VARIABLE}, or api_key.{file} "
             f"{self._without_key}"
@@ -209,9 +209,9 @@ def key_place() -> str:
 def _key_and_place() -> tuple[str | None, str]:
     if key := os.environ.get(KEY_VARIABLE, "").strip():
         return key, KEY_VARIABLE
-    named = os.environ.get(KEY_FILE_VARIABLE)
+    path = os.environ.get(KEY_FILE_VARIABLE)
     try:
-        file = Path(named) if named else Path.home() / ".dashscope" / "api_key"
+        file = Path(path) if path else Path.home() / ".dashscope" / "api_key"
         return file.read_text(encoding="utf-8").strip() or None, str(file)
     except (OSError, UnicodeDecodeError, RuntimeError):  # a user without a home
         return None, ""
@@ -263,7 +263,7 @@ def _region_url(region: str | None, workspace: str | None) -> str | None:
 def region_of(url: str) -> str | None:
     """Return the name of the region whose host ``url`` has; ``None`` for any other host."""
     host = httpx2.URL(url).host
-    shared = (name for name, known in _REGIONS.items() if known == host)
+    shared = (name for name, its_host in _REGIONS.items() if its_host == host)
     own = (id for id in _WORKSPACE_REGIONS.values() if host.endswith(f".{id}.maas{_VENDOR}"))
     return next(chain(shared, own), None)
 
@@ -296,11 +296,13 @@ def checked_url(text: str, name: str = "base_url", *, like: str = _EXAMPLE) -> s
         )
     if like == _EXAMPLE:
         if url.path.strip("/") in ("", "v1", "compatible-mode/v1"):
-            own = url.copy_with(path=_API)
-            raise refusal(f"the native protocol is below {_API}, not {url.path!r}", f"Write {own}")
+            right = url.copy_with(path=_API)
+            raise refusal(
+                f"the native protocol is below {_API}, not {url.path!r}", f"Write {right}"
+            )
         if "/services/" in url.path:
-            own = url.copy_with(path=url.path.partition("/services/")[0])
-            raise refusal("/services/ and what follows do not belong to it", f"Write {own}")
+            right = url.copy_with(path=url.path.partition("/services/")[0])
+            raise refusal("/services/ and what follows do not belong to it", f"Write {right}")
     return str(url).rstrip("/")
 
 

@@ -130,11 +130,11 @@ def error_of_response(
     """
     if response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return _refused_for_password(response, body, model)
-    data, stated = read_error_body(body)
+    data, stated_status = read_error_body(body)
     error_body = data
     if data is None or response.has_redirect_location:
         error_body = {"message": _unreadable(response, body)}
-    status = stated if stated and stated >= 400 else response.status_code
+    status = stated_status if stated_status and stated_status >= 400 else response.status_code
     error = error_in_body(error_body or {}, status_code=status, model=model)
     if data is None and not error.retryable:
         error.advice = "" if response.has_redirect_location else _NOT_OURS

@@ -95,10 +95,10 @@ class Comparison:
         size = (8, 1.5 + 0.5 * len(self.models))
         axes: Axes = pyplot.subplots(figsize=size, layout="constrained")[1]
         for row in self.rows:
-            taken = {answer.model: answer.seconds for answer in row if answer.seconds is not None}
+            seconds = {answer.model: answer.seconds for answer in row if answer.seconds is not None}
             axes.scatter(
-                list(taken.values()),
-                list(taken),
+                list(seconds.values()),
+                list(seconds),
                 label=_shortened(row[0].prompt, 40),
                 alpha=0.8,
             )

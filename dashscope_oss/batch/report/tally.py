@@ -90,8 +90,8 @@ class Tally:
 
     def _plus(self, name: str, amount: Any) -> None:  # noqa: ANN401 - a number or a Counter
         if amount is not None:
-            known = getattr(self, name)
-            setattr(self, name, amount if known is None else known + amount)
+            before = getattr(self, name)
+            setattr(self, name, amount if before is None else before + amount)
 
     @property
     def usage(self) -> Usage:

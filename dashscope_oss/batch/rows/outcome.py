@@ -52,20 +52,20 @@ def encode(outcome: Outcome) -> bytes:
     """Return an outcome as JSON; what is empty is left out."""
     if isinstance(outcome, Failure):
         return to_json(_filled(asdict(outcome)))
-    kept: dict[str, object] = {name: getattr(outcome, name) for name in _REPLY_TEXTS}
-    kept["tool_calls"] = [_filled(asdict(call)) for call in outcome.tool_calls]
-    kept["usage"] = outcome.usage and _filled(asdict(outcome.usage))
-    return to_json({"text": outcome.text, **_filled(kept)})
+    fields: dict[str, object] = {name: getattr(outcome, name) for name in _REPLY_TEXTS}
+    fields["tool_calls"] = [_filled(asdict(call)) for call in outcome.tool_calls]
+    fields["usage"] = outcome.usage and _filled(asdict(outcome.usage))
+    return to_json({"text": outcome.text, **_filled(fields)})
 
 
 def decode(data: bytes) -> Outcome:
     """Return the outcome that :func:`encode` wrote."""
-    kept = from_json(data)
-    if "kind" in kept:
-        return Failure(**kept)
-    calls, usage = kept.pop("tool_calls", ()), kept.pop("usage", None)
+    fields = from_json(data)
+    if "kind" in fields:
+        return Failure(**fields)
+    calls, usage = fields.pop("tool_calls", ()), fields.pop("usage", None)
     return Reply(
-        **kept,
+        **fields,
         tool_calls=tuple(ToolCall(**call) for call in calls),
         usage=Usage(**usage) if usage else None,
     )

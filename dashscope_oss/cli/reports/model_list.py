@@ -36,14 +36,14 @@ def pages_from(
     """Yield all pages, of which the first has been asked for; see :func:`pages`."""
     page = read_page(first)
     count, total = _counts(page)
-    seen = count
+    num_listed = count
     yield page
     for number in range(2, MAX_PAGES + 1):
-        if not count or seen >= total:
+        if not count or num_listed >= total:
             return
         page = read_page(get_page(http, endpoint, number))
         count, _ = _counts(page)
-        seen += count
+        num_listed += count
         yield page
 
 

@@ -59,10 +59,10 @@ def _describe_fault(location: Sequence[str | int], message: str) -> str:
 
 
 def _did_you_mean(key: str) -> str:
-    known: set[str] = set()
+    keys: set[str] = set()
     tables: list[type[ConfigTable]] = [ConfigTable]
     while tables:
         table = tables.pop()
-        known.update(table.model_fields)
+        keys.update(table.model_fields)
         tables += table.__subclasses__()
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(key, known - {key}, n=1))
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(key, keys - {key}, n=1))
