@@ -29,7 +29,7 @@ EACH_PATH_ONCE = pytest.mark.parametrize(
     [("chat", "invoke"), ("text", "ainvoke"), ("text", "stream"), ("chat", "astream")],
     indirect=["either"],
 )
-"""For what all paths of both classes leave to the same functions."""
+"""For what all paths of both classes leave to the same functions, which get all that they need."""
 STREAMING_TOO = pytest.mark.parametrize(
     ("path", "streaming"),
     [

@@ -90,7 +90,7 @@ def test_a_calls_arguments_win_over_settings_and_none_takes_one_back(chat):
     assert engine.requests[-1].body["parameters"]["stop"] == ["END"]
 
 
-@EACH_PATH_ONCE
+@PATHS
 async def test_a_call_may_name_another_model_whose_record_decides(either, path):
     llm, engine = either(HELLO)
     seen = Seen()
@@ -336,7 +336,7 @@ def test_a_limit_on_which_sources_disagree_warns_and_the_call_is_made(chat):
     assert engine.requests[-1].body["parameters"]["max_tokens"] == 2000
 
 
-@EACH_PATH_ONCE
+@PATHS
 async def test_a_stop_that_the_service_does_not_know_is_enforced_here(either, path):
     """Also where it is split over pieces, and for one call alone."""
     llm, engine = either(Answer(pieces=("one two EN", "D three", " four")), stop=["END"])

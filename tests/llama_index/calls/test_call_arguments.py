@@ -10,7 +10,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
-from tests.llama_index.examples import CHAT, KEY, PROMPT_ONLY, WITH_TOOLS
+from tests.llama_index.examples import ALL_METHODS, CHAT, KEY, PROMPT_ONLY, WITH_TOOLS
 
 OF_THE_OBJECT = {
     "model": "qwen-max",
@@ -52,6 +52,7 @@ def test_images_beside_a_prompt_are_refused_with_where_they_belong(make, ask):
     assert not make.requests
 
 
+@ALL_METHODS
 def test_parameters_and_switches_are_for_calls_too(make, ask):
     llm = make(PROMPT_ONLY, Answer("a b"), seed=1)
     last = ask(llm, "hi", seed=2, enable_search=False, estimate_usage=True, my_own=3).last
