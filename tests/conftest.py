@@ -25,7 +25,9 @@ CACHE = weights.cache_folder()
 
 
 @pytest.fixture(autouse=True)
-def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def clean_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """No test sees the settings of the machine it runs on, or another test's registry."""
     for name in (
         "DASHSCOPE_API_KEY",
@@ -34,7 +36,8 @@ def clean_settings(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         "DASHSCOPE_WORKSPACE",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # One for all tests: a folder of its own would cost each of them a millisecond.
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
     monkeypatch.setattr(lookup, "_registry", dict(lookup._registry))
 
 

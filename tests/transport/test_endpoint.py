@@ -44,9 +44,10 @@ def test_a_key_of_a_file_that_the_environment_names(monkeypatch, tmp_path):
     assert Endpoint.resolve().key() == KEY
 
 
-def test_a_key_of_the_vendors_own_file():
-    folder = Path.home() / ".dashscope"
-    folder.mkdir(parents=True)
+def test_a_key_of_the_vendors_own_file(monkeypatch, tmp_path):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folder = tmp_path / ".dashscope"
+    folder.mkdir()
     (folder / "api_key").write_text(KEY, encoding="utf-8")
     assert Endpoint.resolve().key() == KEY
 
