@@ -11,7 +11,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install -qq --constraint constraints.txt --build-constraint constraints.txt
+# pip compiles on one core what it installs; `compile` does it afterwards on all of them.
+PIP := $(PY) -m pip install -qq --no-compile --constraint constraints.txt --build-constraint constraints.txt
 BUILD := $(PY) -m build --outdir dist --dependency-constraints-txt constraints.txt
 JOBS ?= 4
 SECONDS ?= 600
@@ -144,13 +145,19 @@ clean: ## remove .venv and everything else that can be made again
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what the demo needs into $(VENV) (some 460 MB; a few minutes) ..."
 	@$(PIP) --editable '.[all]' --group examples
+	@$(compile)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
 	@$(PIP) --editable '.[all,aiohttp,ray]' --group dev
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
+	@$(compile)
 	@touch $@ $(VENV)/.demo
+
+# Some packages hold files for other versions of Python, which this one cannot compile, and large
+# tests, which nobody runs here.
+compile = $(PY) -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib >/dev/null 2>&1 || true
 
 # The pip of many Pythons knows neither dependency groups nor build constraints.
 $(VENV)/.made:
