@@ -320,7 +320,7 @@ async def test_strict_params_ask_for_new_text_only_where_the_page_documents_that
     assert engine.requests[-1].body["parameters"] == {"result_format": "message"}
 
 
-@EACH_PATH_ONCE
+@PATHS
 async def test_new_text_is_spoken_of_in_streams_only(either, path):
     """The service refuses it where nothing streams."""
     llm, engine = either(HELLO, model_kwargs={"incremental_output": True})

@@ -17,7 +17,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
-from tests.llama_index.examples import CHAT, KEY, LOCAL, PROMPT_ONLY, WITH_TOOLS
+from tests.llama_index.examples import ALL_METHODS, CHAT, KEY, LOCAL, PROMPT_ONLY, WITH_TOOLS
 
 
 def test_it_is_a_function_calling_llm():
@@ -112,6 +112,7 @@ def test_strict_settings_ask_for_new_text_only_where_the_page_documents_that(mak
     assert set(make.body["parameters"]) <= {"result_format"}
 
 
+@ALL_METHODS
 def test_new_text_is_spoken_of_in_streams_only(make, ask):
     """The service refuses it where nothing streams."""
     ask(make(CHAT, additional_kwargs={"incremental_output": True}), "hi")
