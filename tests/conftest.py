@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 
@@ -22,6 +23,12 @@ settings.load_profile("tests")
 
 # Read before any test changes HOME.
 CACHE = weights.cache_folder()
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what is there before the first test: it need not be looked at each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

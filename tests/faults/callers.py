@@ -174,7 +174,7 @@ class Caller:
     ) -> _Error:
         """Make one call, assert that it fails with a clear error of this kind, return the error."""
         with pytest.raises(kind) as caught:
-            self(server, **settings)
+            pytest.fail(f"no {kind.__name__}, but {self(server, **settings)}")
         assert re.search(match, str(caught.value)), f"{match!r} is not in {str(caught.value)!r}"
         check_clear(caught.value)
         return caught.value

@@ -19,8 +19,8 @@ from dashscope_oss.transport import attempt
 from langchain_dashscope_oss import ChatDashScopeOSS, DashScopeOSSLLM
 from llama_index_dashscope_oss import DashScopeOSS
 
-from .callers import FRAMEWORKS, KEY, MODEL, Caller
-from .matrix import only_httpx2
+from .callers import KEY, MODEL, Caller
+from .matrix import caller_id, in_core, in_frameworks, only_httpx2
 from .server import WAIT, Echo
 
 LONG = 30
@@ -104,18 +104,27 @@ def test_the_event_loop_is_never_blocked(async_caller: Caller):
 # Many at once
 
 
-@pytest.mark.parametrize(("calls", "settings"), [(100, {}), (150, {"max_connections": 150})])
-def test_calls_at_once_take_the_time_of_one(async_caller: Caller, calls, settings):
+def check_calls_at_once(caller: Caller, calls: int, **settings) -> None:
     """The first answer is sent when the last question has come."""
     questions = [f"question {number}" for number in range(calls)]
 
     async def run(model) -> list[str]:
-        return await asyncio.gather(*(async_caller.atext(model, text) for text in questions))
+        return await asyncio.gather(*(caller.atext(model, text) for text in questions))
 
     with Echo(together=calls) as server:
-        model = async_caller.model(server, timeout=LONG, **settings)
-        assert asyncio.run(closing(async_caller, model, run(model))) == questions
+        model = caller.model(server, timeout=LONG, **settings)
+        assert asyncio.run(closing(caller, model, run(model))) == questions
     assert server.connections == calls
+
+
+def test_calls_at_once_take_the_time_of_one(async_caller: Caller):
+    check_calls_at_once(async_caller, 30)
+
+
+@pytest.mark.parametrize("caller", in_core(["achat"]), indirect=True, ids=caller_id)
+def test_a_hundred_calls_are_made_at_once_or_as_many_as_are_allowed(caller: Caller):
+    check_calls_at_once(caller, 100)
+    check_calls_at_once(caller, 150, max_connections=150)
 
 
 def test_sixty_four_threads_share_one_object(blocking: Caller):
@@ -296,15 +305,14 @@ def run_python(script: str, *arguments: str) -> None:
 
 @only_httpx2
 @needs_fork
-@pytest.mark.parametrize("mode", ["chat", "stream", "achat", "astream"])
-def test_parent_and_child_of_a_fork_get_their_own_answers(mode):
-    """Of an object that has called before the fork, and of one that has not."""
-    callers = [f"{framework}-{mode}" for framework in (*FRAMEWORKS, *FRAMEWORKS[::-1])]
+def test_parent_and_child_of_a_fork_get_their_own_answers():
+    """Of objects that have called before the fork, and of those that have not."""
+    callers = [caller_id(caller) for caller in (*in_frameworks(), *in_frameworks()[::-1])]
     with Echo() as server:
         run_python(FORKING, server.base_url, *callers)
     questions = [request.body["input"]["messages"][-1]["content"] for request in server.requests]
     for name in ("parent", "child"):
-        assert [questions.count(f"{name} {turn}") for turn in range(3)] == [4, 4, 4]
+        assert [questions.count(f"{name} {turn}") for turn in range(3)] == [16, 16, 16]
 
 
 @needs_fork

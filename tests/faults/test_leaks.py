@@ -40,15 +40,6 @@ needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="open files are not 
 TURNS = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def old_objects_set_aside() -> Iterator[None]:
-    """What was there before need not be looked at each time: collecting is fast."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def open_files() -> int:
     gc.collect()
     return len(list(FILES.iterdir()))

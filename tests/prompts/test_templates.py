@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashscope_oss import Message, ToolCall, UnsupportedInputError
@@ -293,15 +293,15 @@ def _expected(template: PromptTemplate, talk: list[Message]) -> list[Message]:
     return [turn for turn in found if turn.content or turn.role != "system"]
 
 
-@invertible
-@given(data=st.data())
+@settings(max_examples=300)
+@given(template=st.sampled_from(INVERTIBLE), data=st.data())
 def test_parse_is_the_inverse_of_render_whatever_the_texts_hold(template: PromptTemplate, data):
     talk = data.draw(_talks(template))
     assert template.parse(template.render(talk)) == _expected(template, talk)
 
 
-@invertible
-@given(data=st.data())
+@settings(max_examples=300)
+@given(template=st.sampled_from(INVERTIBLE), data=st.data())
 def test_no_text_of_a_user_can_forge_a_turn(template: PromptTemplate, data):
     text = data.draw(_texts(template))
     turns = template.parse(template.render([user("q"), answer("a"), user(text)]))

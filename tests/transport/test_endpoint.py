@@ -224,11 +224,19 @@ BAD_ADDRESSES = [
 
 
 def test_a_bad_address_is_refused_with_the_reason_and_an_example():
+    refusals = [(url, refusal(url), reason) for url, reason in BAD_ADDRESSES]
+    assert [refused for refused in refusals if not re.search(refused[2], refused[1])] == []
     example = r"Write https://host/api/v1\.|http://127\.0\.0\.1:8000/api/v1"
-    for url, why in BAD_ADDRESSES:
-        with pytest.raises(ConfigurationError, match=why) as caught:
-            Endpoint.resolve(base_url=url, api_key=KEY)
-        assert re.search(example, str(caught.value)), url
+    assert [refused for refused in refusals if not re.search(example, refused[1])] == []
+
+
+def refusal(url):
+    """Return what is said of an address, nothing if it may be called."""
+    try:
+        Endpoint.resolve(base_url=url, api_key=KEY)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(

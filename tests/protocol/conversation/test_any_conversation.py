@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashscope_oss import (
@@ -80,8 +79,12 @@ def with_number(text, number: int):
     return text and text.replace("N", str(number))
 
 
-@pytest.mark.parametrize("model_info", MODELS, ids=lambda model_info: model_info.id)
-@given(messages=CONVERSATIONS, send_reasoning=st.sampled_from([None, True, False]))
+@settings(max_examples=300)
+@given(
+    model_info=st.sampled_from(MODELS),
+    messages=CONVERSATIONS,
+    send_reasoning=st.sampled_from([None, True, False]),
+)
 def test_any_conversation_is_accepted_by_the_strictest_service_or_refused(
     model_info, messages, send_reasoning
 ):
@@ -103,8 +106,8 @@ PLAIN_CONVERSATIONS = st.lists(PLAIN_TURNS, min_size=1, max_size=6).map(
 )
 
 
-@pytest.mark.parametrize("model_info", MODELS, ids=lambda model_info: model_info.id)
-@given(messages=PLAIN_CONVERSATIONS | CONVERSATIONS)
+@settings(max_examples=300)
+@given(model_info=st.sampled_from(MODELS), messages=PLAIN_CONVERSATIONS | CONVERSATIONS)
 def test_a_conversation_that_takes_the_short_way_would_pass_every_step_unchanged(
     model_info, messages
 ):

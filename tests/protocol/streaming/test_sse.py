@@ -300,33 +300,32 @@ def test_an_event_of_another_form_is_read_alike_however_it_is_cut(odd):
     assert at_once == [*byte_by_byte, *cut.flush()]
 
 
-@pytest.mark.parametrize(
-    ("event", "failed", "sign_of_life"),
-    [
-        (Event("result", 200, b"{}"), False, False),
-        (Event("", None, b" {}"), False, False),
-        (Event("ping", None, b"{}"), False, True),
-        (Event("heartbeat", None, b'{"type": "ping"}'), False, True),
-        (Event("result", 200, b"null"), False, True),
-        (Event("result", 200, b"[]"), False, True),
-        (Event("", None, b'""'), False, True),
-        (Event("", None, b"ping"), False, True),
-        (Event("", None, b" [DONE] "), False, True),
-        (Event("", None, b'"PING"'), False, True),
-        (Event("", None, b"pong"), False, True),
-        (Event("", None, b"keep-alive"), False, True),
-        (Event("", None, b" " * 99), False, False),
-        (Event("ping", None, b"now"), False, True),
-        (Event("", None, b"[DONE]"), False, True),
-        (Event("result", None, b""), False, True),
-        (Event("result", None, b"now"), False, False),
-        (Event("error", None, b""), True, False),
-        (Event("result", 400, b""), True, False),
-    ],
-)
-def test_what_an_event_is(event, failed, sign_of_life):
-    """An answer, an error, or only a sign that the server is there."""
-    assert (event.failed, event.is_sign_of_life) == (failed, sign_of_life)
+# event, whether it is an error, whether it is only a sign that the server is there
+EVENTS = [
+    (Event("result", 200, b"{}"), False, False),
+    (Event("", None, b" {}"), False, False),
+    (Event("ping", None, b"{}"), False, True),
+    (Event("heartbeat", None, b'{"type": "ping"}'), False, True),
+    (Event("result", 200, b"null"), False, True),
+    (Event("result", 200, b"[]"), False, True),
+    (Event("", None, b'""'), False, True),
+    (Event("", None, b"ping"), False, True),
+    (Event("", None, b" [DONE] "), False, True),
+    (Event("", None, b'"PING"'), False, True),
+    (Event("", None, b"pong"), False, True),
+    (Event("", None, b"keep-alive"), False, True),
+    (Event("", None, b" " * 99), False, False),
+    (Event("ping", None, b"now"), False, True),
+    (Event("", None, b"[DONE]"), False, True),
+    (Event("result", None, b""), False, True),
+    (Event("result", None, b"now"), False, False),
+    (Event("error", None, b""), True, False),
+    (Event("result", 400, b""), True, False),
+]
+
+
+def test_what_an_event_is():
+    assert [(event, event.failed, event.is_sign_of_life) for event, _, _ in EVENTS] == EVENTS
 
 
 @pytest.mark.parametrize(

@@ -64,33 +64,39 @@ def test_a_value_that_can_be_read_in_one_way(text, value):
     assert read_loose_object(text, 0)[0]["a"] == value
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": "x" "b": "y"}',
-        '{"a": "one" or "two"}',
-        '{"a": "x" y "b": "z"}',
-        '{"a": ["b" "c"]}',
-        '{"a": "a " b " c"}',
-        "{a: 1 2}",
-        "{a: 01}",
-        "{a: 1e999}",
-        "{a: yes}",
-        "{a: ?}",
-        "{a 1}",
-        "{,}",
-        "{a: 1,,}",
-        "{a: [1 2]}",
-        "{a: '''b}",
-        '{a: "b\\',
-        "{1: 2}",
-        "[1]",
-        "",
-    ],
-)
-def test_a_text_that_could_mean_several_things_is_refused(text):
-    with pytest.raises(ValueError, match="no JSON"):
+UNCLEAR = [
+    '{"a": "x" "b": "y"}',
+    '{"a": "one" or "two"}',
+    '{"a": "x" y "b": "z"}',
+    '{"a": ["b" "c"]}',
+    '{"a": "a " b " c"}',
+    "{a: 1 2}",
+    "{a: 01}",
+    "{a: 1e999}",
+    "{a: yes}",
+    "{a: ?}",
+    "{a 1}",
+    "{,}",
+    "{a: 1,,}",
+    "{a: [1 2]}",
+    "{a: '''b}",
+    '{a: "b\\',
+    "{1: 2}",
+    "[1]",
+    "",
+]
+
+
+def test_a_text_that_could_mean_several_things_is_refused():
+    assert [text for text in UNCLEAR if is_read(text)] == []
+
+
+def is_read(text):
+    try:
         read_loose_object(text, 0)
+    except ValueError as error:
+        return "no JSON" not in str(error)
+    return True
 
 
 @pytest.mark.parametrize("part", ['"', '" ', "/*", "\n", '"\n"', "\\", "'a", "“", "["])
