@@ -242,6 +242,8 @@ def test_each_status_is_the_vendors_of_the_same_meaning(subtests):
         (401, "Unauthorized", (500, "InternalError")),
         (402, "Insufficient balance", (500, "InternalError")),
         (403, "Forbidden", (500, "InternalError")),
+        (413, "Request entity too large", (400, "InvalidParameter")),
+        (422, "Extra inputs are not permitted", (400, "InvalidParameter")),
         (424, "Request failed during generation: out of memory", (500, "InternalError")),
         (429, "Model is overloaded", (429, "Throttling.RateQuota")),
         (500, "CUDA out of memory", (500, "InternalError")),
