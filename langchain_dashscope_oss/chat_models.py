@@ -29,6 +29,7 @@ from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol import tools as core_tools
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.registry.lookup import known_model
+from dashscope_oss.tokens.rate_limits import counted
 from langchain_dashscope_oss._convert import (
     SERVICE,
     ChunkConverter,
@@ -294,7 +295,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         model_info, options = self._call_options(stop, arguments)
         sent = to_messages(messages, model_info.id)
         request = chat_request(model_info, sent, options, stream=stream)
-        return self._counted(self._checked_length(request))
+        return counted(self._checked_length(request), self)
 
     def stream(
         self,

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from dashscope_oss import __version__, completion_request
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.tokens.rate_limits import counted
 from langchain_dashscope_oss._convert import (
     SERVICE,
     llm_output,
@@ -259,12 +260,12 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
         """Return ``request`` once the rate limiter lets it out."""
         if self.rate_limiter:
             self.rate_limiter.acquire(blocking=True)
-        return self._counted(request)
+        return counted(request, self)
 
     async def _ain_turn(self, request: Request) -> Request:
         if self.rate_limiter:
             await self.rate_limiter.aacquire(blocking=True)
-        return self._counted(request)
+        return counted(request, self)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         arguments = self._trace_arguments(kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Usage
@@ -26,6 +26,9 @@ class Call(Protocol):
     @property
     def text(self) -> str:
         """All text of the input."""
+
+
+_Call = TypeVar("_Call", bound=Call)
 
 
 @dataclass(eq=False)
@@ -161,6 +164,20 @@ class RateLimits:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.requests_per_minute, self.tokens_per_minute))
+
+
+def rate_limits_of(model: object) -> RateLimits | None:
+    """Return the ``rate_limiter`` of a model object, if it is one that counts tokens."""
+    limiter = getattr(model, "rate_limiter", None)  # llama-index-core 0.14.0 has no such field
+    return limiter if isinstance(limiter, RateLimits) else None
+
+
+def counted(call: _Call, model: object) -> _Call:
+    """Return a call that a model object is about to send; its rate limits have then counted it."""
+    limits = rate_limits_of(model)
+    if limits is not None:
+        limits.count_question(call)
+    return call
 
 
 async def _sleep(seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx2
@@ -12,26 +13,13 @@ import httpx2
 from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Usage
 from dashscope_oss.protocol.request import Request
+from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
-from dashscope_oss.transport.http.timeouts import (
-    Timeout,
-    check_seconds,
-    checked_timeouts,
-    storable_timeout,
-)
+from dashscope_oss.transport.http.timeouts import Timeout, check_seconds, checked_timeouts
 
 if TYPE_CHECKING:
+    from dashscope_oss.tokens.rate_limits import RateLimits
     from dashscope_oss.tokens.usage_table import UsageTable
-
-__all__ = [
-    "DEFAULT_MAX_CONNECTIONS",
-    "DEFAULT_MAX_RETRIES",
-    "ClientOptions",
-    "OnAnswer",
-    "OnRetry",
-    "Timeout",
-    "storable_timeout",
-]
 
 DEFAULT_TOTAL_FACTOR = 4
 """Times ``timeout``: the default of ``total_timeout``."""
@@ -91,10 +79,15 @@ class ClientOptions:
         _check_http_client("http_async_client", self.http_async_client, httpx2.AsyncClient)
 
     @classmethod
-    def of(cls, settings: object) -> ClientOptions:
-        """Return the options that a model object holds in its attributes of the same names."""
-        attributes = vars(settings)
-        values = {f.name: attributes.get(f.name) for f in fields(cls)}
+    def of(cls, model: object, framework: str, rate_limits: RateLimits | None) -> ClientOptions:
+        """Return the options that a model object holds in its attributes of the same names.
+
+        ``rate_limits`` counts the answers to its calls.
+        """
+        attributes = vars(model)
+        values = {name: attributes.get(name) for name in _NAMES}
+        values["framework"] = framework
+        values["on_answer"] = rate_limits and rate_limits.count_answer
         return cls(**{name: value for name, value in values.items() if value is not None})
 
     @property
@@ -109,6 +102,15 @@ class ClientOptions:
             return self.total_timeout
         read_limit = self.timeouts.read
         return None if read_limit is None else DEFAULT_TOTAL_FACTOR * read_limit
+
+
+_NAMES = tuple(f.name for f in fields(ClientOptions))
+CONNECTION_SETTINGS = {*_NAMES, *signature(Endpoint.resolve).parameters, "rate_limiter"}
+"""Settings of a model object that its clients are made of: when one changes, they are made anew."""
+SHARED_SETTINGS = ("http_client", "http_async_client", "usage_table", "rate_limiter")
+"""Connections and counts: a deep copy of a model object has them in common with its original."""
+UNPICKLED_SETTINGS = ("default_headers", "http_client", "http_async_client", "usage_table")
+"""Secrets, connections and counts: no dump and no pickle has them."""
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -21,11 +21,9 @@ from pydantic import (
 from dashscope_oss.registry.lookup import ModelInfo, find_model
 from dashscope_oss.tokens.usage_table import UsageTable
 from dashscope_oss.transport.endpoint import KEY_VARIABLE
-from dashscope_oss.transport.options import (
-    DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_MAX_RETRIES,
-    storable_timeout,
-)
+from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
+from dashscope_oss.transport.http.timeouts import storable_timeout
+from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
 
 
 class Settings(Serializable):

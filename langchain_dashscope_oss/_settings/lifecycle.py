@@ -7,38 +7,23 @@ pickled: connections belong to one object in one process.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
 from pydantic import SecretStr
 
-from dashscope_oss.protocol.request import Request
-from dashscope_oss.tokens.rate_limits import RateLimits
+from dashscope_oss.tokens.rate_limits import rate_limits_of
 from dashscope_oss.transport.async_client import AsyncClient
 from dashscope_oss.transport.client import Client
 from dashscope_oss.transport.endpoint import Endpoint
-from dashscope_oss.transport.options import ClientOptions
+from dashscope_oss.transport.options import (
+    CONNECTION_SETTINGS,
+    SHARED_SETTINGS,
+    UNPICKLED_SETTINGS,
+    ClientOptions,
+)
 from langchain_dashscope_oss._settings.fields import Settings
 
-_CONNECTION_SETTINGS = (
-    "base_url",
-    "region",
-    "api_key",
-    "workspace",
-    "default_headers",
-    "timeout",
-    "total_timeout",
-    "max_retries",
-    "max_connections",
-    "http_client",
-    "http_async_client",
-    "usage_table",
-    "rate_limiter",
-)
-_SHARED_SETTINGS = ("http_client", "http_async_client", "usage_table")
-"""What a deep copy has in common with its original."""
-_UNPICKLED_SETTINGS = ("default_headers", *_SHARED_SETTINGS)
 # Names of cached properties. LangChain caches its serialised form under a private name, which would
 # go stale when a setting changes.
 _CONNECTIONS = ("_endpoint", "_client", "_async_client")
@@ -76,28 +61,11 @@ class Lifecycle(Settings):
 
     @property
     def _client_options(self) -> ClientOptions:
-        limits = self._rate_limits
-        return replace(
-            ClientOptions.of(self),
-            framework="LangChain",
-            on_answer=None if limits is None else limits.count_answer,
-        )
-
-    @property
-    def _rate_limits(self) -> RateLimits | None:
-        """The limiter, if it is one that is told of tokens; both model classes have the field."""
-        limiter = getattr(self, "rate_limiter", None)
-        return limiter if isinstance(limiter, RateLimits) else None
-
-    def _counted(self, request: Request) -> Request:
-        """Return a request that is about to be sent; it then counts against the limits."""
-        if self._rate_limits is not None:
-            self._rate_limits.count_question(request)
-        return request
+        return ClientOptions.of(self, "LangChain", rate_limits_of(self))
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        forget_cached(self, _CACHES if name in _CONNECTION_SETTINGS else _COMPUTED)
+        forget_cached(self, _CACHES if name in CONNECTION_SETTINGS else _COMPUTED)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
@@ -108,7 +76,7 @@ class Lifecycle(Settings):
         # Open connections cannot be copied: the copy shares the caller's clients and makes its
         # own of all others.
         shared = memo if memo is not None else {}
-        for name in (*_SHARED_SETTINGS, *_CACHES):
+        for name in (*SHARED_SETTINGS, *_CACHES):
             if (value := self.__dict__.get(name)) is not None:
                 shared[id(value)] = value
         copied = super().__deepcopy__(shared)
@@ -118,7 +86,7 @@ class Lifecycle(Settings):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         kept = {name: value for name, value in self.__dict__.items() if name not in _CACHES}
-        kept.update(dict.fromkeys(_UNPICKLED_SETTINGS))
+        kept.update(dict.fromkeys(UNPICKLED_SETTINGS))
         if isinstance(self.api_key, SecretStr):
             kept["api_key"] = None
         return {**state, "__dict__": kept}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dashscope_oss.transport.options import ClientOptions
 from langchain_dashscope_oss._settings.call_options import CallOptions
 from langchain_dashscope_oss._settings.names import constructor_arguments
 from langchain_dashscope_oss._settings.token_counts import TokenCounts
@@ -21,5 +20,4 @@ class DashScopeModel(CallOptions, TokenCounts):
         with raising_langchain_errors():
             super().__init__(**constructor_arguments(type(self), arguments))
             self._find_model_info()
-            ClientOptions.of(self)
-            _ = self._endpoint
+            _ = self._client_options, self._endpoint

@@ -10,6 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from dashscope_oss import ContextLengthError, chat_request, completion_request
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens import input_length
+from dashscope_oss.tokens.rate_limits import counted
 from llama_index_dashscope_oss._convert.messages import to_messages
 from llama_index_dashscope_oss._convert.prompt_functions import MessagesToPrompt, is_users_own
 from llama_index_dashscope_oss._settings.copying import CopyableLLM
@@ -77,6 +78,4 @@ class RequestLLM(CopyableLLM):
         except ContextLengthError as error:
             error.hint = _TOO_LONG
             raise
-        if self._rate_limits is not None:
-            self._rate_limits.count_question(request)
-        return request
+        return counted(request, self)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Self
 
+from dashscope_oss.transport.options import SHARED_SETTINGS, UNPICKLED_SETTINGS
 from llama_index_dashscope_oss._settings.aliases import rename_to_fields
-from llama_index_dashscope_oss._settings.derived import UNSTORED, ConfiguredLLM
+from llama_index_dashscope_oss._settings.derived import ConfiguredLLM
 
-_SHARED = (*UNSTORED, "rate_limiter")
-"""What a deep copy has in common with its original: connections, and the account's limits."""
-_UNPICKLED = (*_SHARED, "callback_manager")
+_SHARED = ("api_key", "default_headers", *SHARED_SETTINGS)
+"""What a deep copy has in common with its original."""
+_UNPICKLED = ("api_key", *UNPICKLED_SETTINGS, "rate_limiter", "callback_manager")
 
 
 class CopyableLLM(ConfiguredLLM):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.generic_utils import (
@@ -12,9 +11,10 @@ from llama_index.core.base.llms.generic_utils import (
 from llama_index.core.llms.llm import default_completion_to_prompt
 from pydantic import PrivateAttr
 
-from dashscope_oss import AsyncClient, Client, Endpoint, RateLimits
+from dashscope_oss import AsyncClient, Client, Endpoint
 from dashscope_oss.registry.lookup import no_model_named
-from dashscope_oss.transport.options import ClientOptions
+from dashscope_oss.tokens.rate_limits import rate_limits_of
+from dashscope_oss.transport.options import CONNECTION_SETTINGS, ClientOptions
 from llama_index_dashscope_oss._convert.prompt_functions import (
     CompletionToPrompt,
     MessagesToPrompt,
@@ -23,20 +23,6 @@ from llama_index_dashscope_oss._convert.prompt_functions import (
 from llama_index_dashscope_oss._settings.aliases import refuse_unknown
 from llama_index_dashscope_oss._settings.fields import LLMSettings, without_incremental_output
 
-UNSTORED = ("api_key", "default_headers", "http_client", "http_async_client", "usage_table")
-"""Settings with secrets, open connections or counts: in no dump and no pickle."""
-
-_OF_CLIENTS = (
-    *UNSTORED,
-    "base_url",
-    "region",
-    "workspace",
-    "timeout",
-    "total_timeout",
-    "rate_limiter",
-    "max_retries",
-    "max_connections",
-)
 _OF_PROMPT_FUNCTIONS = ("model", "model_info", "is_function_calling_model")
 
 
@@ -77,20 +63,9 @@ class ConfiguredLLM(LLMSettings):
             api_key=self.api_key,
             workspace=self.workspace,
         )
-        limits = self._rate_limits
-        options = replace(
-            ClientOptions.of(self),
-            framework="LlamaIndex",
-            on_answer=None if limits is None else limits.count_answer,
-        )
+        options = ClientOptions.of(self, "LlamaIndex", rate_limits_of(self))
         self._client = Client(endpoint, options)
         self._async_client = AsyncClient(endpoint, options)
-
-    @property
-    def _rate_limits(self) -> RateLimits | None:
-        """The limiter, if it is one that is told of tokens."""
-        limiter = getattr(self, "rate_limiter", None)  # younger than llama-index-core 0.14.0
-        return limiter if isinstance(limiter, RateLimits) else None
 
     def _choose_prompt_functions(self) -> None:
         """Take the family's template where the user gave no function of his own."""
@@ -108,7 +83,7 @@ class ConfiguredLLM(LLMSettings):
     def _follow(self, changed: Iterable[str]) -> None:
         """Make anew what depends on the settings that changed."""
         names = set(changed)
-        if names.intersection(_OF_CLIENTS):
+        if names.intersection(CONNECTION_SETTINGS):
             self._make_clients()
         if names.intersection(_OF_PROMPT_FUNCTIONS):
             self._choose_prompt_functions()

@@ -20,11 +20,9 @@ from pydantic import (
 )
 
 from dashscope_oss import ConfigurationError, ModelInfo, Options, UsageTable, find_model
-from dashscope_oss.transport.options import (
-    DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_MAX_RETRIES,
-    storable_timeout,
-)
+from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
+from dashscope_oss.transport.http.timeouts import storable_timeout
+from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
 from llama_index_dashscope_oss._tokens.memory import Tokenize
 
 

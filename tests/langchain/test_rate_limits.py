@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 
 from langchain_core.caches import InMemoryCache
-from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 
 from dashscope_oss import Usage
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
@@ -94,6 +95,13 @@ async def test_tokens_of_a_call_hold_up_the_next(either, clock, path, streaming)
     assert clock.passed == 0
     limits.acquire()
     assert clock.passed == 30
+
+
+def test_a_deep_copy_keeps_to_the_same_limits(chat):
+    """LangChain's own limiter holds a lock, which cannot be copied."""
+    limiter = InMemoryRateLimiter()
+    llm, _ = chat(Answer("ok"), rate_limiter=limiter)
+    assert copy.deepcopy(llm).rate_limiter is limiter
 
 
 def test_a_new_limiter_counts_from_then_on(chat, clock):

@@ -8,5 +8,6 @@
 - :mod:`.redaction`: takes secrets out of errors.
 
 It knows httpx2 and neither DashScope's protocol nor models. The transport imports it; so do the
-gateway for its own upstream connections, and the command for its questions to other servers.
+gateway for its own upstream connections, the command for its questions to other servers, and the
+adapters for the form and the default of two settings.
 """
