@@ -19,6 +19,7 @@ def complaint(preparation):
     return run.stderr
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_with_too_old_a_llama_index_the_import_names_the_extra():
     as_in_0_12 = "import llama_index.core.base.llms.types as types; del types.CachePoint"
     assert 'pip install "dashscope-oss[llama-index]"' in complaint(as_in_0_12)
