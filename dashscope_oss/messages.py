@@ -166,6 +166,7 @@ def _is_more_than_text(part: Part) -> bool:
 class Usage:
     """Token counts as the service reported them; ``None`` where it reported nothing.
 
+    ``total_tokens`` is the sum of input and output if it was not reported itself.
     ``output_tokens`` includes ``reasoning_tokens``; ``input_tokens`` includes all that follow:
     ``cached_tokens``, which were read from the context cache, ``cache_creation_tokens``, which
     were written into it, and the tokens of images, videos and recordings. ``estimated`` marks
@@ -182,6 +183,12 @@ class Usage:
     image_tokens: int | None = None
     video_tokens: int | None = None
     audio_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.total_tokens is not None:
+            return
+        if self.input_tokens is not None and self.output_tokens is not None:
+            object.__setattr__(self, "total_tokens", self.input_tokens + self.output_tokens)
 
     def _repr_html_(self) -> str:
         counts = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -159,9 +159,6 @@ def read_usage(usage: object) -> Usage | None:
     input_tokens, output_tokens = counts.get("input_tokens"), counts.get("output_tokens")
     if not isinstance(usage, dict) or not (input_tokens or output_tokens):
         return None
-    total = counts.get("total_tokens")
-    if total is None and input_tokens is not None and output_tokens is not None:
-        total = input_tokens + output_tokens
     of_prompt = _counts(usage.get("prompt_tokens_details"))
     of_input = counts | _counts(usage.get("input_tokens_details"))
     # What was written into the cache is counted in one of three places.
@@ -169,7 +166,7 @@ def read_usage(usage: object) -> Usage | None:
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        total_tokens=total,
+        total_tokens=counts.get("total_tokens"),
         cached_tokens=of_prompt.get("cached_tokens"),
         reasoning_tokens=_counts(usage.get("output_tokens_details")).get("reasoning_tokens"),
         cache_creation_tokens=written.get(
@@ -185,15 +182,7 @@ def estimate_usage(request: Request, text: str) -> Usage | None:
     """Return estimated counts for a call with this answer, if the caller asked for them."""
     if not request.estimate_usage:
         return None
-    tokenizer = request.model_info.tokenizer
-    input_tokens = estimates.estimate(request.text, tokenizer)
-    output_tokens = estimates.estimate(text, tokenizer)
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=input_tokens + output_tokens,
-        estimated=True,
-    )
+    return estimates.estimate_usage(request.text, text, request.model_info.tokenizer)
 
 
 def _whole_call(call: ToolCall) -> ToolCall:

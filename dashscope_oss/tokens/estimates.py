@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+from dashscope_oss.messages import Usage
 from dashscope_oss.registry.model_info import Tokenizer
 from dashscope_oss.tokens.llama2_vocabulary import wide_character, wide_tokens
 
@@ -40,6 +41,11 @@ def estimate(text: str, family: Tokenizer) -> int:
     """Return about how many tokens a tokenizer of ``family`` makes of ``text``."""
     exact, estimated = _counts(text, family)
     return math.ceil(exact + estimated)
+
+
+def estimate_usage(question: str, answer: str, family: Tokenizer) -> Usage:
+    """Return about how many tokens a call has, all of its input and the text of its answer."""
+    return Usage(estimate(question, family), estimate(answer, family), estimated=True)
 
 
 def low_estimate(text: str, family: Tokenizer) -> int:

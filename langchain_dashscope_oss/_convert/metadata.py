@@ -86,11 +86,10 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     """Return the counts in LangChain's words; it has no word for a count that is missing."""
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    total = usage.total_tokens
     counts = UsageMetadata(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
-        total_tokens=usage.input_tokens + usage.output_tokens if total is None else total,
+        total_tokens=cast("int", usage.total_tokens),  # known where both others are
     )
     details = {word: getattr(usage, name) for word, name in _INPUT_DETAILS.items()}
     if known := {word: count for word, count in details.items() if count is not None}:

@@ -177,11 +177,5 @@ def _last_question(request: EngineRequest) -> str:
 
 
 def _estimate_usage(request: EngineRequest, answer: Answer) -> Usage:
-    tokenizer = request.model_info.tokenizer
-    input_tokens = estimates.estimate("".join(request.texts), tokenizer)
-    output_tokens = estimates.estimate("".join(answer.parts), tokenizer)
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=input_tokens + output_tokens,
-    )
+    question, text = "".join(request.texts), "".join(answer.parts)
+    return estimates.estimate_usage(question, text, request.model_info.tokenizer)

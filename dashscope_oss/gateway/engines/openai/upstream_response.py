@@ -278,7 +278,6 @@ def _to_usage(
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        total_tokens=input_tokens + output_tokens,
         cached_tokens=cached_tokens,
         reasoning_tokens=reasoning_tokens,
     )
