@@ -28,6 +28,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -224,6 +225,26 @@ class UnknownModelWarning(DashScopeWarning):
 def shortened(text: str, limit: int = _MAX_MESSAGE_LENGTH) -> str:
     """Return ``text``, cut if it is longer than ``limit`` characters."""
     return text if len(text) <= limit else text[:limit] + " … (cut)"
+
+
+def similar_names(name: str, known: Iterable[str], likeness: float = 0.6) -> list[str]:
+    """Return up to three of the known names that ``name`` may be a misspelling of, likest first.
+
+    Args:
+        name: as it was written.
+        known: the right names.
+        likeness: in [0, 1]; 1 is the same name.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - only misspelt names need it
+
+    return get_close_matches(name, list(known), cutoff=likeness)
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return the question whether one of ``names`` was meant, after a space; nothing for none."""
+    *others, last = names or [""]
+    choice = f"{', '.join(others)} or {last}" if others else last
+    return f" Did you mean {choice}?" if choice else ""
 
 
 def _rebuilt(cls: type[DashScopeError], state: dict[str, object]) -> DashScopeError:

@@ -22,7 +22,7 @@ from dashscope_oss import (
     UnreadableAnswerError,
     UnsupportedInputError,
 )
-from dashscope_oss.errors import shortened, warn
+from dashscope_oss.errors import did_you_mean, shortened, similar_names, warn
 
 ERRORS = sorted(
     (
@@ -54,6 +54,14 @@ def test_the_text_names_model_reason_facts_and_advice():
 def test_a_sentence_that_has_its_end_gets_no_other():
     sentences = ["No.", "No!", "No?", "不行。", "(no.)"]
     assert [str(DashScopeError(sentence)) for sentence in sentences] == sentences
+
+
+def test_a_misspelt_name_is_answered_with_those_that_look_like_it():
+    known = ["model", "models", "timeout"]
+    assert similar_names("modle", known) == ["model", "models"]
+    assert similar_names("modle", known, likeness=0.85) == []
+    assert did_you_mean(["a", "b", "c"]) == " Did you mean a, b or c?"
+    assert (did_you_mean(["a"]), did_you_mean([])) == (" Did you mean a?", "")
 
 
 def test_control_characters_are_not_shown():

@@ -15,7 +15,7 @@ from pathlib import Path
 from dashscope_oss.cli.reports import model_list
 from dashscope_oss.cli.reports.comparison import compare, read_file
 from dashscope_oss.cli.reports.table import table
-from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.errors import ConfigurationError, DashScopeError, did_you_mean
 from dashscope_oss.prompts.prompt_template import PromptTemplate
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.catalog import SEED_IDS, sources
@@ -106,7 +106,7 @@ def _known(id: str) -> ModelInfo:
     model_info = lookup.known_model(id)
     if model_info is None:
         raise ConfigurationError(
-            f"The model {id!r} is not in the registry.{lookup.did_you_mean(id)} "
+            f"The model {id!r} is not in the registry.{did_you_mean(lookup.similar_ids(id))} "
             "`dashscope-oss models` lists all models."
         )
     return model_info

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
+from dashscope_oss.errors import (
+    ConfigurationError,
+    UnknownModelWarning,
+    did_you_mean,
+    similar_names,
+    warn,
+)
 from dashscope_oss.registry.model_info import Modality, ModelInfo
 
 __all__ = [
     "ModelInfo",
     "all_models",
-    "did_you_mean",
     "find_model",
     "known_model",
     "model_that_searches",
     "model_that_takes",
     "no_model_named",
     "register_model",
+    "similar_ids",
 ]
 
 _registry: dict[str, ModelInfo] = {}
@@ -70,16 +76,11 @@ def register_model(info: ModelInfo) -> ModelInfo:
     return info
 
 
-def did_you_mean(id: str) -> str:
-    """Return ``" Did you mean …?"`` with ids that look like ``id``, or nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed for misspelt ids only
-
+def similar_ids(id: str) -> list[str]:
+    """Return up to five ids that hold ``id``, else up to three that look like it."""
     ids = {info.id.lower(): info.id for info in all_models()}
     containing = [whole for lowered, whole in ids.items() if id.lower() in lowered]
-    similar = containing or [ids[lowered] for lowered in get_close_matches(id.lower(), ids)]
-    *others, last = similar[:5] or [""]
-    names = f"{', '.join(others)} or {last}" if others else last
-    return f" Did you mean {names}?" if names else ""
+    return containing[:5] or [ids[lowered] for lowered in similar_names(id.lower(), ids)]
 
 
 def model_that_takes(modality: Modality) -> str | None:
@@ -121,8 +122,8 @@ def _unknown(id: str) -> ModelInfo:
         _warned.add(id)
         warn(
             f"no record of the model {id!r}: it is taken for a chat model with tools and without "
-            f"known limits.{guessed}{did_you_mean(id)} `dashscope-oss models` lists the known ids; "
-            "register_model() adds one.",
+            f"known limits.{guessed}{did_you_mean(similar_ids(id))} `dashscope-oss models` lists "
+            "the known ids; register_model() adds one.",
             UnknownModelWarning,
         )
     return replace(model_info, id=id)

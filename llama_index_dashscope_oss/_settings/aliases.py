@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from llama_index.core.base.llms.base import BaseLLM
 
-from dashscope_oss import ConfigurationError
+from dashscope_oss.errors import ConfigurationError, did_you_mean, similar_names
 
 
 @cache
@@ -30,7 +29,7 @@ def refuse_unknown(cls: type[BaseLLM], names: Iterable[str]) -> None:
     """
     fields = fields_by_name(cls)
     for name in sorted(name for name in names if name not in fields):
-        meant = "".join(f" Did you mean {near}?" for near in get_close_matches(name, fields, n=1))
+        meant = did_you_mean(similar_names(name, fields)[:1])
         raise ConfigurationError(
             f"{cls.__name__} has no setting {name}.{meant} Other parameters of the service go into "
             "additional_kwargs"

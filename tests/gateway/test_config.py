@@ -33,10 +33,10 @@ def served_model(text, id=ZIYA_ID):
 
 MISTAKES = [
     ("[server\n", r"x.toml is not valid TOML: .*line 1"),
-    ("[sever]\n", r"\[sever\]: there is no such table; did you mean server\?"),
+    ("[sever]\n", r"\[sever\]: there is no such table. Did you mean server\?"),
     (
         UPSTREAM + 'knd = "vllm"\n' + MODEL,
-        r"\[upstreams.a\] knd: there is no such key; did you mean kind\?",
+        r"\[upstreams.a\] knd: there is no such key. Did you mean kind\?",
     ),
     (UPSTREAM + 'kind = "vlm"\n' + MODEL, r"\[upstreams.a\] kind: .*'vllm'"),
     (UPSTREAM + "weight = 0\n" + MODEL, r"\[upstreams.a\] weight: .*greater than 0"),

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Iterable, Sequence
 
-from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, warn
+from dashscope_oss.errors import ConfigurationError, UnknownModelWarning, did_you_mean, warn
 from dashscope_oss.gateway import (
     EmbeddedEngine,
     Engine,
@@ -19,7 +19,7 @@ from dashscope_oss.gateway import (
 )
 from dashscope_oss.gateway.engines.script import load_script
 from dashscope_oss.gateway.security.api_keys import key_from_environment
-from dashscope_oss.registry.lookup import did_you_mean, known_model
+from dashscope_oss.registry.lookup import known_model, similar_ids
 
 ENGINE_OPTIONS = {
     "embedded": ("gguf", "threads"),
@@ -96,8 +96,8 @@ def _warn_of_unknown_models(ids: Iterable[str]) -> None:
         if known_model(id) is None:
             warn(
                 f"no record of the model {id!r}: it is served under this id, with a chat model's "
-                f"abilities and without known limits.{did_you_mean(id)} For an id of your own, "
-                "'like' in the configuration file names a model with the same abilities.",
+                f"abilities and without known limits.{did_you_mean(similar_ids(id))} For an id of "
+                "your own, 'like' in the configuration file names a model with the same abilities.",
                 UnknownModelWarning,
             )
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.errors import ConfigurationError, did_you_mean, similar_names
 from dashscope_oss.gateway.config.tables import GatewayConfig
 from dashscope_oss.gateway.security.config import ConfigTable
 
@@ -51,7 +50,7 @@ def _describe_fault(location: Sequence[str | int], message: str) -> str:
     text = message.removeprefix("Value error, ")
     *tables, key = map(str, location) if location else ("",)
     if text == "Extra inputs are not permitted":
-        text = f"there is no such {'key' if tables else 'table'}{_did_you_mean(key)}"
+        text = f"there is no such {'key' if tables else 'table'}.{_did_you_mean(key)}"
     if not tables:
         return f"[{key}]: {text}" if key else text
     table = ".".join(part if part.isidentifier() else f'"{part}"' for part in tables)
@@ -65,4 +64,4 @@ def _did_you_mean(key: str) -> str:
         table = tables.pop()
         keys.update(table.model_fields)
         tables += table.__subclasses__()
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(key, keys - {key}, n=1))
+    return did_you_mean(similar_names(key, keys - {key})[:1])

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator
 
+from dashscope_oss.errors import did_you_mean
 from dashscope_oss.gateway.config.field_types import Line
 from dashscope_oss.gateway.engines.openai.upstream import Api
 from dashscope_oss.gateway.interface.served_models import modernize, unregistered_model, with_tools
@@ -88,7 +89,7 @@ class ModelConfig(ConfigTable):
     @classmethod
     def _check_like(cls, id: str | None) -> str | None:
         if id is not None and lookup.known_model(id) is None:
-            raise ValueError(f"no record of a model {id!r}.{lookup.did_you_mean(id)}")
+            raise ValueError(f"no record of a model {id!r}.{did_you_mean(lookup.similar_ids(id))}")
         return id
 
     def model_info(self, id: str) -> ModelInfo:
