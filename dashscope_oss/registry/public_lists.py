@@ -71,7 +71,7 @@ def read_list(data: object) -> PublicList:
     """
     public: PublicList | None = None
     if isinstance(data, Mapping):
-        if _service_models(data) is not None:
+        if service_models(data) is not None:
             public = service_list([data])
         elif providers := _providers(data):
             public = PublicList("models.dev", _by_id(_models_dev(providers)))
@@ -88,9 +88,8 @@ def read_list(data: object) -> PublicList:
 def service_list(pages: Iterable[Mapping[str, object]]) -> PublicList:
     """Return what the service answered, page after page; complete if no page is missing."""
     answered = list(pages)
-    entries = [entry for page in answered for entry in _service_models(page) or ()]
-    totals = (_mapping(page.get("output")).get("total") for page in answered)
-    is_complete = len(entries) >= max((total for total in map(_count, totals) if total), default=0)
+    entries = [entry for page in answered for entry in service_models(page) or ()]
+    is_complete = len(entries) >= max((stated_total(page) or 0 for page in answered), default=0)
     models = _by_id(map(_service_model, filter(_is_chat, entries)))
     return PublicList("the service", models, is_complete=is_complete)
 
@@ -151,10 +150,21 @@ _LITELLM_MODALITIES: Mapping[Modality, str] = {
 }
 
 
-def _service_models(page: Mapping[str, object]) -> list[Entry] | None:
-    output = _mapping(page.get("output") or page.get("data"))
-    models = output.get("models")
+def service_models(page: Mapping[str, object]) -> list[Entry] | None:
+    """Return the models on a page of the service's answer, ``None`` if it has no list of them."""
+    models = _output(page).get("models")
     return [_mapping(model) for model in models] if isinstance(models, list) else None
+
+
+def stated_total(page: Mapping[str, object]) -> int | None:
+    """Return how many models the service has on all pages, ``None`` if the page does not say."""
+    output = _output(page)
+    totals = (output.get("total"), output.get("total_count"))
+    return next((total for total in totals if isinstance(total, int)), None)
+
+
+def _output(page: Mapping[str, object]) -> Mapping[str, object]:
+    return _mapping(page.get("output") or page.get("data"))
 
 
 def _is_chat(entry: Entry) -> bool:

@@ -23,7 +23,7 @@ def warn_if_retired(model_info: ModelInfo, endpoint: Endpoint) -> None:
     """
     if model_info.status == "retired" and endpoint.is_vendor and model_info.id not in _warned:
         _warned.add(model_info.id)
-        warn(f"{model_info.id}: {_what_to_do(model_info)}", RetiredModelWarning)
+        warn(f"{model_info.id}: {advice_on_retired(model_info)}", RetiredModelWarning)
 
 
 def add_advice(error: DashScopeError, model_info: ModelInfo, url: str) -> None:
@@ -32,10 +32,11 @@ def add_advice(error: DashScopeError, model_info: ModelInfo, url: str) -> None:
         error.advice = "Check api_key or DASHSCOPE_API_KEY: this server has keys of its own."
     is_refused = isinstance(error, ModelNotFoundError | PermissionDeniedError)
     if is_refused and model_info.status == "retired" and is_vendor(url):
-        error.hint = _what_to_do(model_info)
+        error.hint = advice_on_retired(model_info)
 
 
-def _what_to_do(model_info: ModelInfo) -> str:
+def advice_on_retired(model_info: ModelInfo) -> str:
+    """Return since when the service has not had a retired model, and what to do instead."""
     successors = ", ".join(model_info.successors)
     named = f" The vendor names {successors} instead." if successors else ""
     return (

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dashscope_oss.batch.files.replace import replacing
-from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.errors import ConfigurationError, DashScopeError
 
 
 def failures_path(output: Path) -> Path:
@@ -18,6 +18,14 @@ def failures_path(output: Path) -> Path:
 def checkpoint_path(output: Path) -> Path:
     """Return the file, or on a cluster the folder, in which a run keeps what was answered."""
     return output.with_name(f"{output.name}.checkpoint")
+
+
+def cannot_record(file: str | Path, reason: object) -> DashScopeError:
+    """Return the error for an outcome that cannot be written beside those of earlier rows."""
+    return DashScopeError(
+        f"cannot write {file}: {reason}. The rows recorded so far are safe: free space, and give "
+        "the same command again"
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic_core import from_json
 
-from dashscope_oss.errors import DashScopeError
+from dashscope_oss.batch.files.output import cannot_record
 
 
 class RowLog:
@@ -61,15 +61,9 @@ class RowLog:
         try:
             written = self._file.write(line)
         except OSError as error:
-            raise self._full(str(error.strerror)) from error
+            raise cannot_record(self._path, error.strerror) from error
         if written != len(line):
-            raise self._full("only a part was written")
-
-    def _full(self, reason: str) -> DashScopeError:
-        return DashScopeError(
-            f"cannot write {self._path}: {reason}. The rows recorded so far are safe: free space, "
-            "and give the same command again"
-        )
+            raise cannot_record(self._path, "only a part was written")
 
 
 def _is_whole(outcome: bytes) -> bool:

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dashscope_oss.batch.files.output import checkpoint_path
+from dashscope_oss.batch.files.output import cannot_record, checkpoint_path
 from dashscope_oss.batch.rows.settings import differences, settings_text
-from dashscope_oss.errors import ConfigurationError, DashScopeError
+from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.messages import Json
 
 _APPLICATION_ID = 0x44534F42
@@ -260,7 +260,4 @@ class Checkpoint:
                     f"{self.path} is not a checkpoint, or is damaged ({error}); move it away, or "
                     "choose another output"
                 ) from error
-            raise DashScopeError(
-                f"cannot write the checkpoint {self.path}: {error}. The rows recorded so far are "
-                "safe: free space, and give the same command again"
-            ) from error
+            raise cannot_record(f"the checkpoint {self.path}", error) from error

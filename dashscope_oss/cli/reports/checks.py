@@ -21,6 +21,7 @@ from dashscope_oss.errors import (
 )
 from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.transport.endpoint import Endpoint, region_of
+from dashscope_oss.transport.retirement import advice_on_retired
 
 State: TypeAlias = Literal["ok", "warning", "wrong", "unknown"]
 TOLERATED_SECONDS = 300
@@ -199,8 +200,7 @@ def model_check(record: ModelInfo, error: DashScopeError | None) -> Check:
 
 def _remedy_of_model(record: ModelInfo, error: DashScopeError) -> str:
     if record.status == "retired" and isinstance(error, ModelNotFoundError | PermissionDeniedError):
-        named = f" The vendor names {', '.join(record.successors)}." if record.successors else ""
-        return f"It was retired on {record.retired_on}.{named} A gateway can serve its weights."
+        return advice_on_retired(record)
     return next((remedy for kind, remedy in _MODEL_FAULTS if isinstance(error, kind)), "")
 
 

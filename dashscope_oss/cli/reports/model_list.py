@@ -9,6 +9,7 @@ import httpx2
 from dashscope_oss.errors import DashScopeError, ProtocolError
 from dashscope_oss.protocol.json_body import read_json_object
 from dashscope_oss.protocol.request import headers
+from dashscope_oss.registry.public_lists import service_models, stated_total
 from dashscope_oss.transport.attempt import USER_AGENT
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.http.connections import open_brief_client
@@ -35,14 +36,14 @@ def pages_from(
 ) -> Iterator[Mapping[str, object]]:
     """Yield all pages, of which the first has been asked for; see :func:`pages`."""
     page = read_page(first)
-    count, total = _counts(page)
+    count, total = _count(page), stated_total(page)
     num_listed = count
     yield page
     for number in range(2, MAX_PAGES + 1):
-        if not count or num_listed >= total:
+        if not count or (total is not None and num_listed >= total):
             return
         page = read_page(get_page(http, endpoint, number))
-        count, _ = _counts(page)
+        count = _count(page)
         num_listed += count
         yield page
 
@@ -86,22 +87,12 @@ def _page_in(response: httpx2.Response) -> Mapping[str, object]:
     if not response.is_success:
         raise error_of_response(response, response.content, "")
     page = read_json_object(response.content)
-    if not isinstance(_output(page).get("models"), list):
+    if service_models(page) is None:
         raise ProtocolError(
             "the answer holds no list of models", hint="Check that base_url ends in /api/v1."
         )
     return page
 
 
-def _counts(page: Mapping[str, object]) -> tuple[int, float]:
-    """Return how many models a page holds, and how many there are in all."""
-    output = _output(page)
-    models = output.get("models")
-    count = len(models) if isinstance(models, list) else 0
-    totals = (output.get("total"), output.get("total_count"))
-    return count, next((float(t) for t in totals if isinstance(t, int)), float("inf"))
-
-
-def _output(page: Mapping[str, object]) -> Mapping[str, object]:
-    output = page.get("output") or page.get("data")
-    return output if isinstance(output, Mapping) else {}
+def _count(page: Mapping[str, object]) -> int:
+    return len(service_models(page) or ())

@@ -27,7 +27,6 @@ def _check_host(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Line = Annotated[str, AfterValidator(_check_line)]
 Path = Annotated[str, AfterValidator(_check_path)]

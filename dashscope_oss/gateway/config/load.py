@@ -50,7 +50,7 @@ def _describe_fault(location: Sequence[str | int], message: str) -> str:
     text = message.removeprefix("Value error, ")
     *tables, key = map(str, location) if location else ("",)
     if text == "Extra inputs are not permitted":
-        text = f"there is no such {'key' if tables else 'table'}.{_did_you_mean(key)}"
+        text = f"there is no such {'key' if tables else 'table'}{_did_you_mean(key)}"
     if not tables:
         return f"[{key}]: {text}" if key else text
     table = ".".join(part if part.isidentifier() else f'"{part}"' for part in tables)
@@ -64,4 +64,5 @@ def _did_you_mean(key: str) -> str:
         table = tables.pop()
         keys.update(table.model_fields)
         tables += table.__subclasses__()
-    return did_you_mean(similar_names(key, keys - {key})[:1])
+    meant = did_you_mean(similar_names(key, keys - {key})[:1])
+    return meant and f".{meant}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
 
 from dashscope_oss.errors import ConfigurationError
-from dashscope_oss.gateway.config.field_types import Host, Line, Name, Path, Port
+from dashscope_oss.gateway.config.field_types import Host, Line, Path, Port
 from dashscope_oss.gateway.config.model_table import ModelConfig
 from dashscope_oss.gateway.engines.openai.upstream import (
     DEFAULT_TIMEOUT,
@@ -15,7 +15,7 @@ from dashscope_oss.gateway.engines.openai.upstream import (
     HealthCheck,
     Kind,
 )
-from dashscope_oss.gateway.security.config import AccessConfig, ConfigTable
+from dashscope_oss.gateway.security.config import AccessConfig, ConfigTable, Name
 from dashscope_oss.transport.endpoint import checked_url
 
 _HEALTH_CHECK = HealthCheck()

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter
+from dashscope_oss.gateway.interface.api_error import TOO_MANY_REQUESTS, APIError, InvalidParameter
 from dashscope_oss.gateway.interface.engine import DropConnection
 from dashscope_oss.gateway.interface.engine_request import EngineRequest, RecordedRequest
 from dashscope_oss.messages import Delta, Json, SearchResult, ToolCall, Usage
@@ -73,9 +73,9 @@ class Fault:
         cut: break the connection instead of sending an error.
     """
 
-    status: int = 429
-    code: str = "Throttling.RateQuota"
-    message: str = "Requests rate limit exceeded, try again later."
+    status: int = TOO_MANY_REQUESTS[0]
+    code: str = TOO_MANY_REQUESTS[1]
+    message: str = TOO_MANY_REQUESTS[2]
     after: int | None = None
     cut: bool = False
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.transport.endpoint import checked_key
 
-KEY_NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
 def generate_key() -> str:
@@ -33,7 +33,7 @@ def check_key_name(name: str) -> str:
     Raises:
         ConfigurationError: if it cannot.
     """
-    if not re.fullmatch(KEY_NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigurationError(
             f"bad name of a key {name!r:.100}: use 1 to 64 letters, digits, '_', '.' and '-'"
         )

@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 from dashscope_oss.gateway.interface.api_error import MAX_BODY_BYTES
-from dashscope_oss.gateway.security.api_keys import KEY_NAME_PATTERN
+from dashscope_oss.gateway.security.api_keys import NAME_PATTERN
 
-KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 def _check_hash(text: str) -> str:
@@ -93,7 +93,7 @@ class AccessConfig(ConfigTable):
         limits: how much callers may use.
     """
 
-    keys: dict[KeyName, KeyConfig] = Field(default_factory=dict)
+    keys: dict[Name, KeyConfig] = Field(default_factory=dict)
     limits: LimitsConfig = LimitsConfig()
 
     @property

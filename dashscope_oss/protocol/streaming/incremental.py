@@ -189,14 +189,14 @@ class IncrementalText:
         """Return the mode of a stream that ended before it was certain."""
         if self._weight:
             return "cumulative"
-        if (told := self._told_by_counts()) is not None:
-            return told
+        if (mode := self._mode_by_counts()) is not None:
+            return mode
         only_repeats = all(text == self._newest for text in self._held)
         is_long = len(self._newest) >= _MIN_TELLING_LENGTH and not _is_drawing(self._newest)
         is_told_twice = only_repeats and (is_long or self._regime.mode == "unasked")
         return "cumulative" if is_told_twice or self._has_grown() else "incremental"
 
-    def _told_by_counts(self) -> StreamMode | None:
+    def _mode_by_counts(self) -> StreamMode | None:
         """Return what the counts say at the end: those of each event, or the last one."""
         first, *later = self._tokens
         if first and all(later) and self._newest[: self._handed_on].strip():
