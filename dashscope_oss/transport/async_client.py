@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
 from weakref import WeakKeyDictionary, ref
 
 import httpx2
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _Opened: TypeAlias = tuple[int, httpx2.AsyncBaseTransport, AsyncGenerator[None, None]]
+_NO_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
 _ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
 
 
@@ -116,11 +117,9 @@ class AsyncClient(BaseClient):
                     async with aclosing(await self._open_in_time(attempt)) as response:
                         attempt.begin_stream(assembler)
                         if not attempt.is_success:
-                            body = await _body(response, attempt)
+                            body = await self._body(response, attempt)
                             raise error_of_response(response, body, attempt.model)
-                        refuse_explosive_encoding(attempt.response_headers)
-                        chunks = response.aiter_bytes()
-                        while (chunk := await _next_chunk(chunks, deadline)) is not None:
+                        async for chunk in self._chunks(response, attempt):
                             for delta in assembler.feed(chunk):
                                 yield self._piece(attempt, assembler, delta)
                                 deadline.restart()
@@ -136,12 +135,12 @@ class AsyncClient(BaseClient):
 
     async def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
-            async with _timeout(attempt.deadline), aclosing(await self._open(attempt)) as response:
-                body = await _body(response, attempt)
+            async with self._limit(attempt), aclosing(await self._open(attempt)) as response:
+                body = await self._body(response, attempt)
             return attempt.reply(response, body)
 
     async def _open_in_time(self, attempt: Attempt) -> httpx2.Response:
-        async with _timeout(attempt.deadline):
+        async with self._limit(attempt):
             return await self._open(attempt)
 
     async def _open(self, attempt: Attempt) -> httpx2.Response:
@@ -163,6 +162,29 @@ class AsyncClient(BaseClient):
             raise self._unusable(error) from error
         attempt.note_head(response)
         return response
+
+    async def _body(self, response: httpx2.Response, attempt: Attempt) -> bytes:
+        reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
+        try:
+            async for chunk in self._chunks(response, attempt):
+                if not reader.add(chunk):
+                    break
+        except httpx2.HTTPError:
+            if attempt.is_success:  # that an answer is an error matters more
+                raise
+        return reader.body
+
+    def _chunks(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
+        refuse_explosive_encoding(attempt.response_headers)
+        if self._own_http is not None:
+            return _InTime(response.aiter_bytes(), attempt.deadline)
+        if attempt.is_encoded:
+            return response.aiter_bytes()
+        return aiter(cast("httpx2.AsyncByteStream", response.stream))
+
+    def _limit(self, attempt: Attempt) -> AbstractAsyncContextManager[object]:
+        """Limit a call of a client of the user's; our transport's reads and writes have a limit."""
+        return _NO_LIMIT if self._own_http is None else _timeout(attempt.deadline)
 
     @property
     def _own_http(self) -> httpx2.AsyncClient | None:
@@ -210,22 +232,19 @@ async def _until_loop_ends(
         await transport.aclose()
 
 
-async def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
-    try:
-        refuse_explosive_encoding(attempt.response_headers)
-        async for chunk in response.aiter_bytes():
-            if not reader.add(chunk):
-                break
-    except httpx2.HTTPError:
-        if attempt.is_success:  # that an answer is an error matters more
-            raise
-    return reader.body
+class _InTime:
+    """Chunks of an answer, each of which must arrive before the deadline."""
 
+    def __init__(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> None:
+        self._chunks = chunks
+        self._deadline = deadline
 
-async def _next_chunk(chunks: AsyncIterator[bytes], deadline: Deadline) -> bytes | None:
-    async with _timeout(deadline):
-        return await anext(chunks, None)
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with _timeout(self._deadline):
+            return await anext(self._chunks)
 
 
 def _timeout(deadline: Deadline) -> AbstractAsyncContextManager[object]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 from weakref import finalize
 
 import httpx2
@@ -135,9 +135,8 @@ class Client(BaseClient):
     ) -> Iterator[Delta]:
         attempt.begin_stream(assembler)
         if not attempt.is_success:
-            raise error_of_response(response, _body(response, attempt), attempt.model)
-        refuse_explosive_encoding(attempt.response_headers)
-        for chunk in response.iter_bytes():
+            raise error_of_response(response, self._body(response, attempt), attempt.model)
+        for chunk in self._chunks(response, attempt):
             for delta in assembler.feed(chunk):
                 yield self._piece(attempt, assembler, delta)
                 attempt.deadline.restart()
@@ -149,7 +148,7 @@ class Client(BaseClient):
     def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
             with closing(self._open(attempt)) as response:
-                body = _body(response, attempt)
+                body = self._body(response, attempt)
             return attempt.reply(response, body)
 
     def _open(self, attempt: Attempt) -> httpx2.Response:
@@ -170,6 +169,23 @@ class Client(BaseClient):
             raise self._unusable(error) from error
         attempt.note_head(response)
         return response
+
+    def _body(self, response: httpx2.Response, attempt: Attempt) -> bytes:
+        reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
+        try:
+            for chunk in self._chunks(response, attempt):
+                if not reader.add(chunk):
+                    break
+        except httpx2.HTTPError:
+            if attempt.is_success:  # that an answer is an error matters more
+                raise
+        return reader.body
+
+    def _chunks(self, response: httpx2.Response, attempt: Attempt) -> Iterator[bytes]:
+        refuse_explosive_encoding(attempt.response_headers)
+        if self._own_http is not None or attempt.is_encoded:
+            return response.iter_bytes()
+        return iter(cast("httpx2.SyncByteStream", response.stream))
 
     @property
     def _own_http(self) -> httpx2.Client | None:
@@ -196,19 +212,6 @@ class Client(BaseClient):
     def _lock(self) -> threading.Lock:
         # One a process: a lock that another thread held during a fork is never released there.
         return self._locks.setdefault(os.getpid(), threading.Lock())
-
-
-def _body(response: httpx2.Response, attempt: Attempt) -> bytes:
-    reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
-    try:
-        refuse_explosive_encoding(attempt.response_headers)
-        for chunk in response.iter_bytes():
-            if not reader.add(chunk):
-                break
-    except httpx2.HTTPError:
-        if attempt.is_success:  # that an answer is an error matters more
-            raise
-    return reader.body
 
 
 def _close(transport: httpx2.BaseTransport, process: int) -> None:

@@ -38,12 +38,13 @@ def open_transport(url: str, max_connections: int) -> httpx2.BaseTransport:
 
 def open_async_transport(url: str, max_connections: int) -> httpx2.AsyncBaseTransport:
     """Return what makes asyncio calls to ``url``; see :func:`open_transport`."""
-    limits = httpx2.Limits(
-        max_connections=max_connections, max_keepalive_connections=max_connections
+    from dashscope_oss.transport.http.async_deadline_transport import (  # noqa: PLC0415
+        AsyncDeadlineTransport,
     )
+
     tls = trusted_tls()
     with _usable_proxy():
-        return httpx2.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy_for(url))
+        return AsyncDeadlineTransport(tls, max_connections, proxy_for(url))
 
 
 def open_brief_client(url: str, seconds: float) -> httpx2.Client:

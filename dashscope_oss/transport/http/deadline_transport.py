@@ -12,11 +12,13 @@ import httpcore2
 import httpx2
 
 from dashscope_oss.transport.http.deadlines import seconds_left
-
-KEEPALIVE_SECONDS = 5.0
-"""How long an idle connection is kept; httpx2's own choice."""
-_WRITE_SIZE = 65_536
-"""Bytes written at once; the time that is left is looked at before each write."""
+from dashscope_oss.transport.http.httpcore_form import (
+    ERRORS,
+    WRITE_SIZE,
+    as_httpx2,
+    core_request,
+    pool_settings,
+)
 
 
 class DeadlineTransport(httpx2.MockTransport):
@@ -38,7 +40,9 @@ class DeadlineTransport(httpx2.MockTransport):
         self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
     ) -> None:
         super().__init__(self._send)
-        self._pool = _pool(tls, max_connections, proxy)
+        self._pool = httpcore2.ConnectionPool(
+            network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
+        )
         self.is_closed = False
 
     def close(self) -> None:
@@ -49,37 +53,28 @@ class DeadlineTransport(httpx2.MockTransport):
     def _send(self, request: httpx2.Request) -> httpx2.Response:
         if self.is_closed:  # by another thread, after the caller chose it
             raise RuntimeError("its connections are closed")
-        url = request.url
-        sent = httpcore2.Request(
-            method=request.method,
-            url=httpcore2.URL(
-                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-            ),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
         try:
-            response = self._pool.handle_request(sent)
-        except _ERRORS as error:
-            raise _as_httpx2(error) from error
+            response = self._pool.handle_request(core_request(request))
+        except ERRORS as error:
+            raise as_httpx2(error, request) from error
         return httpx2.Response(
             status_code=response.status,
             headers=response.headers,
-            stream=_ResponseBody(response),
+            stream=_ResponseBody(response, request),
             extensions=response.extensions,
         )
 
 
 class _ResponseBody(httpx2.SyncByteStream):
-    def __init__(self, response: httpcore2.Response) -> None:
+    def __init__(self, response: httpcore2.Response, request: httpx2.Request) -> None:
         self._response = response
+        self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._response.iter_stream()
-        except _ERRORS as error:
-            raise _as_httpx2(error) from error
+        except ERRORS as error:
+            raise as_httpx2(error, self._request) from error
 
     def close(self) -> None:
         self._response.close()
@@ -114,9 +109,9 @@ class _DeadlineStream(httpcore2.NetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _WRITE_SIZE):
+        for start in range(0, len(buffer), WRITE_SIZE):
             limit = seconds_left(timeout, httpcore2.WriteTimeout)
-            self._stream.write(buffer[start : start + _WRITE_SIZE], limit)
+            self._stream.write(buffer[start : start + WRITE_SIZE], limit)
 
     def start_tls(
         self,
@@ -125,59 +120,3 @@ class _DeadlineStream(httpcore2.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
         return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-
-def _pool(
-    tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None
-) -> httpcore2.ConnectionPool:
-    backend = _DeadlineBackend()
-    if proxy is None:
-        return httpcore2.ConnectionPool(
-            ssl_context=tls,
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=backend,
-        )
-    address = httpcore2.URL(
-        scheme=proxy.url.raw_scheme,
-        host=proxy.url.raw_host,
-        port=proxy.url.port,
-        target=proxy.url.raw_path,
-    )
-    if proxy.url.scheme.startswith("socks"):
-        return httpcore2.SOCKSProxy(
-            proxy_url=address,
-            proxy_auth=proxy.raw_auth,
-            ssl_context=tls,
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=backend,
-        )
-    return httpcore2.HTTPProxy(
-        proxy_url=address,
-        proxy_auth=proxy.raw_auth,
-        proxy_headers=proxy.headers.raw,
-        ssl_context=tls,
-        proxy_ssl_context=proxy.ssl_context,
-        max_connections=max_connections,
-        max_keepalive_connections=max_connections,
-        keepalive_expiry=KEEPALIVE_SECONDS,
-        network_backend=backend,
-    )
-
-
-_ERRORS = (
-    httpcore2.TimeoutException,
-    httpcore2.NetworkError,
-    httpcore2.ProtocolError,
-    httpcore2.ProxyError,
-    httpcore2.UnsupportedProtocol,
-)
-
-
-def _as_httpx2(error: Exception) -> httpx2.RequestError:
-    """Return the error of httpx2 that has the name of httpcore2's."""
-    kind: type[httpx2.RequestError] = getattr(httpx2, type(error).__name__)
-    return kind(str(error))
