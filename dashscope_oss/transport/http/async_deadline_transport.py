@@ -1,0 +1,115 @@
+"""The transport of asyncio calls: see :mod:`.deadline_transport`, whose twin it is.
+
+Each wait for bytes has a limit of its own in httpcore2 anyhow, so that to keep the deadline there
+costs nothing; a second limit around each piece of an answer would.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from dashscope_oss.transport.http.deadlines import seconds_left
+from dashscope_oss.transport.http.httpcore_form import (
+    ERRORS,
+    WRITE_SIZE,
+    as_httpx2,
+    core_request,
+    pool_settings,
+)
+
+
+class AsyncDeadlineTransport(httpx2.MockTransport):
+    """Sends requests through a pool of httpcore2 and ends them by their deadline.
+
+    Args:
+        tls: what decides whom to trust.
+        max_connections: connections open at once.
+        proxy: the proxy that leads to the service, if there is one.
+    """
+
+    def __init__(
+        self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
+    ) -> None:
+        super().__init__(self._send)
+        self._pool = httpcore2.AsyncConnectionPool(
+            network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = await self._pool.handle_async_request(core_request(request))
+        except ERRORS as error:
+            raise as_httpx2(error, request) from error
+        return httpx2.Response(
+            status_code=response.status,
+            headers=response.headers,
+            stream=_ResponseBody(response, request),
+            extensions=response.extensions,
+        )
+
+
+class _ResponseBody(httpx2.AsyncByteStream):
+    def __init__(self, response: httpcore2.Response, request: httpx2.Request) -> None:
+        self._response = response
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.aiter_stream():
+                yield chunk
+        except ERRORS as error:
+            raise as_httpx2(error, self._request) from error
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
+    """Opens connections whose reads and writes keep the deadline of their call."""
+
+    def __init__(self) -> None:
+        self._sockets = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        return _DeadlineStream(
+            await self._sockets.connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+
+
+class _DeadlineStream(httpcore2.AsyncNetworkStream):
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self.aclose = stream.aclose  # type: ignore[method-assign]  # the same, one call less
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Coroutine[Any, Any, bytes]:
+        return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
+        for start in range(0, len(buffer), WRITE_SIZE):
+            limit = seconds_left(timeout, httpcore2.WriteTimeout)
+            await self._stream.write(buffer[start : start + WRITE_SIZE], limit)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
+    ) -> httpcore2.AsyncNetworkStream:
+        return _DeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
