@@ -7,14 +7,15 @@ costs nothing; a second limit around each piece of an answer would.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import cast
 
 import httpcore2
 import httpx2
 
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
+    END_OF_HEAD,
     ERRORS,
     WRITE_SIZE,
     as_httpx2,
@@ -64,7 +65,7 @@ class _ResponseBody(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._response.aiter_stream():
+            async for chunk in cast("AsyncIterable[bytes]", self._response.stream):
                 yield chunk
         except ERRORS as error:
             raise as_httpx2(error, self._request) from error
@@ -95,13 +96,20 @@ class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
 class _DeadlineStream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._head = b""
         self.aclose = stream.aclose  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> Coroutine[Any, Any, bytes]:
-        return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore2's
+        if self._head:
+            await self.write(b"", timeout)
+        return await self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
+        if buffer.endswith(END_OF_HEAD) and not self._head:
+            self._head = buffer  # it leaves with the body, in one packet
+            return
+        buffer, self._head = self._head + buffer, b""
         for start in range(0, len(buffer), WRITE_SIZE):
             limit = seconds_left(timeout, httpcore2.WriteTimeout)
             await self._stream.write(buffer[start : start + WRITE_SIZE], limit)

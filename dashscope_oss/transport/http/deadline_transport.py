@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import httpcore2
 import httpx2
 
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
+    END_OF_HEAD,
     ERRORS,
     WRITE_SIZE,
     as_httpx2,
@@ -72,7 +74,7 @@ class _ResponseBody(httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._response.iter_stream()
+            yield from cast("Iterable[bytes]", self._response.stream)
         except ERRORS as error:
             raise as_httpx2(error, self._request) from error
 
@@ -102,13 +104,20 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
 class _DeadlineStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream) -> None:
         self._stream = stream
+        self._head = b""
         self.close = stream.close  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._head:
+            self.write(b"", timeout)
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if buffer.endswith(END_OF_HEAD) and not self._head:
+            self._head = buffer  # it leaves with the body, in one packet
+            return
+        buffer, self._head = self._head + buffer, b""
         for start in range(0, len(buffer), WRITE_SIZE):
             limit = seconds_left(timeout, httpcore2.WriteTimeout)
             self._stream.write(buffer[start : start + WRITE_SIZE], limit)
