@@ -117,9 +117,10 @@ class AsyncClient(BaseClient):
                     async with aclosing(await self._open_in_time(attempt)) as response:
                         attempt.begin_stream(assembler)
                         if not attempt.is_success:
-                            body = await self._body(response, attempt)
+                            async with self._limit(attempt):
+                                body = await self._body(response, attempt)
                             raise error_of_response(response, body, attempt.model)
-                        async for chunk in self._chunks(response, attempt):
+                        async for chunk in self._limited(response, attempt):
                             for delta in assembler.feed(chunk):
                                 yield self._piece(attempt, assembler, delta)
                                 deadline.restart()
@@ -176,11 +177,14 @@ class AsyncClient(BaseClient):
 
     def _chunks(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
         refuse_explosive_encoding(attempt.response_headers)
-        if self._own_http is not None:
-            return _InTime(response.aiter_bytes(), attempt.deadline)
-        if attempt.is_encoded:
+        if self._own_http is not None or attempt.is_encoded:
             return response.aiter_bytes()
         return aiter(cast("httpx2.AsyncByteStream", response.stream))
+
+    def _limited(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
+        """Return the chunks of a stream, each of which comes before the deadline."""
+        chunks = self._chunks(response, attempt)
+        return chunks if self._own_http is None else _InTime(chunks, attempt.deadline)
 
     def _limit(self, attempt: Attempt) -> AbstractAsyncContextManager[object]:
         """Limit a call of a client of the user's; our transport's reads and writes have a limit."""

@@ -69,6 +69,11 @@ class Attempt:
         return self.endpoint.url(self.request.path)
 
     @property
+    def parsed_url(self) -> httpx2.URL:
+        """The address that is called, parsed once a process."""
+        return _parsed_url(self.url)
+
+    @property
     def is_success(self) -> bool:
         """Whether the head of the answer promises one."""
         return self.status is not None and 200 <= self.status < 300
@@ -92,7 +97,7 @@ class Attempt:
         """Return the HTTP request of this try."""
         return httpx2.Request(
             "POST",
-            _parsed_url(self.url),
+            self.parsed_url,
             content=self.request.content,
             headers=self.http_headers,
             extensions={"timeout": self.time_limits()},

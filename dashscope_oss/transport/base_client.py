@@ -99,7 +99,7 @@ class BaseClient(ABC):
         limits = httpx2.Timeout(**attempt.time_limits()) if set_here else http.timeout
         return http.build_request(
             "POST",
-            attempt.url,
+            attempt.parsed_url,
             content=attempt.request.content,
             headers=attempt.http_headers,
             timeout=limits,
