@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+import httpcore2
 import pytest
 
 from dashscope_oss import (
@@ -34,6 +35,25 @@ GOOD = answer(text_reply("hello"))
 REQUEST = chat_request(find_model("baichuan2-7b-chat-v1"), [Message("user", "question")])
 
 Send = Callable[..., Awaitable[list[str]]]
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[bytes]:
+    """What is written to connections from now on, one entry for each time."""
+    written: list[bytes] = []
+    connect, connect_async = httpcore2.SyncBackend.connect_tcp, httpcore2.AnyIOBackend.connect_tcp
+
+    def noting(stream):
+        write = stream.write
+        stream.write = lambda buffer, *more: written.append(buffer) or write(buffer, *more)
+        return stream
+
+    async def later(*where):
+        return noting(await connect_async(*where))
+
+    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", lambda *at: noting(connect(*at)))
+    monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", later)
+    return written
 
 
 @pytest.fixture(params=["blocking", "asyncio"])
@@ -128,3 +148,11 @@ def test_a_client_works_on_uvloop():
     with RawServer(GOOD) as server:
         assert uvloop.run(texts(server.base_url)) == ["hello"] * 6
     assert server.connections <= 2
+
+
+async def test_the_head_of_a_request_leaves_together_with_its_body(send: Send, written):
+    with RawServer(GOOD) as server:
+        assert await send(server.base_url) == ["hello"]
+    [packet] = written
+    assert packet.startswith(b"POST ")
+    assert packet.endswith(REQUEST.content)
