@@ -7,16 +7,16 @@ costs nothing; a second limit around each piece of an answer would.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import cast
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+from typing import Any, cast
 
 import httpcore2
 import httpx2
 
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
-    END_OF_HEAD,
     ERRORS,
+    HEAD,
     WRITE_SIZE,
     as_httpx2,
     core_request,
@@ -100,13 +100,11 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
         self.aclose = stream.aclose  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore2's
-        if self._head:
-            await self.write(b"", timeout)
-        return await self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
+    def read(self, max_bytes: int, timeout: float | None = None) -> Coroutine[Any, Any, bytes]:
+        return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
-        if buffer.endswith(END_OF_HEAD) and not self._head:
+        if buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
         buffer, self._head = self._head + buffer, b""

@@ -14,8 +14,8 @@ import httpx2
 
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
-    END_OF_HEAD,
     ERRORS,
+    HEAD,
     WRITE_SIZE,
     as_httpx2,
     core_request,
@@ -109,12 +109,10 @@ class _DeadlineStream(httpcore2.NetworkStream):
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._head:
-            self.write(b"", timeout)
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if buffer.endswith(END_OF_HEAD) and not self._head:
+        if buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
         buffer, self._head = self._head + buffer, b""

@@ -1,9 +1,8 @@
 """One time limit for a whole call, however fast or slowly its bytes arrive. Does no I/O.
 
 httpx2 limits each wait by itself, so a server that sends a byte now and then would hold a call
-forever. In asyncio, the standard library's ``asyncio.timeout`` ends a call in time. In blocking
-code, :class:`ReadLimit` carries the deadline to the reads of
-:mod:`dashscope_oss.transport.http.deadline_transport`.
+forever. :class:`ReadLimit` carries the deadline to the reads and writes of both transports. What an
+async client of the user's does ends in time by ``asyncio.timeout``.
 """
 
 from __future__ import annotations

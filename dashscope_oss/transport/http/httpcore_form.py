@@ -16,8 +16,8 @@ KEEPALIVE_SECONDS = 5.0
 """How long an idle connection is kept; httpx2's own choice."""
 WRITE_SIZE = 65_536
 """Bytes written at once; the time that is left is looked at before each write."""
-END_OF_HEAD = b"\r\n\r\n"
-"""How what is written of a request ends before its body begins."""
+HEAD = b"POST "
+"""How the head of a call begins when it is written; its body always follows."""
 
 ERRORS = (
     httpcore2.TimeoutException,
