@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Self, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
 import httpx2
@@ -24,7 +24,6 @@ from dashscope_oss.transport.attempt import Attempt
 from dashscope_oss.transport.base_client import BaseClient
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.http.deadlines import Deadline
-from dashscope_oss.transport.http.response_body import ResponseBody, refuse_explosive_encoding
 from dashscope_oss.transport.http_errors import error_of_response
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 
@@ -118,9 +117,9 @@ class AsyncClient(BaseClient):
                         attempt.begin_stream(assembler)
                         if not attempt.is_success:
                             async with self._limit(attempt):
-                                body = await self._body(response, attempt)
+                                body = await self._body(response, attempt).aread()
                             raise error_of_response(response, body, attempt.model)
-                        async for chunk in self._limited(response, attempt):
+                        async for chunk in self._chunks_in_time(response, attempt):
                             for delta in assembler.feed(chunk):
                                 yield self._piece(attempt, assembler, delta)
                                 deadline.restart()
@@ -137,7 +136,7 @@ class AsyncClient(BaseClient):
     async def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
             async with self._limit(attempt), aclosing(await self._open(attempt)) as response:
-                body = await self._body(response, attempt)
+                body = await self._body(response, attempt).aread()
             return attempt.reply(response, body)
 
     async def _open_in_time(self, attempt: Attempt) -> httpx2.Response:
@@ -164,26 +163,9 @@ class AsyncClient(BaseClient):
         attempt.note_head(response)
         return response
 
-    async def _body(self, response: httpx2.Response, attempt: Attempt) -> bytes:
-        reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
-        try:
-            async for chunk in self._chunks(response, attempt):
-                if not reader.add(chunk):
-                    break
-        except httpx2.HTTPError:
-            if attempt.is_success:  # that an answer is an error matters more
-                raise
-        return reader.body
-
-    def _chunks(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
-        refuse_explosive_encoding(attempt.response_headers)
-        if self._own_http is not None or attempt.is_encoded:
-            return response.aiter_bytes()
-        return aiter(cast("httpx2.AsyncByteStream", response.stream))
-
-    def _limited(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
+    def _chunks_in_time(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
         """Return the chunks of a stream, each of which comes before the deadline."""
-        chunks = self._chunks(response, attempt)
+        chunks = self._body(response, attempt).achunks()
         return chunks if self._own_http is None else _InTime(chunks, attempt.deadline)
 
     def _limit(self, attempt: Attempt) -> AbstractAsyncContextManager[object]:

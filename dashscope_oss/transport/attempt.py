@@ -78,11 +78,6 @@ class Attempt:
         """Whether the head of the answer promises one."""
         return self.status is not None and 200 <= self.status < 300
 
-    @property
-    def is_encoded(self) -> bool:
-        """Whether the body of the answer has to be decoded."""
-        return "content-encoding" in self.response_headers
-
     def time_limits(self) -> dict[str, float]:
         """Return the seconds of this try's steps; none lasts beyond the deadline of the call."""
         limits = self.limits

@@ -24,6 +24,7 @@ from dashscope_oss.transport import retry
 from dashscope_oss.transport.attempt import Attempt, request_headers
 from dashscope_oss.transport.endpoint import Endpoint
 from dashscope_oss.transport.http.deadlines import Deadline
+from dashscope_oss.transport.http.response_body import ResponseBody
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 from dashscope_oss.transport.retirement import warn_if_retired
 
@@ -103,6 +104,16 @@ class BaseClient(ABC):
             content=attempt.request.content,
             headers=attempt.http_headers,
             timeout=limits,
+        )
+
+    def _body(self, response: httpx2.Response, attempt: Attempt) -> ResponseBody:
+        """Return what reads the body of a try's answer."""
+        return ResponseBody(
+            response,
+            attempt.response_headers,
+            attempt.deadline,
+            is_success=attempt.is_success,
+            is_raw=self._own_http is None,
         )
 
     def _unusable(self, error: RuntimeError) -> DashScopeError:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 from weakref import finalize
 
 import httpx2
@@ -21,7 +21,6 @@ from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.transport.attempt import Attempt
 from dashscope_oss.transport.base_client import BaseClient
 from dashscope_oss.transport.endpoint import Endpoint
-from dashscope_oss.transport.http.response_body import ResponseBody, refuse_explosive_encoding
 from dashscope_oss.transport.http_errors import error_of_response
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 
@@ -135,8 +134,9 @@ class Client(BaseClient):
     ) -> Iterator[Delta]:
         attempt.begin_stream(assembler)
         if not attempt.is_success:
-            raise error_of_response(response, self._body(response, attempt), attempt.model)
-        for chunk in self._chunks(response, attempt):
+            body = self._body(response, attempt).read()
+            raise error_of_response(response, body, attempt.model)
+        for chunk in self._body(response, attempt).chunks():
             for delta in assembler.feed(chunk):
                 yield self._piece(attempt, assembler, delta)
                 attempt.deadline.restart()
@@ -148,7 +148,7 @@ class Client(BaseClient):
     def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
             with closing(self._open(attempt)) as response:
-                body = self._body(response, attempt)
+                body = self._body(response, attempt).read()
             return attempt.reply(response, body)
 
     def _open(self, attempt: Attempt) -> httpx2.Response:
@@ -169,23 +169,6 @@ class Client(BaseClient):
             raise self._unusable(error) from error
         attempt.note_head(response)
         return response
-
-    def _body(self, response: httpx2.Response, attempt: Attempt) -> bytes:
-        reader = ResponseBody(attempt.deadline, is_success=attempt.is_success)
-        try:
-            for chunk in self._chunks(response, attempt):
-                if not reader.add(chunk):
-                    break
-        except httpx2.HTTPError:
-            if attempt.is_success:  # that an answer is an error matters more
-                raise
-        return reader.body
-
-    def _chunks(self, response: httpx2.Response, attempt: Attempt) -> Iterator[bytes]:
-        refuse_explosive_encoding(attempt.response_headers)
-        if self._own_http is not None or attempt.is_encoded:
-            return response.iter_bytes()
-        return iter(cast("httpx2.SyncByteStream", response.stream))
 
     @property
     def _own_http(self) -> httpx2.Client | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import cast
 
 import httpx2
 
@@ -16,31 +17,81 @@ _EXPLOSIVE_ENCODINGS = ("br", "zstd")
 
 
 class ResponseBody:
-    """Collects the body of an answer, up to the limit of its kind.
+    """The body of an answer, whose head has arrived.
 
     Args:
-        deadline: when it must be there.
-        is_success: whether the status of the answer is one of success.
+        response: the answer.
+        head: its headers.
+        deadline: when all of it must be there.
+        is_success: whether its status is one of success.
+        is_raw: whether it comes from a transport of ours, and nobody has read of it.
     """
 
-    def __init__(self, deadline: Deadline, *, is_success: bool) -> None:
+    def __init__(
+        self,
+        response: httpx2.Response,
+        head: Mapping[str, str],
+        deadline: Deadline,
+        *,
+        is_success: bool,
+        is_raw: bool,
+    ) -> None:
         self.is_success = is_success
+        self._response = response
+        self._encoding = head.get("content-encoding", "").strip().lower()
+        # What is not encoded needs none of httpx2's steps.
+        self._is_raw = is_raw and not self._encoding
         self._deadline = deadline
         self._parts: list[bytes] = []
         self._size = 0
 
-    @property
-    def body(self) -> bytes:
-        """What has been collected."""
-        return b"".join(self._parts)
+    def chunks(self) -> Iterator[bytes]:
+        """Return the chunks as they arrive.
 
-    def add(self, chunk: bytes) -> bool:
-        """Take the next bytes; return whether more are wanted.
+        Raises:
+            httpx2.DecodingError: for an encoding that was not asked for.
+        """
+        self._refuse_explosive_encoding()
+        if self._is_raw:
+            return iter(cast("httpx2.SyncByteStream", self._response.stream))
+        return self._response.iter_bytes()
+
+    def achunks(self) -> AsyncIterator[bytes]:
+        """Return the chunks of an asyncio answer; see :meth:`chunks`."""
+        self._refuse_explosive_encoding()
+        if self._is_raw:
+            return aiter(cast("httpx2.AsyncByteStream", self._response.stream))
+        return self._response.aiter_bytes()
+
+    def read(self) -> bytes:
+        """Return all of the body, or as much of an error's as can be read.
 
         Raises:
             ProtocolError: if an answer is longer than any may be.
             TimeoutError: if the deadline has passed.
         """
+        try:
+            for chunk in self.chunks():
+                if not self._add(chunk):
+                    break
+        except httpx2.HTTPError:
+            if self.is_success:  # that an answer is an error matters more
+                raise
+        return b"".join(self._parts)
+
+    async def aread(self) -> bytes:
+        """Return all of the body of an asyncio answer; see :meth:`read`."""
+        try:
+            async for chunk in self.achunks():
+                if not self._add(chunk):
+                    break
+        except httpx2.HTTPError:
+            if self.is_success:  # as in read
+                raise
+        return b"".join(self._parts)
+
+    def _add(self, chunk: bytes) -> bool:
+        """Take the next bytes; return whether more are wanted."""
         self._parts.append(chunk)
         self._size += len(chunk)
         if not self.is_success and self._size > MAX_ERROR_BODY_BYTES:
@@ -50,17 +101,9 @@ class ResponseBody:
         self._deadline.check()
         return True
 
-
-def refuse_explosive_encoding(headers: Mapping[str, str]) -> None:
-    """Raise for an encoding in which a few bytes may unpack to gigabytes.
-
-    Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads other
-    encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it does not know
-    it leaves as it is.
-
-    Raises:
-        httpx2.DecodingError: for an encoding that was not asked for.
-    """
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if "," in encoding or encoding in _EXPLOSIVE_ENCODINGS:
-        raise httpx2.DecodingError("its Content-Encoding was not asked for")
+    def _refuse_explosive_encoding(self) -> None:
+        # Encoded once by gzip or deflate, one read gives some 70 MB at most. httpx2 also reads
+        # other encodings and encodings of encodings, where a kilobyte may hold gigabytes. What it
+        # does not know it leaves as it is.
+        if "," in self._encoding or self._encoding in _EXPLOSIVE_ENCODINGS:
+            raise httpx2.DecodingError("its Content-Encoding was not asked for")
