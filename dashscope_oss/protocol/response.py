@@ -126,7 +126,7 @@ def read_output(data: Mapping[str, object]) -> Output | None:
         return _read_choice(choice, output) if not choice.get("index") else None
     if "text" in output or output.get("finish_reason") or "search_info" in output:
         is_answer = output.get("text") is not None
-        search_info = _mapping(output.get("search_info"))
+        search_info = _mapping_or_none(output.get("search_info"))
         text = _content(output.get("text"))
         return Output(text, "", (), *_finish(output), is_answer, search_info=search_info)
     return None
@@ -225,13 +225,13 @@ def _read_choice(choice: Mapping[str, object], output: Mapping[str, object]) -> 
         tool_calls,
         *_finish(choice if "finish_reason" in choice else output),
         "content" in message or bool(reasoning or tool_calls),
-        _mapping(logprobs) if logprobs else None,
-        _mapping(search_info) if search_info else None,
+        _mapping_or_none(logprobs) if logprobs else None,
+        _mapping_or_none(search_info) if search_info else None,
         _images(content) if isinstance(content, list) else (),
     )
 
 
-def _mapping(value: object) -> Json | None:
+def _mapping_or_none(value: object) -> Json | None:
     return value if isinstance(value, dict) else None
 
 

@@ -36,7 +36,7 @@ def add_advice(error: DashScopeError, model_info: ModelInfo, url: str) -> None:
 
 
 def advice_on_retired(model_info: ModelInfo) -> str:
-    """Return since when the service has not had a retired model, and what to do instead."""
+    """Return when the service retired a model, and what to do instead."""
     successors = ", ".join(model_info.successors)
     named = f" The vendor names {successors} instead." if successors else ""
     return (

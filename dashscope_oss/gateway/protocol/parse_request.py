@@ -46,8 +46,8 @@ def parse_request(
         model_info = replace(model_info, endpoint=endpoint)  # nobody knows which one takes it
     if model_info.endpoint != endpoint:
         raise InvalidParameter("url error, please check url！")
-    parameters = _mapping(data.get("parameters"), "parameters")
-    messages, prompt = parse_input(model_info, _mapping(data.get("input"), "input"))
+    parameters = _read_object(data.get("parameters"), "parameters")
+    messages, prompt = parse_input(model_info, _read_object(data.get("input"), "input"))
     request = EngineRequest(
         model_info=model_info,
         messages=messages,
@@ -85,7 +85,7 @@ def _find_model(
     return model_info
 
 
-def _mapping(value: object, name: str) -> dict[str, object]:
+def _read_object(value: object, name: str) -> dict[str, object]:
     if value is None:
         return {}
     if not isinstance(value, dict):
