@@ -246,6 +246,16 @@ CLIENTS = {
     ON_LLAMA_INDEX: Kind(
         "llama-index-core", lambda _: _LlamaIndex(import_module("floor_llama_index").Floor())
     ),
+    "langchain-least": Kind(
+        "langchain-core",
+        lambda address: _LangChain(import_module("floor_langchain").Least(http=_Raw(address))),
+        ON_LANGCHAIN,
+    ),
+    "llama-index-least": Kind(
+        "llama-index-core",
+        lambda address: _LlamaIndex(import_module("floor_llama_index").Least(http=_Raw(address))),
+        ON_LLAMA_INDEX,
+    ),
     "ChatDashScopeOSS": Kind("dashscope-oss", langchain_dashscope_oss, ON_LANGCHAIN),
     "ChatDashScopeOSS-aiohttp": Kind(
         "httpx-aiohttp", over_aiohttp(langchain_dashscope_oss), ON_LANGCHAIN, only_async=True
@@ -263,4 +273,4 @@ CLIENTS = {
         "llama-index-llms-openai-like", openai_like, ON_LLAMA_INDEX, folder="openai2"
     ),
 }
-"""The clients by name, this package's own before those of the same framework."""
+"""The clients by name, floors first, this package's own before those of the same framework."""

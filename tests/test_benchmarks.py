@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-CLIENTS = ("httpx2", "httpx2-aiohttp", "langchain-alone", "ChatDashScopeOSS", "DashScopeOSS")
+FLOORS = ("httpx2", "httpx2-aiohttp", "langchain-alone", "langchain-least", "llama-index-least")
+CLIENTS = (*FLOORS, "ChatDashScopeOSS", "DashScopeOSS")
 SCENARIOS = ("invoke", "astream", "many", "threads")
 
 
