@@ -60,7 +60,7 @@ DRIPS = {
 }
 
 
-@table(DRIPS, "headers", "body", aiohttp=True)
+@table(DRIPS, "nothing", "headers", aiohttp=True)
 def test_a_server_that_sends_nothing_or_a_byte_now_and_then_holds_no_call_forever(
     caller: Caller, case
 ):
