@@ -124,11 +124,12 @@ class EmbeddedEngine(OpenAIEngine):
     async def _call_forced_tool(self, request: EngineRequest) -> AsyncGenerator[Delta, None]:
         name, arguments_request = _request_for_arguments(request)
         async with aclosing(super().generate(arguments_request)) as deltas:
-            answer = [delta async for delta in deltas]
-        usage = answer[-1].usage
-        call = ToolCall(f"call_{secrets.token_hex(8)}", name, join_deltas(answer).text, 0)
-        yield Delta(tool_calls=(call,), usage=usage)
-        yield Delta(finish_reason="tool_calls", usage=usage, last=True)
+            answer = join_deltas([delta async for delta in deltas])
+        call = ToolCall(f"call_{secrets.token_hex(8)}", name, answer.text, 0)
+        yield Delta(tool_calls=(call,), usage=answer.usage)
+        # Arguments that max_tokens cut off are none to call a function with.
+        reason = "length" if answer.finish_reason == "length" else "tool_calls"
+        yield Delta(finish_reason=reason, usage=answer.usage, last=True)
 
     def _messages(self, request: EngineRequest) -> Sequence[Message]:
         # A family's marks leave white space around the messages, which disturbs another model.

@@ -119,6 +119,16 @@ def test_the_stand_in_fills_in_a_tool_that_is_forced(embedded, stream):
     assert set(json.loads(reply.tool_calls[0].arguments)) == {"a", "b"}
 
 
+def test_arguments_that_were_cut_off_are_said_to_be(embedded):
+    choice = {"type": "function", "function": {"name": "add"}}
+    options = Options(tools=[ADD], tool_choice=choice, max_tokens=3, temperature=0.0)
+    request = chat_request(find_model("glm-5"), [Message("user", "3 + 4?")], options)
+    with Client(Endpoint.resolve(base_url=embedded)) as client:
+        reply = client.send(request)
+
+    assert reply.finish_reason == "length"
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_stand_in_goes_on_with_a_partial_answer(embedded, stream):
     """By its own template, and with log probabilities."""
