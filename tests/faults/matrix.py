@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, product
 
 import pytest
 
@@ -59,6 +59,7 @@ def table(
     cases: Mapping[str, object] | Iterable[object],
     *representatives: str,
     modes: Sequence[str] = MODES,
+    in_turns: bool = True,
     aiohttp: bool = False,
     differs_over_aiohttp: Container[str] = (),
 ) -> pytest.MarkDecorator:
@@ -67,13 +68,15 @@ def table(
     Args:
         cases: by name; those without names are named by their text.
         representatives: names of the cases that also run in both frameworks, in all modes.
-        modes: of these the core gets each case in one, and the next case in the next.
+        modes: those in which it runs.
+        in_turns: whether the core gets each case in one mode, and the next case in the next; where
+            each mode goes its own way, it gets all cases in all modes.
         aiohttp: whether the representatives also run in the core over aiohttp.
         differs_over_aiohttp: cases that docs/scale/reliability.md names as its differences.
     """
     named = cases if isinstance(cases, Mapping) else {str(case): case for case in cases}
-    turns = [mode for mode in modes if ASYNC_HTTP != "aiohttp" or mode in ASYNC]
-    runs = list(zip(cycle(in_core(turns)), named, strict=False))
+    core = in_core([mode for mode in modes if ASYNC_HTTP != "aiohttp" or mode in ASYNC])
+    runs = list(zip(cycle(core), named, strict=False) if in_turns else product(core, named))
     callers = [*in_frameworks(modes), *(over_aiohttp(modes) if aiohttp else ())]
     runs += [(caller, name) for name in representatives for caller in callers]
     if ASYNC_HTTP == "aiohttp":

@@ -93,7 +93,7 @@ FAILURES = {
 
 
 @needs_files
-@table(FAILURES, "reset", "event-in-the-middle", aiohttp=True)
+@table(FAILURES, "reset", "event-in-the-middle", in_turns=False, aiohttp=True)
 def test_failures_leave_nothing_open_though_their_errors_are_kept(caller: Caller, case):
     """Each gives its connection back at once: one is enough for all of them."""
     with nothing_left():

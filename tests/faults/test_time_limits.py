@@ -60,7 +60,7 @@ DRIPS = {
 }
 
 
-@table(DRIPS, "nothing", "headers", aiohttp=True)
+@table(DRIPS, "nothing", "headers", in_turns=False, aiohttp=True)
 def test_a_server_that_sends_nothing_or_a_byte_now_and_then_holds_no_call_forever(
     caller: Caller, case
 ):
@@ -85,7 +85,7 @@ FLOODS = {
 }
 
 
-@table(FLOODS, "continue", aiohttp=True)
+@table(FLOODS, "continue", in_turns=False, aiohttp=True)
 def test_a_flood_that_is_no_answer_ends_in_time(caller: Caller, case):
     """Every read finds data, so none ever waits."""
     limits = {"timeout": 5, "total_timeout": 0.1, "max_retries": 0}
