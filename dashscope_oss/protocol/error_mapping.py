@@ -132,6 +132,8 @@ INPUT_TOO_LONG = re.compile(
 )
 """How servers say that an input is too long, whatever their status and code."""
 
+_SEARCHED_CHARACTERS = 5_000
+"""At either end of a message; some servers repeat the whole input between."""
 _MAY_BE_TOO_LONG = (InvalidRequestError, ServerError, ProtocolError)
 _NAMES_MODEL = re.compile(r"model|模型", re.IGNORECASE)
 
@@ -253,7 +255,8 @@ def service_error(
 ) -> DashScopeError:
     """Return the error for what the service answered: by code, then by status and words."""
     text = message or NO_REASON
-    error = _class_of(status_code, code, text)(
+    words = _ends_of(text)
+    error = _class_of(status_code, code, words)(
         text,
         status_code=status_code,
         code=code or None,
@@ -261,13 +264,20 @@ def service_error(
         retry_after=retry_after,
         partial_text=partial_text,
         model=model,
-        hint=next((hint for part, hint in _TEXT_HINTS if part in text.lower()), ""),
+        hint=next((hint for part, hint in _TEXT_HINTS if part in words.lower()), ""),
     )
     if status_code == 404 and type(error) is InvalidRequestError:
         error.advice = _WRONG_PATH
     if error.retryable and _class_of_code(code) is None and status_code not in _CURABLE:
         error.retryable = False
     return error
+
+
+def _ends_of(text: str) -> str:
+    """Return what is searched of a message, lest one of megabytes hold its call."""
+    if len(text) <= 2 * _SEARCHED_CHARACTERS:
+        return text
+    return f"{text[:_SEARCHED_CHARACTERS]} {text[-_SEARCHED_CHARACTERS:]}"
 
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:

@@ -242,6 +242,18 @@ def test_an_error_holds_what_was_said():
     assert error.partial_text == "so far"
 
 
+def test_both_ends_of_a_long_message_are_searched_and_no_more():
+    """A message of megabytes made of the beginnings of patterns would hold its call for hours."""
+    repeated_input = "exceeds the maximum " * 100_000
+    too_long = service_error(status_code=400, message=f"{repeated_input}, input is too long")
+    other = service_error(
+        status_code=400, message=f"{repeated_input}input is too long" * 2 + "." * 6000
+    )
+
+    assert type(too_long) is ContextLengthError
+    assert type(other) is InvalidRequestError
+
+
 def test_an_error_without_a_reason_says_so():
     assert "gave no reason" in str(service_error(status_code=500))
 
