@@ -25,7 +25,7 @@ from dashscope_oss.protocol.request import Request, headers
 from dashscope_oss.protocol.response import INCREMENTAL_HEADER, SERVED_BY_HEADER
 from dashscope_oss.transport import retry
 from dashscope_oss.transport.endpoint import Endpoint
-from dashscope_oss.transport.http.deadlines import Deadline, ReadLimit
+from dashscope_oss.transport.http.deadlines import Deadline, WaitLimit
 from dashscope_oss.transport.http.redaction import redact, secrets_in
 from dashscope_oss.transport.http_errors import error_of_exception, error_of_response
 from dashscope_oss.transport.options import ClientOptions
@@ -82,9 +82,9 @@ class Attempt:
         """Return the seconds of this try's steps; none lasts beyond the deadline of the call."""
         limits = self.limits
         return {
-            "connect": self.deadline.cap(limits.connect),
-            "read": ReadLimit(limits.read, self.deadline),
-            "write": ReadLimit(limits.write, self.deadline),
+            "connect": WaitLimit(self.deadline.cap(limits.connect), self.deadline),
+            "read": WaitLimit(limits.read, self.deadline),
+            "write": WaitLimit(limits.write, self.deadline),
             "pool": self.deadline.cap(limits.pool),
         }
 
@@ -153,7 +153,7 @@ class Attempt:
         try:
             yield
             outcome = ""
-        except (httpx2.HTTPError, TimeoutError) as failure:
+        except (httpx2.HTTPError, TimeoutError, ssl.SSLError) as failure:
             if assembler and assembler.finished:
                 outcome = ""
                 return  # the answer was whole; that its connection then broke harms nobody
@@ -167,7 +167,9 @@ class Attempt:
         finally:
             self._log(outcome)
 
-    def _error_of(self, failure: httpx2.HTTPError | TimeoutError, text: str) -> DashScopeError:
+    def _error_of(self, failure: httpx2.HTTPError | OSError, text: str) -> DashScopeError:
+        if isinstance(failure, ssl.SSLError):  # httpcore2 lets it through in asyncio
+            failure = httpx2.ReadError(str(failure), request=httpx2.Request("POST", self.url))
         if isinstance(failure, httpx2.HTTPError):
             error = self._http_error(failure, text)
             # Without the headers, which hold the key.
@@ -180,8 +182,7 @@ class Attempt:
 
     def _http_error(self, failure: httpx2.HTTPError, text: str) -> DashScopeError:
         limit = self.limits.read or 0.0
-        began = self.status is not None
-        error = error_of_exception(failure, self.model, limit, text, began=began)
+        error = error_of_exception(failure, self.model, limit, text, began=self.status is not None)
         if isinstance(failure, httpx2.PoolTimeout):
             error.retryable = False
             connections = self.options.max_connections

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import httpcore2
+import httpx2
 import pytest
 
 from dashscope_oss import (
+    APIConnectionError,
     APITimeoutError,
     AsyncClient,
     Client,
@@ -19,10 +23,11 @@ from dashscope_oss import (
     chat_request,
     find_model,
 )
-from dashscope_oss.transport.http import connections
+from dashscope_oss.transport.http import connections, deadlines
 from tests.faults.server import (
     SSE_HEAD,
     WAIT,
+    Close,
     Endless,
     RawServer,
     answer,
@@ -31,6 +36,7 @@ from tests.faults.server import (
 )
 from tests.transport.secure_server import AUTHORITY, SecureServer, Tunnel
 
+LIMITS = {"read": WAIT, "write": WAIT}
 GOOD = answer(text_reply("hello"))
 REQUEST = chat_request(find_model("baichuan2-7b-chat-v1"), [Message("user", "question")])
 
@@ -131,6 +137,107 @@ async def test_a_dripping_answer_through_a_proxys_tunnel_ends_in_time(send: Send
         with pytest.raises(APITimeoutError, match="total_timeout"):
             await send(server.base_url, total_timeout=0.3, max_retries=0)
         assert await asyncio.to_thread(proxy.asked.wait, WAIT)
+
+
+async def test_a_proxys_tunnel_without_tls_at_its_end_takes_no_connection_away(
+    send: Send, monkeypatch
+):
+    """A tunnel that was not closed would be the only connection, and busy for ever."""
+    monkeypatch.setenv("NO_PROXY", "")
+    with RawServer([b"HTTP/1.1 200 OK\r\n\r\n", Close()]) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        with pytest.raises(APIConnectionError):
+            await send("https://model.example/api/v1", max_connections=1, max_retries=1, timeout=2)
+    assert proxy.connections == 2
+
+
+async def test_a_call_that_is_cancelled_during_the_tls_greeting_closes_its_connection(monkeypatch):
+    """Directly, and inside a proxy's tunnel."""
+    monkeypatch.setenv("NO_PROXY", "")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        origin = f"127.0.0.1:{mute.getsockname()[1]}"
+        await _greet_and_cancel(mute, f"https://{origin}/api/v1")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{origin}")
+        await _greet_and_cancel(mute, "https://model.example/api/v1", b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+async def _greet_and_cancel(mute: socket.socket, url: str, tunnel: bytes = b"") -> None:
+    async with AsyncClient(_endpoint(url), ClientOptions(max_connections=1)) as client:
+        call = asyncio.create_task(client.send(REQUEST))
+        connection, _ = await asyncio.to_thread(mute.accept)
+        with connection:
+            connection.settimeout(WAIT)
+            await asyncio.to_thread(connection.recv, 10_000)
+            if tunnel:
+                connection.sendall(tunnel)
+                await asyncio.to_thread(connection.recv, 10_000)
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+            assert await asyncio.to_thread(connection.recv, 10_000) == b""
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_the_time_that_a_call_has_taken_counts_while_it_connects(send: Send, monkeypatch):
+    """Here it is up when the TLS greeting would begin."""
+    now = 0.0
+    monkeypatch.setattr(deadlines, "time", SimpleNamespace(monotonic=lambda: now))
+    connect, connect_async = httpcore2.SyncBackend.connect_tcp, httpcore2.AnyIOBackend.connect_tcp
+
+    def take_time(stream):
+        nonlocal now
+        now = 100.0
+        return stream
+
+    async def later(*where):
+        return take_time(await connect_async(*where))
+
+    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", lambda *at: take_time(connect(*at)))
+    monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", later)
+    with SecureServer(GOOD) as server:
+        with pytest.raises(APITimeoutError, match="total_timeout") as failed:
+            await send(server.base_url, total_timeout=60, max_retries=0)
+        assert isinstance(failed.value.__cause__, httpx2.ConnectTimeout)
+
+
+class BrokenServer(SecureServer):
+    """Sends what is no TLS once a connection has been made."""
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection.dup() as below, self._tls.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(10_000)
+            below.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_what_is_no_tls_in_the_middle_of_a_connection_breaks_it(send: Send):
+    with (
+        BrokenServer(b"") as server,
+        pytest.raises(APIConnectionError, match=r"no answer.*SSL") as e,
+    ):
+        await send(server.base_url, max_retries=0)
+    assert isinstance(e.value.__cause__, httpx2.ReadError | ssl.SSLError)
+
+
+async def test_a_body_that_begins_like_a_head_is_sent_whole():
+    async def serve(incoming: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        await incoming.readuntil(b"\r\n\r\nPOST it")
+        answers.write(GOOD)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = "http://{}:{}".format(*server.sockets[0].getsockname())
+        request = httpx2.Request("POST", url, content=b"POST it", extensions={"timeout": LIMITS})
+        blocking, later = (
+            connections.open_transport(url, 1),
+            connections.open_async_transport(url, 1),
+        )
+        answers = [await asyncio.to_thread(blocking.handle_request, request)]
+        answers.append(await later.handle_async_request(request))
+        assert [answer.status_code for answer in answers] == [200, 200]
+        answers[0].close()
+        await answers[1].aclose()
+        blocking.close()
+        await later.aclose()
 
 
 def test_authorities_are_loaded_once_a_process():

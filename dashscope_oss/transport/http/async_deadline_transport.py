@@ -37,7 +37,8 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
         self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
     ) -> None:
         super().__init__(self._send)
-        self._pool = httpcore2.AsyncConnectionPool(
+        pool = httpcore2.AsyncConnectionPool if proxy is None else _ProxiedPool
+        self._pool = pool(
             network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
         )
 
@@ -74,6 +75,29 @@ class _ResponseBody(httpx2.AsyncByteStream):
         await self._response.aclose()
 
 
+class _ProxiedPool(httpcore2.AsyncConnectionPool):
+    """Closes a connection to a proxy when the first call through it fails.
+
+    httpcore2 would count one whose TLS greeting failed inside the tunnel as busy for ever.
+    """
+
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
+        connection = super().create_connection(origin)
+        send = connection.handle_async_request
+
+        async def send_first(request: httpcore2.Request) -> httpcore2.Response:
+            try:
+                response = await send(request)
+            except BaseException:
+                await connection.aclose()
+                raise
+            connection.handle_async_request = send  # type: ignore[method-assign]  # as it was
+            return response
+
+        connection.handle_async_request = send_first  # type: ignore[method-assign]  # until then
+        return connection
+
+
 class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
     """Opens connections whose reads and writes keep the deadline of their call."""
 
@@ -88,8 +112,9 @@ class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        left = seconds_left(timeout, httpcore2.ConnectTimeout)
         return _DeadlineStream(
-            await self._sockets.connect_tcp(host, port, timeout, local_address, socket_options)
+            await self._sockets.connect_tcp(host, port, left, local_address, socket_options)
         )
 
 
@@ -104,7 +129,7 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
-        if buffer.startswith(HEAD):
+        if not self._head and buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
         buffer, self._head = self._head + buffer, b""
@@ -118,4 +143,9 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore2's
     ) -> httpcore2.AsyncNetworkStream:
-        return _DeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            left = seconds_left(timeout, httpcore2.ConnectTimeout)
+            return _DeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, left))
+        except BaseException:  # nobody else closes it if the call was cancelled
+            await self.aclose()
+            raise

@@ -42,7 +42,8 @@ class DeadlineTransport(httpx2.MockTransport):
         self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
     ) -> None:
         super().__init__(self._send)
-        self._pool = httpcore2.ConnectionPool(
+        pool = httpcore2.ConnectionPool if proxy is None else _ProxiedPool
+        self._pool = pool(
             network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
         )
         self.is_closed = False
@@ -82,6 +83,29 @@ class _ResponseBody(httpx2.SyncByteStream):
         self._response.close()
 
 
+class _ProxiedPool(httpcore2.ConnectionPool):
+    """Closes a connection to a proxy when the first call through it fails.
+
+    httpcore2 would count one whose TLS greeting failed inside the tunnel as busy for ever.
+    """
+
+    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.ConnectionInterface:
+        connection = super().create_connection(origin)
+        send = connection.handle_request
+
+        def send_first(request: httpcore2.Request) -> httpcore2.Response:
+            try:
+                response = send(request)
+            except BaseException:
+                connection.close()
+                raise
+            connection.handle_request = send  # type: ignore[method-assign]  # as it was
+            return response
+
+        connection.handle_request = send_first  # type: ignore[method-assign]  # until then
+        return connection
+
+
 class _DeadlineBackend(httpcore2.NetworkBackend):
     """Opens connections whose reads and writes keep the deadline of their call."""
 
@@ -96,8 +120,9 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
+        left = seconds_left(timeout, httpcore2.ConnectTimeout)
         return _DeadlineStream(
-            self._sockets.connect_tcp(host, port, timeout, local_address, socket_options)
+            self._sockets.connect_tcp(host, port, left, local_address, socket_options)
         )
 
 
@@ -112,7 +137,7 @@ class _DeadlineStream(httpcore2.NetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if buffer.startswith(HEAD):
+        if not self._head and buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
         buffer, self._head = self._head + buffer, b""
@@ -126,4 +151,9 @@ class _DeadlineStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            left = seconds_left(timeout, httpcore2.ConnectTimeout)
+            return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        except BaseException:  # nobody else closes it if the deadline has passed
+            self.close()
+            raise

@@ -1,7 +1,7 @@
 """One time limit for a whole call, however fast or slowly its bytes arrive. Does no I/O.
 
 httpx2 limits each wait by itself, so a server that sends a byte now and then would hold a call
-forever. :class:`ReadLimit` carries the deadline to the reads and writes of both transports. What an
+forever. :class:`WaitLimit` carries the deadline to the connections of both transports. What an
 async client of the user's does ends in time by ``asyncio.timeout``.
 """
 
@@ -67,8 +67,8 @@ class Deadline:
         return time.monotonic() + self.seconds if self.seconds is not None else float("inf")
 
 
-class ReadLimit(float):
-    """Seconds that one read or write may take, with the deadline of the whole call.
+class WaitLimit(float):
+    """Seconds that connecting, one read or one write may take, with the deadline of the whole call.
 
     httpx2 and httpcore2 hand it through as the number that it is.
     """
@@ -84,12 +84,12 @@ class ReadLimit(float):
 
 
 def seconds_left(limit: float | None, error: type[Exception]) -> float | None:
-    """Return the seconds that a read or write with this limit may take if it begins now.
+    """Return the seconds that a wait with this limit may take if it begins now.
 
     Raises:
         Exception: of the type ``error``, if the deadline has passed.
     """
-    if not isinstance(limit, ReadLimit):
+    if not isinstance(limit, WaitLimit):
         return limit
     left = limit.deadline.left()
     if not left:
