@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from dashscope_oss import (
+    APIConnectionError,
     AsyncClient,
     Client,
     ClientOptions,
@@ -206,8 +207,9 @@ def test_the_child_of_a_fork_closes_no_connection_of_its_parent(monkeypatch):
             caller.close()
             del caller
             gc.collect()
-        assert not http.is_closed
+        http.handle_request(httpx2.Request("POST", server.base_url, json={})).close()
         http.close()
+    assert (len(server.requests), server.connections) == (2, 1)
 
 
 @pytest.mark.parametrize("copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy])
@@ -266,6 +268,22 @@ def test_a_given_httpx_client_is_used_as_it_is_and_not_closed():
             caller.send(question())
         assert not http.is_closed
     assert server.requests[0].headers["x-own"] == "mine"
+
+
+async def test_a_call_that_waits_for_a_connection_while_the_client_is_closed_is_not_sent():
+    held = threading.Event()
+    with RawServer([held, GOOD]) as server:
+        async with AsyncClient(
+            endpoint(server), ClientOptions(max_connections=1, max_retries=0)
+        ) as caller:
+            calls = [asyncio.create_task(caller.send(question())) for _ in range(2)]
+            await asyncio.to_thread(server.asked.wait, WAIT)
+            await caller.aclose()
+            held.set()
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [APIConnectionError] * 2
+    assert "closed during the call" in str(errors[1])
+    assert len(server.requests) == 1
 
 
 async def test_a_given_async_httpx_client_is_used_as_it_is_and_not_closed():

@@ -38,12 +38,14 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
     ) -> None:
         super().__init__(self._send)
         pool = httpcore2.AsyncConnectionPool if proxy is None else _ProxiedPool
+        self._backend = _DeadlineBackend()
         self._pool = pool(
-            network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
+            network_backend=self._backend, **pool_settings(tls, max_connections, proxy)
         )
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; whatever is sent later raises ``RuntimeError``."""
+        self._backend.is_closed = True
         await self._pool.aclose()
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
@@ -99,10 +101,14 @@ class _ProxiedPool(httpcore2.AsyncConnectionPool):
 
 
 class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
-    """Opens connections whose reads and writes keep the deadline of their call."""
+    """Opens connections whose reads and writes keep the deadline of their call.
+
+    After it is closed, nothing is sent any more by calls that were waiting for a connection.
+    """
 
     def __init__(self) -> None:
         self._sockets = httpcore2.AnyIOBackend()
+        self.is_closed = False
 
     async def connect_tcp(
         self,
@@ -114,13 +120,15 @@ class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         left = seconds_left(timeout, httpcore2.ConnectTimeout)
         return _DeadlineStream(
-            await self._sockets.connect_tcp(host, port, left, local_address, socket_options)
+            await self._sockets.connect_tcp(host, port, left, local_address, socket_options),
+            self,
         )
 
 
 class _DeadlineStream(httpcore2.AsyncNetworkStream):
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, backend: _DeadlineBackend) -> None:
         self._stream = stream
+        self._backend = backend
         self._head = b""
         self.aclose = stream.aclose  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
@@ -129,6 +137,8 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
+        if self._backend.is_closed:
+            raise RuntimeError("its connections are closed")
         if not self._head and buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
@@ -145,7 +155,9 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             left = seconds_left(timeout, httpcore2.ConnectTimeout)
-            return _DeadlineStream(await self._stream.start_tls(ssl_context, server_hostname, left))
+            return _DeadlineStream(
+                await self._stream.start_tls(ssl_context, server_hostname, left), self._backend
+            )
         except BaseException:  # nobody else closes it if the call was cancelled
             await self.aclose()
             raise

@@ -33,9 +33,6 @@ class DeadlineTransport(httpx2.MockTransport):
         tls: what decides whom to trust.
         max_connections: connections open at once.
         proxy: the proxy that leads to the service, if there is one.
-
-    Attributes:
-        is_closed: whether it takes no request any more.
     """
 
     def __init__(
@@ -43,19 +40,17 @@ class DeadlineTransport(httpx2.MockTransport):
     ) -> None:
         super().__init__(self._send)
         pool = httpcore2.ConnectionPool if proxy is None else _ProxiedPool
+        self._backend = _DeadlineBackend()
         self._pool = pool(
-            network_backend=_DeadlineBackend(), **pool_settings(tls, max_connections, proxy)
+            network_backend=self._backend, **pool_settings(tls, max_connections, proxy)
         )
-        self.is_closed = False
 
     def close(self) -> None:
         """Close all connections; whatever is sent later raises ``RuntimeError``."""
-        self.is_closed = True
+        self._backend.is_closed = True
         self._pool.close()
 
     def _send(self, request: httpx2.Request) -> httpx2.Response:
-        if self.is_closed:  # by another thread, after the caller chose it
-            raise RuntimeError("its connections are closed")
         try:
             response = self._pool.handle_request(core_request(request))
         except ERRORS as error:
@@ -107,10 +102,14 @@ class _ProxiedPool(httpcore2.ConnectionPool):
 
 
 class _DeadlineBackend(httpcore2.NetworkBackend):
-    """Opens connections whose reads and writes keep the deadline of their call."""
+    """Opens connections whose reads and writes keep the deadline of their call.
+
+    After it is closed, nothing is sent any more by calls that were waiting for a connection.
+    """
 
     def __init__(self) -> None:
         self._sockets = httpcore2.SyncBackend()
+        self.is_closed = False
 
     def connect_tcp(
         self,
@@ -122,13 +121,15 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
     ) -> httpcore2.NetworkStream:
         left = seconds_left(timeout, httpcore2.ConnectTimeout)
         return _DeadlineStream(
-            self._sockets.connect_tcp(host, port, left, local_address, socket_options)
+            self._sockets.connect_tcp(host, port, left, local_address, socket_options),
+            self,
         )
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
-    def __init__(self, stream: httpcore2.NetworkStream) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, backend: _DeadlineBackend) -> None:
         self._stream = stream
+        self._backend = backend
         self._head = b""
         self.close = stream.close  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
@@ -137,6 +138,8 @@ class _DeadlineStream(httpcore2.NetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._backend.is_closed:
+            raise RuntimeError("its connections are closed")
         if not self._head and buffer.startswith(HEAD):
             self._head = buffer  # it leaves with the body, in one packet
             return
@@ -153,7 +156,9 @@ class _DeadlineStream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         try:
             left = seconds_left(timeout, httpcore2.ConnectTimeout)
-            return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
+            return _DeadlineStream(
+                self._stream.start_tls(ssl_context, server_hostname, left), self._backend
+            )
         except BaseException:  # nobody else closes it if the deadline has passed
             self.close()
             raise
