@@ -155,6 +155,7 @@ async def test_a_call_that_is_cancelled_during_the_tls_greeting_closes_its_conne
     """Directly, and inside a proxy's tunnel."""
     monkeypatch.setenv("NO_PROXY", "")
     with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(WAIT)
         origin = f"127.0.0.1:{mute.getsockname()[1]}"
         await _greet_and_cancel(mute, f"https://{origin}/api/v1")
         monkeypatch.setenv("HTTPS_PROXY", f"http://{origin}")
@@ -200,6 +201,52 @@ async def test_the_time_that_a_call_has_taken_counts_while_it_connects(send: Sen
         assert isinstance(failed.value.__cause__, httpx2.ConnectTimeout)
 
 
+def has_addresses(monkeypatch, port: int, *addresses: str) -> str:
+    """Let a name stand for these addresses, and return where to call."""
+    resolve = socket.getaddrinfo
+    kinds = {False: socket.AF_INET, True: socket.AF_INET6}
+    places = [(kinds[":" in ip], socket.SOCK_STREAM, 6, "", (ip, port)) for ip in addresses]
+
+    def found(host, *more, **options):
+        is_ours = host in ("model.example", b"model.example")
+        return places if is_ours else resolve(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    return f"http://model.example:{port}/api/v1"
+
+
+@pytest.mark.filterwarnings("ignore:key and prompts")
+async def test_each_address_of_a_name_is_tried_until_one_answers(send: Send, monkeypatch):
+    with RawServer(GOOD) as server:
+        port = int(server.origin.rpartition(":")[2])
+        url = has_addresses(monkeypatch, port, "::1", "127.0.0.1")
+        assert await send(url, max_retries=0) == ["hello"]
+    with pytest.raises(APIConnectionError, match=r"no answer from model\.example"):
+        await send(url, max_retries=0, timeout=WAIT)
+
+
+@pytest.mark.filterwarnings("ignore:key and prompts")
+def test_no_further_address_of_a_name_is_tried_when_the_time_is_up(monkeypatch):
+    now, tried = 0.0, []
+    monkeypatch.setattr(deadlines, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def take_time(_sockets, address: str, *_more):
+        nonlocal now
+        now += 100.0
+        tried.append(address)
+        raise httpcore2.ConnectTimeout
+
+    monkeypatch.setattr(httpcore2.SyncBackend, "connect_tcp", take_time)
+    url = has_addresses(monkeypatch, 80, "127.0.0.1", "127.0.0.2", "127.0.0.3")
+    options = ClientOptions(total_timeout=150, max_retries=0)
+    with (
+        Client(_endpoint(url), options) as client,
+        pytest.raises(APITimeoutError, match="total_timeout"),
+    ):
+        client.send(REQUEST)
+    assert tried == ["127.0.0.1", "127.0.0.2"]
+
+
 class BrokenServer(SecureServer):
     """Sends what is no TLS once a connection has been made."""
 
@@ -223,6 +270,7 @@ async def test_a_body_that_begins_like_a_head_is_sent_whole():
     async def serve(incoming: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         await incoming.readuntil(b"\r\n\r\nPOST it")
         answers.write(GOOD)
+        answers.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = "http://{}:{}".format(*server.sockets[0].getsockname())

@@ -5,6 +5,7 @@ It stands on httpcore2's documented ``NetworkBackend``. Import it late: httpcore
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from typing import cast
@@ -119,11 +120,26 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        left = seconds_left(timeout, httpcore2.ConnectTimeout)
-        return _DeadlineStream(
-            self._sockets.connect_tcp(host, port, left, local_address, socket_options),
-            self,
-        )
+        failure: Exception | None = None
+        for address in _addresses(host, port):
+            left = seconds_left(timeout, httpcore2.ConnectTimeout)
+            try:
+                stream = self._sockets.connect_tcp(
+                    address, port, left, local_address, socket_options
+                )
+                return _DeadlineStream(stream, self)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore2.ConnectError(f"{host} has no address")
+
+
+def _addresses(host: str, port: int) -> Iterable[str]:
+    # Given a name, a socket would grant each of its addresses the whole limit.
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore2.ConnectError(error) from error
+    return dict.fromkeys(str(place[0]) for *_, place in found)
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
