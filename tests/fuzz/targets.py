@@ -6,6 +6,7 @@ what comes over the wire.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -33,6 +34,8 @@ from dashscope_oss.transport.http_errors import error_of_response
 
 HEAD = 4
 MAX_MESSAGE_LENGTH = 4000
+
+_GIVEN_ID = re.compile("call_[0-9a-f]{24}")
 
 
 def _requests() -> list[Request]:
@@ -102,9 +105,12 @@ def _streamed(
         _check_error(error)
         _check_partial_text(error, deltas)
         return type(error), error.partial_text
-    _check_reply(join_deltas(deltas))
+    reply = join_deltas(deltas)
+    _check_reply(reply)
     assert [delta.last for delta in deltas] == [False] * (len(deltas) - 1) + [True]
-    return join_deltas(deltas)
+    # A call that came without an id was given one by chance.
+    calls = [replace(call, id=_GIVEN_ID.sub("", call.id or "")) for call in reply.tool_calls]
+    return replace(reply, tool_calls=tuple(calls))
 
 
 def _check_partial_text(error: DashScopeError, deltas: list[Delta]) -> None:
