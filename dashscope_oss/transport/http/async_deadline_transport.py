@@ -16,10 +16,10 @@ import httpx2
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
     ERRORS,
-    HEAD,
-    WRITE_SIZE,
+    Packets,
     as_httpx2,
     core_request,
+    httpx2_response,
     pool_settings,
 )
 
@@ -53,12 +53,7 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             response = await self._pool.handle_async_request(core_request(request))
         except ERRORS as error:
             raise as_httpx2(error, request) from error
-        return httpx2.Response(
-            status_code=response.status,
-            headers=response.headers,
-            stream=_ResponseBody(response, request),
-            extensions=response.extensions,
-        )
+        return httpx2_response(response, _ResponseBody(response, request))
 
 
 class _ResponseBody(httpx2.AsyncByteStream):
@@ -129,7 +124,7 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
     def __init__(self, stream: httpcore2.AsyncNetworkStream, backend: _DeadlineBackend) -> None:
         self._stream = stream
         self._backend = backend
-        self._head = b""
+        self._packets = Packets()
         self.aclose = stream.aclose  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
@@ -139,13 +134,8 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
         if self._backend.is_closed:
             raise RuntimeError("its connections are closed")
-        if not self._head and buffer.startswith(HEAD):
-            self._head = buffer  # it leaves with the body, in one packet
-            return
-        buffer, self._head = self._head + buffer, b""
-        for start in range(0, len(buffer), WRITE_SIZE):
-            limit = seconds_left(timeout, httpcore2.WriteTimeout)
-            await self._stream.write(buffer[start : start + WRITE_SIZE], limit)
+        for packet in self._packets.of(buffer):
+            await self._stream.write(packet, seconds_left(timeout, httpcore2.WriteTimeout))
 
     async def start_tls(
         self,

@@ -16,10 +16,10 @@ import httpx2
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
     ERRORS,
-    HEAD,
-    WRITE_SIZE,
+    Packets,
     as_httpx2,
     core_request,
+    httpx2_response,
     pool_settings,
 )
 
@@ -56,12 +56,7 @@ class DeadlineTransport(httpx2.MockTransport):
             response = self._pool.handle_request(core_request(request))
         except ERRORS as error:
             raise as_httpx2(error, request) from error
-        return httpx2.Response(
-            status_code=response.status,
-            headers=response.headers,
-            stream=_ResponseBody(response, request),
-            extensions=response.extensions,
-        )
+        return httpx2_response(response, _ResponseBody(response, request))
 
 
 class _ResponseBody(httpx2.SyncByteStream):
@@ -136,17 +131,17 @@ class _DeadlineBackend(httpcore2.NetworkBackend):
 def _addresses(host: str, port: int) -> Iterable[str]:
     # Given a name, a socket would grant each of its addresses the whole limit.
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise httpcore2.ConnectError(error) from error
-    return dict.fromkeys(str(place[0]) for *_, place in found)
+    return dict.fromkeys(str(place[0]) for *_, place in entries)
 
 
 class _DeadlineStream(httpcore2.NetworkStream):
     def __init__(self, stream: httpcore2.NetworkStream, backend: _DeadlineBackend) -> None:
         self._stream = stream
         self._backend = backend
-        self._head = b""
+        self._packets = Packets()
         self.close = stream.close  # type: ignore[method-assign]  # the same, one call less
         self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
@@ -156,13 +151,8 @@ class _DeadlineStream(httpcore2.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if self._backend.is_closed:
             raise RuntimeError("its connections are closed")
-        if not self._head and buffer.startswith(HEAD):
-            self._head = buffer  # it leaves with the body, in one packet
-            return
-        buffer, self._head = self._head + buffer, b""
-        for start in range(0, len(buffer), WRITE_SIZE):
-            limit = seconds_left(timeout, httpcore2.WriteTimeout)
-            self._stream.write(buffer[start : start + WRITE_SIZE], limit)
+        for packet in self._packets.of(buffer):
+            self._stream.write(packet, seconds_left(timeout, httpcore2.WriteTimeout))
 
     def start_tls(
         self,

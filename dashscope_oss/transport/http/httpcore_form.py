@@ -1,4 +1,4 @@
-"""What httpx2 and httpcore2 say in two forms: requests, proxies, errors, and a pool's settings.
+"""What both transports need of httpcore2: its forms of requests and errors, packets, settings.
 
 Import it late: httpcore2 loads slowly.
 """
@@ -6,6 +6,7 @@ Import it late: httpcore2 loads slowly.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TypedDict
 
@@ -14,9 +15,9 @@ import httpx2
 
 KEEPALIVE_SECONDS = 5.0
 """How long an idle connection is kept; httpx2's own choice."""
-WRITE_SIZE = 65_536
+_PACKET_SIZE = 65_536
 """Bytes written at once; the time that is left is looked at before each write."""
-HEAD = b"POST "
+_HEAD = b"POST "
 """How the head of a call begins when it is written; its body always follows."""
 
 ERRORS = (
@@ -56,6 +57,22 @@ def pool_settings(
     )
 
 
+class Packets:
+    """Cuts what is written to one connection into packets; a call's head waits for its body."""
+
+    def __init__(self) -> None:
+        self._head = b""
+
+    def of(self, buffer: bytes) -> Iterator[bytes]:
+        """Return what to write now."""
+        if not self._head and buffer.startswith(_HEAD):
+            self._head = buffer
+            return
+        buffer, self._head = self._head + buffer, b""
+        for start in range(0, len(buffer), _PACKET_SIZE):
+            yield buffer[start : start + _PACKET_SIZE]
+
+
 def core_request(request: httpx2.Request) -> httpcore2.Request:
     """Return httpcore2's form of a request."""
     return httpcore2.Request(
@@ -64,6 +81,18 @@ def core_request(request: httpx2.Request) -> httpcore2.Request:
         headers=request.headers.raw,
         content=request.stream,
         extensions=request.extensions,
+    )
+
+
+def httpx2_response(
+    response: httpcore2.Response, body: httpx2.SyncByteStream | httpx2.AsyncByteStream
+) -> httpx2.Response:
+    """Return httpx2's form of an answer with this body."""
+    return httpx2.Response(
+        status_code=response.status,
+        headers=response.headers,
+        stream=body,
+        extensions=response.extensions,
     )
 
 
