@@ -151,9 +151,11 @@ class AsyncClient(BaseClient):
         queue: ConnectionQueue | None = getattr(http, "connection_queue", None)
         if queue is None:
             return nullcontext(http)
-        seconds = attempt.deadline.cap(attempt.limits.pool)
         try:
-            return await queue.turn(http, attempt.parsed_url, seconds)
+            return await queue.turn(http, lambda: attempt.deadline.cap(attempt.limits.pool))
+        except httpx2.PoolTimeout as error:
+            error.request = attempt.http_request()
+            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
 

@@ -58,14 +58,15 @@ class BaseClient(ABC):
         warn_if_retired(request.model_info, self.endpoint)
         if request.model_info.id in self._at_other_endpoint:
             request = at_other_endpoint(request) or request
-        http = self._own_http if self.options.timeout is None else None
+        own = self._own_http
         return Attempt(
             request,
             number,
             deadline,
             self.endpoint,
             self.options,
-            http.timeout if http else self._limits,
+            own.timeout if own and self.options.timeout is None else self._limits,
+            "connections of the HTTP client" if own else str(self.options.max_connections),
             request_headers(request, self.endpoint, self.options, stream=stream),
         )
 

@@ -61,7 +61,8 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             await self._busy.pop().aclose()
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
-        self._backend.check_open()
+        if self._backend.is_closed:
+            raise _closed()
         await self._close_expired()
         pool = self._take_pool()
         try:
@@ -99,6 +100,10 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             self._idle.append((pool, time.monotonic()))
 
 
+def _closed() -> RuntimeError:
+    return RuntimeError("its connections are closed")
+
+
 class _ResponseBody(httpx2.AsyncByteStream):
     def __init__(
         self,
@@ -134,10 +139,6 @@ class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
         self._sockets = httpcore2.AnyIOBackend()
         self.is_closed = False
 
-    def check_open(self) -> None:
-        if self.is_closed:
-            raise RuntimeError("its connections are closed")
-
     async def connect_tcp(
         self,
         host: str,
@@ -165,7 +166,8 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
         return self._stream.read(max_bytes, seconds_left(timeout, httpcore2.ReadTimeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
-        self._backend.check_open()
+        if self._backend.is_closed:
+            raise _closed()
         for packet in self._packets.of(buffer):
             await self._stream.write(packet, seconds_left(timeout, httpcore2.WriteTimeout))
 

@@ -8,6 +8,7 @@ others wait.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import httpx2
@@ -25,13 +26,12 @@ class ConnectionQueue:
     def __init__(self, max_connections: int | None) -> None:
         self._free = None if max_connections is None else asyncio.Semaphore(max_connections)
 
-    async def turn(self, http: _Http, url: httpx2.URL, seconds: float) -> Turn[_Http]:
+    async def turn(self, http: _Http, seconds: Callable[[], float]) -> Turn[_Http]:
         """Wait until a connection of ``http`` may be used; the turn lasts until its context ends.
 
         Args:
             http: what the call is made with.
-            url: its address, for the error.
-            seconds: how long it may wait.
+            seconds: how long it may wait; only asked if it must.
 
         Raises:
             httpx2.PoolTimeout: if it would wait longer.
@@ -39,8 +39,7 @@ class ConnectionQueue:
         """
         free = self._free
         if free is not None:
-            # A limit costs more than a turn that comes at once.
-            await (_acquire_in_time(free, url, seconds) if free.locked() else free.acquire())
+            await (_acquire_in_time(free, seconds()) if free.locked() else free.acquire())
         return Turn(http, free)
 
 
@@ -61,10 +60,9 @@ class Turn(Generic[_Http]):
             self._free.release()
 
 
-async def _acquire_in_time(free: asyncio.Semaphore, url: httpx2.URL, seconds: float) -> None:
+async def _acquire_in_time(free: asyncio.Semaphore, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await free.acquire()
     except TimeoutError:
-        request = httpx2.Request("POST", url, extensions={"timeout": {"pool": seconds}})
-        raise httpx2.PoolTimeout("", request=request) from None
+        raise httpx2.PoolTimeout("") from None
