@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from dashscope_oss import (
+    APIConnectionError,
     APITimeoutError,
     AsyncClient,
     ClientOptions,
@@ -22,7 +23,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.transport.http import async_deadline_transport
-from tests.faults.server import WAIT, RawServer
+from tests.faults.server import SSE_HEAD, WAIT, Endless, RawServer, chunk, frame
 from tests.transport.calling import GOOD, GOOD_STREAM, endpoint, question
 
 
@@ -129,3 +130,14 @@ async def test_connections_that_nobody_needs_any_more_are_closed(monkeypatch):
             monkeypatch.setattr(async_deadline_transport, "KEEPALIVE_SECONDS", 0.0)
             await client.send(question())
             assert await asyncio.to_thread(server.gone.wait, WAIT)
+
+
+async def test_a_stream_whose_client_is_closed_leaves_no_connection_open():
+    with RawServer([SSE_HEAD, chunk(frame("hel")), Endless(chunk(b":\n\n"), 0.01)]) as server:
+        client = AsyncClient(endpoint(server), ClientOptions(max_retries=0))
+        async with aclosing(client.stream(question())) as pieces:
+            await anext(pieces)
+            await client.aclose()
+            with pytest.raises(APIConnectionError, match="in the middle"):
+                await anext(pieces)
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
