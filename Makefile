@@ -34,15 +34,11 @@ demo: $(VENV)/.demo ## a LangChain chain and a LlamaIndex query engine, over a l
 	@$(PY) examples/demo.py $(if $(GGUF),--gguf '$(GGUF)')
 
 # No test downloads anything: the file of the embedded model must be there before. pyproject.toml
-# (patch) makes coverage follow the workers and the processes that tests start.
+# (patch) makes coverage follow the workers and the processes that measured tests start.
 test: $(VENV)/.dev ## every test but those of Ray, which COVERAGE=1 runs too
 	@$(VENV)/bin/dashscope-oss fetch >/dev/null
 ifdef COVERAGE
-	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(JOBS) --dist worksteal -m "not ray" $(ARGS)
-	@$(PY) -m coverage run -m pytest $(RAY_TESTS) $(ARGS)
-	@$(PY) -m coverage combine --quiet
-	@$(PY) -m coverage report
+	@JOBS=$(JOBS) .ci/coverage $(ARGS)
 else
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "not ray" $(ARGS)
 endif

@@ -82,13 +82,6 @@ def gateway(leaving: list[threading.Thread]) -> Iterator[Callable[..., ScriptedE
         yield start
 
 
-@pytest.fixture
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Coverage of processes that a test starts is not measured, which doubles their time."""
-    for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture(scope="session")
 def small_model() -> Iterator[None]:
     """The embedded model's file, which `make test` has fetched: no test fetches anything."""

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("unmeasured")
-
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 FLOORS = ("httpx2", "httpx2-aiohttp", "langchain-alone", "langchain-least", "llama-index-least")
 CLIENTS = (*FLOORS, "ChatDashScopeOSS", "DashScopeOSS")

@@ -49,7 +49,7 @@ def run_suite(folder, name, *arguments):
     ).stdout
 
 
-def test_another_class_can_be_held_to_the_suite(tmp_path, unmeasured):
+def test_another_class_can_be_held_to_the_suite(tmp_path):
     """By the command that it documents; the table at the end counts what passed."""
     output = run_suite(
         tmp_path, "mine:make", "-k", "b11 or b14 or b15 or b24 or (b01 and achat-400)"

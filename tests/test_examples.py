@@ -100,7 +100,7 @@ def test_the_demo_takes_a_model_file_of_yours(demo, small_model, tmp_path, monke
     assert "mine.gguf" in capsys.readouterr().out
 
 
-def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway, unmeasured):
+def test_the_demo_asks_the_hosted_service_if_there_is_a_key(gateway):
     """With DASHSCOPE_API_KEY set a hosted model answers at the address of the environment."""
     engine = gateway(Answer("Hosted words.", usage=Usage(input_tokens=5, output_tokens=2)))
     settings = {"DASHSCOPE_API_KEY": "sk-hosted", "DASHSCOPE_HTTP_BASE_URL": engine.base_url}

@@ -7,9 +7,13 @@ blocking calls never needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from types import TracebackType
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    nullcontext,
+)
 from typing import TYPE_CHECKING, Self, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
@@ -23,14 +27,17 @@ from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.transport.attempt import Attempt
 from dashscope_oss.transport.base_client import BaseClient
 from dashscope_oss.transport.endpoint import Endpoint
-from dashscope_oss.transport.http.deadlines import Deadline
 from dashscope_oss.transport.http_errors import error_of_response
 from dashscope_oss.transport.options import ClientOptions, OnRetry
 
 if TYPE_CHECKING:
     import asyncio
 
-_Opened: TypeAlias = tuple[int, httpx2.AsyncBaseTransport, AsyncGenerator[None, None]]
+    from dashscope_oss.transport.http.async_deadline_transport import AsyncDeadlineTransport
+    from dashscope_oss.transport.http.connection_queue import ConnectionQueue
+
+_Http: TypeAlias = "httpx2.AsyncClient | AsyncDeadlineTransport"
+_Opened: TypeAlias = "tuple[int, AsyncDeadlineTransport, AsyncGenerator[None, None]]"
 _NO_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
 _ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
 
@@ -93,12 +100,7 @@ class AsyncClient(BaseClient):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _pieces(
@@ -112,14 +114,14 @@ class AsyncClient(BaseClient):
             attempt = self._attempt(request, number, deadline, stream=True)
             assembler = Assembler(attempt.request)
             try:
-                with attempt.errors(assembler):
-                    async with aclosing(await self._open_in_time(attempt)) as response:
+                with attempt.errors(assembler), await self._turn(attempt) as http:
+                    async with aclosing(await self._open_in_time(attempt, http)) as response:
                         attempt.begin_stream(assembler)
                         if not attempt.is_success:
                             async with self._limit(attempt):
                                 body = await self._body(response, attempt).aread()
                             raise error_of_response(response, body, attempt.model)
-                        async for chunk in self._chunks_in_time(response, attempt):
+                        async for chunk in self._body(response, attempt).achunks_in_time():
                             for delta in assembler.feed(chunk):
                                 yield self._piece(attempt, assembler, delta)
                                 deadline.restart()
@@ -135,25 +137,41 @@ class AsyncClient(BaseClient):
 
     async def _send_once(self, attempt: Attempt) -> Reply:
         with attempt.errors():
-            async with self._limit(attempt), aclosing(await self._open(attempt)) as response:
-                body = await self._body(response, attempt).aread()
-            return attempt.reply(response, body)
+            with await self._turn(attempt) as http:
+                async with (
+                    self._limit(attempt),
+                    aclosing(await self._open(attempt, http)) as answer,
+                ):
+                    body = await self._body(answer, attempt).aread()
+            return attempt.reply(answer, body)
 
-    async def _open_in_time(self, attempt: Attempt) -> httpx2.Response:
-        async with self._limit(attempt):
-            return await self._open(attempt)
-
-    async def _open(self, attempt: Attempt) -> httpx2.Response:
-        """Send a try; return its answer, of which the head has arrived."""
-        own = self._own_http
+    async def _turn(self, attempt: Attempt) -> AbstractContextManager[_Http]:
+        """Wait until a connection may be used; the context is what to make the call with."""
+        http = self._own_http or self._opened() or await self._open_transport()
+        queue: ConnectionQueue | None = getattr(http, "connection_queue", None)
+        if queue is None:
+            return nullcontext(http)
         try:
-            if own is not None:
-                request = self._request_by(own, attempt)
-                response = await own.send(request, stream=True, follow_redirects=False)
+            return await queue.turn(http, lambda: attempt.deadline.cap(attempt.limits.pool))
+        except httpx2.PoolTimeout as error:
+            error.request = attempt.http_request()
+            raise
+        except RuntimeError as error:
+            raise self._unusable(error) from error
+
+    async def _open_in_time(self, attempt: Attempt, http: _Http) -> httpx2.Response:
+        async with self._limit(attempt):
+            return await self._open(attempt, http)
+
+    async def _open(self, attempt: Attempt, http: _Http) -> httpx2.Response:
+        """Send a try; return its answer, of which the head has arrived."""
+        try:
+            if isinstance(http, httpx2.AsyncClient):
+                request = self._request_by(http, attempt)
+                response = await http.send(request, stream=True, follow_redirects=False)
             else:
                 request = attempt.http_request()
-                transport = self._opened() or await self._open_transport()
-                response = await transport.handle_async_request(request)
+                response = await http.handle_async_request(request)
                 response.request = request  # a client does this itself
         except httpx2.TransportError as error:
             error.request = request  # a client's hooks and authentication do not set it
@@ -163,24 +181,19 @@ class AsyncClient(BaseClient):
         attempt.note_head(response)
         return response
 
-    def _chunks_in_time(self, response: httpx2.Response, attempt: Attempt) -> AsyncIterator[bytes]:
-        """Return the chunks of a stream, each of which comes before the deadline."""
-        chunks = self._body(response, attempt).achunks()
-        return chunks if self._own_http is None else _InTime(chunks, attempt.deadline)
-
     def _limit(self, attempt: Attempt) -> AbstractAsyncContextManager[object]:
         """Limit a call of a client of the user's; our transport's reads and writes have a limit."""
-        return _NO_LIMIT if self._own_http is None else _timeout(attempt.deadline)
+        return _NO_LIMIT if self._own_http is None else attempt.deadline.asyncio_timeout()
 
     @property
     def _own_http(self) -> httpx2.AsyncClient | None:
         return self.options.http_async_client
 
-    def _opened(self) -> httpx2.AsyncBaseTransport | None:
+    def _opened(self) -> AsyncDeadlineTransport | None:
         opened = self._by_loop.get(_running_loop())
         return opened[1] if opened is not None and opened[0] == os.getpid() else None
 
-    async def _open_transport(self) -> httpx2.AsyncBaseTransport:
+    async def _open_transport(self) -> AsyncDeadlineTransport:
         # urllib and httpcore2 take long to import.
         from dashscope_oss.transport.http.connections import open_async_transport  # noqa: PLC0415
 
@@ -216,28 +229,6 @@ async def _until_loop_ends(
             if current is transport:  # after an aclose, another may be open by now
                 transports.pop(loop, None)
         await transport.aclose()
-
-
-class _InTime:
-    """Chunks of an answer, each of which must arrive before the deadline."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> None:
-        self._chunks = chunks
-        self._deadline = deadline
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        async with _timeout(self._deadline):
-            return await anext(self._chunks)
-
-
-def _timeout(deadline: Deadline) -> AbstractAsyncContextManager[object]:
-    import asyncio  # noqa: PLC0415
-
-    left = deadline.left()
-    return asyncio.timeout(None if left == float("inf") else left)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

@@ -51,6 +51,7 @@ class Attempt:
     endpoint: Endpoint
     options: ClientOptions
     limits: httpx2.Timeout
+    connections: str
     http_headers: dict[str, str]
     status: int | None = None
     request_id: str | None = None
@@ -185,8 +186,7 @@ class Attempt:
         error = error_of_exception(failure, self.model, limit, text, began=self.status is not None)
         if isinstance(failure, httpx2.PoolTimeout):
             error.retryable = False
-            connections = self.options.max_connections
-            error.hint = f"All {connections} are busy: raise max_connections or timeout."
+            error.hint = f"All {self.connections} are busy: raise max_connections or timeout."
         elif isinstance(error, APITimeoutError) and not self.deadline.left():
             of_total = self.deadline.error()
             error.message, error.hint = of_total.message, of_total.hint

@@ -58,13 +58,15 @@ class BaseClient(ABC):
         warn_if_retired(request.model_info, self.endpoint)
         if request.model_info.id in self._at_other_endpoint:
             request = at_other_endpoint(request) or request
+        own = self._own_http
         return Attempt(
             request,
             number,
             deadline,
             self.endpoint,
             self.options,
-            self._limits,
+            own.timeout if own and self.options.timeout is None else self._limits,
+            "connections of the HTTP client" if own else str(self.options.max_connections),
             request_headers(request, self.endpoint, self.options, stream=stream),
         )
 
@@ -96,14 +98,12 @@ class BaseClient(ABC):
         self, http: httpx2.Client | httpx2.AsyncClient, attempt: Attempt
     ) -> httpx2.Request:
         """Return the HTTP request of a try as the caller's own client makes it."""
-        set_here = self.options.timeout is not None
-        limits = httpx2.Timeout(**attempt.time_limits()) if set_here else http.timeout
         return http.build_request(
             "POST",
             attempt.parsed_url,
             content=attempt.request.content,
             headers=attempt.http_headers,
-            timeout=limits,
+            timeout=httpx2.Timeout(**attempt.time_limits()),
         )
 
     def _body(self, response: httpx2.Response, attempt: Attempt) -> ResponseBody:
@@ -113,7 +113,7 @@ class BaseClient(ABC):
             attempt.response_headers,
             attempt.deadline,
             is_success=attempt.is_success,
-            is_raw=self._own_http is None,
+            is_ours=self._own_http is None,
         )
 
     def _unusable(self, error: RuntimeError) -> DashScopeError:

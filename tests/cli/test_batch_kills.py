@@ -15,7 +15,7 @@ CONCURRENCY = 8
 SEED = 20261129
 
 
-def test_killed_twenty_times_the_result_is_that_of_one_run(gateway, tmp_path, unmeasured):
+def test_killed_twenty_times_the_result_is_that_of_one_run(gateway, tmp_path):
     """No row is missing or there twice, and only what was under way is asked again."""
     calls, process, chance = Counter(), None, random.Random(SEED)
     # So far apart that no process is meant to be killed twice.

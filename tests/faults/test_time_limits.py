@@ -197,12 +197,11 @@ def test_a_call_through_a_client_of_the_users_own_ends_in_time(caller: Caller):
 # The other limits
 
 
-@only_httpx2
 def test_a_wait_for_a_free_connection_ends_and_names_the_setting(core: Caller):
     held = threading.Event()
     with RawServer([held, GOOD]) as server:
         model = core.model(server, timeout=(5, 5, 5, 0.1), max_connections=1)
-        match = r"a free connection took longer than 0\.1 s.*All 1 are busy.*max_connections"
+        match = r"a free connection took longer than 0\.1 s.*All .* are busy.*max_connections"
         with pytest.raises(APITimeoutError, match=match):
             _two_at_once(core, model, server, held)
     assert (len(server.requests), core.waits) == (1, [])

@@ -52,7 +52,6 @@ print(set(block_translators.PROVIDER_TRANSLATORS) - translators)
 """
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_importing_changes_nothing_but_adds_a_hook_of_langchains_under_its_own_name():
     """Messages of another integration of DashScope are read as before; no heavy library comes."""
     done = run(CHANGES_NOTHING)

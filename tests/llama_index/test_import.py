@@ -6,7 +6,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +18,6 @@ def complaint(preparation):
     return run.stderr
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_with_too_old_a_llama_index_the_import_names_the_extra():
     as_in_0_12 = "import llama_index.core.base.llms.types as types; del types.CachePoint"
     assert 'pip install "dashscope-oss[llama-index]"' in complaint(as_in_0_12)
@@ -31,7 +29,6 @@ def test_a_fault_of_another_package_is_not_taken_for_a_missing_llama_index():
     assert "pip install" not in said
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_an_import_changes_nothing_of_others():
     """No attribute of LlamaIndex, no filter of warnings, no handler, no setting."""
     run = subprocess.run(

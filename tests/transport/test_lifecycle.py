@@ -283,7 +283,7 @@ async def test_a_call_that_waits_for_a_connection_while_the_client_is_closed_is_
             errors = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(error) for error in errors] == [APIConnectionError] * 2
     assert "closed during the call" in str(errors[1])
-    assert len(server.requests) == 1
+    assert (len(server.requests), server.connections) == (1, 1)
 
 
 async def test_a_given_async_httpx_client_is_used_as_it_is_and_not_closed():

@@ -3,6 +3,7 @@
 - :mod:`.connections`: opens the transports, with authorities and proxy of the environment.
 - :mod:`.deadline_transport`, :mod:`.async_deadline_transport`: the transports of blocking and of
   asyncio calls.
+- :mod:`.connection_queue`: where asyncio calls wait for a connection.
 - :mod:`.httpcore_form`: requests, packets, errors and settings as httpcore2 has them, for both.
 - :mod:`.aiohttp_client`: a client for asyncio on aiohttp. Needs the extra ``aiohttp``.
 - :mod:`.deadlines`, :mod:`.timeouts`: how long a call may take, and how long its steps.

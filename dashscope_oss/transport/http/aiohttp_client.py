@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dashscope_oss.errors import ConfigurationError
+from dashscope_oss.transport.http.connection_queue import ConnectionQueue
 from dashscope_oss.transport.http.connections import (
     DEFAULT_MAX_CONNECTIONS,
     no_cookies,
@@ -45,7 +46,9 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
         limits = httpx2.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections
         )
-        super().__init__(**{"limits": limits, **settings})
+        settings = {"limits": limits, **settings}
+        super().__init__(**settings)
+        self.connection_queue = ConnectionQueue(settings["limits"].max_connections)
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401 - httpx2's own
         """Send a request; an answer that aiohttp cannot read is an error of the connection."""

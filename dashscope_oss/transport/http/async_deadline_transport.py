@@ -7,15 +7,20 @@ costs nothing; a second limit around each piece of an answer would.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from functools import partial
 from typing import Any, cast
 
 import httpcore2
 import httpx2
 
+from dashscope_oss.transport.http.connection_queue import ConnectionQueue
 from dashscope_oss.transport.http.deadlines import seconds_left
 from dashscope_oss.transport.http.httpcore_form import (
     ERRORS,
+    KEEPALIVE_SECONDS,
     Packets,
     as_httpx2,
     core_request,
@@ -25,7 +30,11 @@ from dashscope_oss.transport.http.httpcore_form import (
 
 
 class AsyncDeadlineTransport(httpx2.MockTransport):
-    """Sends requests through a pool of httpcore2 and ends them by their deadline.
+    """Sends requests over connections of httpcore2 and ends them by their deadline.
+
+    Callers wait for their turn in :attr:`connection_queue`. Each connection is in a pool of its
+    own: a pool of a hundred looks at all of them when a call begins and when it ends, which costs
+    more than the rest of the call.
 
     Args:
         tls: what decides whom to trust.
@@ -37,29 +46,74 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
         self, tls: ssl.SSLContext, max_connections: int, proxy: httpx2.Proxy | None = None
     ) -> None:
         super().__init__(self._send)
-        pool = httpcore2.AsyncConnectionPool if proxy is None else _ProxiedPool
+        self.connection_queue = ConnectionQueue(max_connections)
         self._backend = _DeadlineBackend()
-        self._pool = pool(
-            network_backend=self._backend, **pool_settings(tls, max_connections, proxy)
-        )
+        self._pool_settings = pool_settings(tls, 1, proxy)
+        self._busy: set[httpcore2.AsyncConnectionPool] = set()
+        self._idle: deque[tuple[httpcore2.AsyncConnectionPool, float]] = deque()
 
     async def aclose(self) -> None:
         """Close all connections; whatever is sent later raises ``RuntimeError``."""
         self._backend.is_closed = True
-        await self._pool.aclose()
+        while self._idle:
+            await self._idle.pop()[0].aclose()
+        while self._busy:
+            await self._busy.pop().aclose()
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        if self._backend.is_closed:
+            raise _closed()
+        await self._close_expired()
+        pool = self._take_pool()
         try:
-            response = await self._pool.handle_async_request(core_request(request))
-        except ERRORS as error:
-            raise as_httpx2(error, request) from error
-        return httpx2_response(response, _ResponseBody(response, request))
+            response = await pool.handle_async_request(core_request(request))
+        except BaseException as error:
+            # Never used again: httpcore2 counts a connection whose TLS greeting failed inside the
+            # tunnel of a proxy as busy for ever.
+            self._busy.discard(pool)
+            await pool.aclose()
+            if isinstance(error, ERRORS):
+                raise as_httpx2(error, request) from error
+            raise
+        release = partial(self._put_back, pool)
+        return httpx2_response(response, _ResponseBody(response, request, release))
+
+    async def _close_expired(self) -> None:
+        oldest = time.monotonic() - KEEPALIVE_SECONDS
+        while self._idle and self._idle[0][1] < oldest:
+            await self._idle.popleft()[0].aclose()
+
+    def _take_pool(self) -> httpcore2.AsyncConnectionPool:
+        # The one that was used last, so that those that are not needed expire.
+        if self._idle:
+            pool, _ = self._idle.pop()
+        else:
+            pool = httpcore2.AsyncConnectionPool(
+                network_backend=self._backend, **self._pool_settings
+            )
+        self._busy.add(pool)
+        return pool
+
+    def _put_back(self, pool: httpcore2.AsyncConnectionPool) -> None:
+        if pool in self._busy:  # else it was closed, or is back already
+            self._busy.remove(pool)
+            self._idle.append((pool, time.monotonic()))
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("its connections are closed")
 
 
 class _ResponseBody(httpx2.AsyncByteStream):
-    def __init__(self, response: httpcore2.Response, request: httpx2.Request) -> None:
+    def __init__(
+        self,
+        response: httpcore2.Response,
+        request: httpx2.Request,
+        release_connection: Callable[[], None],
+    ) -> None:
         self._response = response
         self._request = request
+        self._release_connection = release_connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -69,30 +123,10 @@ class _ResponseBody(httpx2.AsyncByteStream):
             raise as_httpx2(error, self._request) from error
 
     async def aclose(self) -> None:
-        await self._response.aclose()
-
-
-class _ProxiedPool(httpcore2.AsyncConnectionPool):
-    """Closes a connection to a proxy when the first call through it fails.
-
-    httpcore2 would count one whose TLS greeting failed inside the tunnel as busy for ever.
-    """
-
-    def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
-        connection = super().create_connection(origin)
-        send = connection.handle_async_request
-
-        async def send_first(request: httpcore2.Request) -> httpcore2.Response:
-            try:
-                response = await send(request)
-            except BaseException:
-                await connection.aclose()
-                raise
-            connection.handle_async_request = send  # type: ignore[method-assign]  # as it was
-            return response
-
-        connection.handle_async_request = send_first  # type: ignore[method-assign]  # until then
-        return connection
+        try:
+            await self._response.aclose()
+        finally:
+            self._release_connection()
 
 
 class _DeadlineBackend(httpcore2.AsyncNetworkBackend):
@@ -133,7 +167,7 @@ class _DeadlineStream(httpcore2.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore2's
         if self._backend.is_closed:
-            raise RuntimeError("its connections are closed")
+            raise _closed()
         for packet in self._packets.of(buffer):
             await self._stream.write(packet, seconds_left(timeout, httpcore2.WriteTimeout))
 

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
 from dashscope_oss.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dashscope_oss.transport.http.async_deadline_transport import AsyncDeadlineTransport
 
 DEFAULT_MAX_CONNECTIONS = 100
 
@@ -36,7 +40,7 @@ def open_transport(url: str, max_connections: int) -> httpx2.BaseTransport:
         return DeadlineTransport(tls, max_connections, proxy_for(url))
 
 
-def open_async_transport(url: str, max_connections: int) -> httpx2.AsyncBaseTransport:
+def open_async_transport(url: str, max_connections: int) -> AsyncDeadlineTransport:
     """Return what makes asyncio calls to ``url``; see :func:`open_transport`."""
     from dashscope_oss.transport.http.async_deadline_transport import (  # noqa: PLC0415
         AsyncDeadlineTransport,

@@ -8,6 +8,7 @@ async client of the user's does ends in time by ``asyncio.timeout``.
 from __future__ import annotations
 
 import time
+from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from dashscope_oss.errors import APITimeoutError
@@ -49,6 +50,12 @@ class Deadline:
     def cap(self, seconds: float | None) -> float:
         """Return ``seconds`` (``None``: no limit), or what is left if that is less; never 0."""
         return max(SHORTEST_WAIT, min(_NO_LIMIT if seconds is None else seconds, self.left()))
+
+    def asyncio_timeout(self) -> AbstractAsyncContextManager[object]:
+        """Return the context that ends what asyncio does inside by then."""
+        import asyncio  # noqa: PLC0415 - whoever only makes blocking calls never needs it
+
+        return asyncio.timeout(None if self.at == float("inf") else self.left())
 
     def check(self) -> None:
         """Raise ``TimeoutError`` if no time is left."""

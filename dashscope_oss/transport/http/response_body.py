@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import cast
+from typing import Self, cast
 
 import httpx2
 
@@ -24,7 +24,8 @@ class ResponseBody:
         head: its headers.
         deadline: when all of it must be there.
         is_success: whether its status is one of success.
-        is_raw: whether it comes from a transport of ours, and nobody has read of it.
+        is_ours: whether it comes from a transport of ours: its reads keep the deadline, and nobody
+            has read of it.
     """
 
     def __init__(
@@ -34,13 +35,14 @@ class ResponseBody:
         deadline: Deadline,
         *,
         is_success: bool,
-        is_raw: bool,
+        is_ours: bool,
     ) -> None:
         self.is_success = is_success
         self._response = response
         self._encoding = head.get("content-encoding", "").strip().lower()
         # What is not encoded needs none of httpx2's steps.
-        self._is_raw = is_raw and not self._encoding
+        self._is_ours = is_ours
+        self._is_raw = is_ours and not self._encoding
         self._deadline = deadline
         self._parts: list[bytes] = []
         self._size = 0
@@ -62,6 +64,11 @@ class ResponseBody:
         if self._is_raw:
             return aiter(cast("httpx2.AsyncByteStream", self._response.stream))
         return self._response.aiter_bytes()
+
+    def achunks_in_time(self) -> AsyncIterator[bytes]:
+        """Return the chunks of an asyncio answer, each of which comes before the deadline."""
+        chunks = self.achunks()
+        return chunks if self._is_ours else _InTime(chunks, self._deadline)
 
     def read(self) -> bytes:
         """Return all of the body, or as much of an error's as can be read.
@@ -107,3 +114,18 @@ class ResponseBody:
         # does not know it leaves as it is.
         if "," in self._encoding or self._encoding in _EXPLOSIVE_ENCODINGS:
             raise httpx2.DecodingError("its Content-Encoding was not asked for")
+
+
+class _InTime:
+    """Chunks of an answer, each of which must arrive before the deadline."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], deadline: Deadline) -> None:
+        self._chunks = chunks
+        self._deadline = deadline
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with self._deadline.asyncio_timeout():
+            return await anext(self._chunks)
