@@ -153,9 +153,6 @@ class AsyncClient(BaseClient):
             return nullcontext(http)
         try:
             return await queue.turn(http, lambda: attempt.deadline.cap(attempt.limits.pool))
-        except httpx2.PoolTimeout as error:
-            error.request = attempt.http_request()
-            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
 
@@ -172,10 +169,6 @@ class AsyncClient(BaseClient):
             else:
                 request = attempt.http_request()
                 response = await http.handle_async_request(request)
-                response.request = request  # a client does this itself
-        except httpx2.TransportError as error:
-            error.request = request  # a client's hooks and authentication do not set it
-            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
         attempt.note_head(response)

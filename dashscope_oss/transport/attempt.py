@@ -89,6 +89,10 @@ class Attempt:
             "pool": self.deadline.cap(limits.pool),
         }
 
+    def _stated_limits(self) -> dict[str, object]:
+        limits = self.limits.as_dict()
+        return {"timeout": {step: seconds for step, seconds in limits.items() if seconds}}
+
     def http_request(self) -> httpx2.Request:
         """Return the HTTP request of this try."""
         return httpx2.Request(
@@ -170,11 +174,11 @@ class Attempt:
 
     def _error_of(self, failure: httpx2.HTTPError | OSError, text: str) -> DashScopeError:
         if isinstance(failure, ssl.SSLError):  # httpcore2 lets it through in asyncio
-            failure = httpx2.ReadError(str(failure), request=httpx2.Request("POST", self.url))
+            failure = httpx2.ReadError(str(failure))
         if isinstance(failure, httpx2.HTTPError):
+            # Not every layer sets the request. This one has no headers: they hold the key.
+            failure.request = httpx2.Request("POST", self.url, extensions=self._stated_limits())
             error = self._http_error(failure, text)
-            # Without the headers, which hold the key.
-            failure.request = httpx2.Request("POST", self.url)
         else:
             error = self.deadline.error()
             error.partial_text = text or None
@@ -184,12 +188,12 @@ class Attempt:
     def _http_error(self, failure: httpx2.HTTPError, text: str) -> DashScopeError:
         limit = self.limits.read or 0.0
         error = error_of_exception(failure, self.model, limit, text, began=self.status is not None)
-        if isinstance(failure, httpx2.PoolTimeout):
-            error.retryable = False
-            error.hint = f"All {self.connections} are busy: raise max_connections or timeout."
-        elif isinstance(error, APITimeoutError) and not self.deadline.left():
+        if isinstance(error, APITimeoutError) and not self.deadline.left():
             of_total = self.deadline.error()
             error.message, error.hint = of_total.message, of_total.hint
+        elif isinstance(failure, httpx2.PoolTimeout):
+            error.retryable = False
+            error.hint = f"All {self.connections} are busy: raise max_connections or timeout."
         elif _is_untrusted_certificate(failure):
             error.retryable = False
             error.hint = _CERTIFICATE_ADVICE

@@ -155,10 +155,6 @@ class Client(BaseClient):
             else:
                 request = attempt.http_request()
                 response = self._transport().handle_request(request)
-                response.request = request  # a client does this itself
-        except httpx2.TransportError as error:
-            error.request = request  # a client's hooks and authentication do not set it
-            raise
         except RuntimeError as error:
             raise self._unusable(error) from error
         attempt.note_head(response)

@@ -73,10 +73,10 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             self._busy.discard(pool)
             await pool.aclose()
             if isinstance(error, ERRORS):
-                raise as_httpx2(error, request) from error
+                raise as_httpx2(error) from error
             raise
         release = partial(self._put_back, pool)
-        return httpx2_response(response, _ResponseBody(response, request, release))
+        return httpx2_response(response, _ResponseBody(response, release))
 
     async def _close_expired(self) -> None:
         oldest = time.monotonic() - KEEPALIVE_SECONDS
@@ -108,11 +108,9 @@ class _ResponseBody(httpx2.AsyncByteStream):
     def __init__(
         self,
         response: httpcore2.Response,
-        request: httpx2.Request,
         release_connection: Callable[[], None],
     ) -> None:
         self._response = response
-        self._request = request
         self._release_connection = release_connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -120,7 +118,7 @@ class _ResponseBody(httpx2.AsyncByteStream):
             async for chunk in cast("AsyncIterable[bytes]", self._response.stream):
                 yield chunk
         except ERRORS as error:
-            raise as_httpx2(error, self._request) from error
+            raise as_httpx2(error) from error
 
     async def aclose(self) -> None:
         try:

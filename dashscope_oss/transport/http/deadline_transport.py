@@ -55,20 +55,19 @@ class DeadlineTransport(httpx2.MockTransport):
         try:
             response = self._pool.handle_request(core_request(request))
         except ERRORS as error:
-            raise as_httpx2(error, request) from error
-        return httpx2_response(response, _ResponseBody(response, request))
+            raise as_httpx2(error) from error
+        return httpx2_response(response, _ResponseBody(response))
 
 
 class _ResponseBody(httpx2.SyncByteStream):
-    def __init__(self, response: httpcore2.Response, request: httpx2.Request) -> None:
+    def __init__(self, response: httpcore2.Response) -> None:
         self._response = response
-        self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from cast("Iterable[bytes]", self._response.stream)
         except ERRORS as error:
-            raise as_httpx2(error, self._request) from error
+            raise as_httpx2(error) from error
 
     def close(self) -> None:
         self._response.close()

@@ -96,10 +96,10 @@ def httpx2_response(
     )
 
 
-def as_httpx2(error: Exception, request: httpx2.Request) -> httpx2.RequestError:
-    """Return the error of httpx2 that has the name of httpcore2's, in a call with this request."""
+def as_httpx2(error: Exception) -> httpx2.RequestError:
+    """Return the error of httpx2 that has the name of httpcore2's."""
     kind: type[httpx2.RequestError] = getattr(httpx2, type(error).__name__)
-    return kind(str(error), request=request)
+    return kind(str(error))
 
 
 def _core_proxy(proxy: httpx2.Proxy) -> httpcore2.Proxy:
