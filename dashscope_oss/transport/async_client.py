@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dashscope_oss.transport.http.async_deadline_transport import AsyncDeadlineTransport
     from dashscope_oss.transport.http.connection_queue import ConnectionQueue
 
-_Http: TypeAlias = "httpx2.AsyncClient | AsyncDeadlineTransport"
+_Http: TypeAlias = httpx2.AsyncClient | httpx2.AsyncBaseTransport
 _Opened: TypeAlias = "tuple[int, AsyncDeadlineTransport, AsyncGenerator[None, None]]"
 _NO_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
 _ByLoop: TypeAlias = "WeakKeyDictionary[asyncio.AbstractEventLoop, _Opened]"
@@ -147,7 +147,9 @@ class AsyncClient(BaseClient):
 
     async def _turn(self, attempt: Attempt) -> AbstractContextManager[_Http]:
         """Wait until a connection may be used; the context is what to make the call with."""
-        http = self._own_http or self._opened() or await self._open_transport()
+        own = self._own_http
+        direct: httpx2.AsyncBaseTransport | None = getattr(own, "direct_transport", None)
+        http = direct or own or self._opened() or await self._open_transport()
         queue: ConnectionQueue | None = getattr(http, "connection_queue", None)
         if queue is None:
             return nullcontext(http)
@@ -171,7 +173,7 @@ class AsyncClient(BaseClient):
                 response = await http.handle_async_request(request)
         except RuntimeError as error:
             raise self._unusable(error) from error
-        attempt.note_head(response)
+        attempt.note_head(response, is_raw=not isinstance(http, httpx2.AsyncClient))
         return response
 
     def _limit(self, attempt: Attempt) -> AbstractAsyncContextManager[object]:

@@ -55,6 +55,7 @@ class Attempt:
     http_headers: dict[str, str]
     status: int | None = None
     request_id: str | None = None
+    is_raw: bool = False
     response_headers: Mapping[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.monotonic)
     grew_at: float = field(default_factory=time.monotonic)
@@ -103,8 +104,12 @@ class Attempt:
             extensions={"timeout": self.time_limits()},
         )
 
-    def note_head(self, response: httpx2.Response) -> None:
-        """Keep what the head of an answer says; the vendor's support asks for status and id."""
+    def note_head(self, response: httpx2.Response, *, is_raw: bool) -> None:
+        """Keep what the head of an answer says; the vendor's support asks for status and id.
+
+        ``is_raw`` says that it comes from a transport, with no client in between.
+        """
+        self.is_raw = is_raw
         self.status = response.status_code
         self.response_headers = dict(response.headers.items())
         self.request_id = self.response_headers.get("x-request-id")

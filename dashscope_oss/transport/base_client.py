@@ -113,7 +113,8 @@ class BaseClient(ABC):
             attempt.response_headers,
             attempt.deadline,
             is_success=attempt.is_success,
-            is_ours=self._own_http is None,
+            is_raw=attempt.is_raw,
+            is_timed=self._own_http is None,
         )
 
     def _unusable(self, error: RuntimeError) -> DashScopeError:

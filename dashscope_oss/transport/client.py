@@ -157,7 +157,7 @@ class Client(BaseClient):
                 response = self._transport().handle_request(request)
         except RuntimeError as error:
             raise self._unusable(error) from error
-        attempt.note_head(response)
+        attempt.note_head(response, is_raw=own is None)
         return response
 
     @property

@@ -24,8 +24,8 @@ class ResponseBody:
         head: its headers.
         deadline: when all of it must be there.
         is_success: whether its status is one of success.
-        is_ours: whether it comes from a transport of ours: its reads keep the deadline, and nobody
-            has read of it.
+        is_raw: whether nobody has read of it, or changed it.
+        is_timed: whether its reads keep the deadline.
     """
 
     def __init__(
@@ -35,14 +35,15 @@ class ResponseBody:
         deadline: Deadline,
         *,
         is_success: bool,
-        is_ours: bool,
+        is_raw: bool,
+        is_timed: bool,
     ) -> None:
         self.is_success = is_success
         self._response = response
         self._encoding = head.get("content-encoding", "").strip().lower()
         # What is not encoded needs none of httpx2's steps.
-        self._is_ours = is_ours
-        self._is_raw = is_ours and not self._encoding
+        self._is_timed = is_timed
+        self._is_raw = is_raw and not self._encoding
         self._deadline = deadline
         self._parts: list[bytes] = []
         self._size = 0
@@ -68,7 +69,7 @@ class ResponseBody:
     def achunks_in_time(self) -> AsyncIterator[bytes]:
         """Return the chunks of an asyncio answer, each of which comes before the deadline."""
         chunks = self.achunks()
-        return chunks if self._is_ours else _InTime(chunks, self._deadline)
+        return chunks if self._is_timed else _InTime(chunks, self._deadline)
 
     def read(self) -> bytes:
         """Return all of the body, or as much of an error's as can be read.

@@ -1,0 +1,105 @@
+"""The client of the extra ``aiohttp``: what a user sets on it counts, as with any of httpx2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from dashscope_oss import AsyncClient, ClientOptions, ConfigurationError, DefaultAioHttpClient
+from tests.faults.server import RawServer, answer, text_reply
+from tests.transport.calling import GOOD, endpoint, question
+
+
+async def send(server: RawServer, http: httpx2.AsyncClient) -> str:
+    client = AsyncClient(endpoint(server), ClientOptions(http_async_client=http))
+    return (await client.send(question())).text
+
+
+async def _add_header(request: httpx2.Request) -> None:
+    request.headers["X-Own"] = "mine"
+
+
+async def _read(response: httpx2.Response) -> None:
+    await response.aread()
+
+
+def _set_header(http: httpx2.AsyncClient) -> None:
+    http.headers["X-Own"] = "mine"
+
+
+def _set_hook(http: httpx2.AsyncClient) -> None:
+    http.event_hooks["request"].append(_add_header)
+
+
+def _set_auth(http: httpx2.AsyncClient) -> None:
+    http.auth = _with_header
+
+
+def _with_header(request: httpx2.Request) -> httpx2.Request:
+    request.headers["X-Own"] = "mine"
+    return request
+
+
+@pytest.mark.parametrize("change", [_set_header, _set_hook, _set_auth])
+async def test_what_is_set_on_the_client_later_is_sent(
+    change: Callable[[httpx2.AsyncClient], None],
+):
+    with RawServer(GOOD) as server:
+        async with DefaultAioHttpClient() as http:
+            await send(server, http)
+            change(http)
+            assert await send(server, http) == "hello"
+    assert ["x-own" in request.headers for request in server.requests] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"headers": {"X-Own": "mine"}},
+        {"auth": _with_header},
+        {"event_hooks": {"request": [_add_header], "response": [_read]}},
+    ],
+)
+async def test_what_the_client_is_made_with_is_sent(settings):
+    with RawServer(GOOD) as server:
+        async with DefaultAioHttpClient(**settings) as http:
+            assert await send(server, http) == "hello"
+    assert server.requests[0].headers["x-own"] == "mine"
+
+
+async def test_cookies_of_the_user_are_sent_and_those_of_an_answer_are_not_kept():
+    with RawServer(answer(text_reply("a"), headers=[("Set-Cookie", "a=b")]), GOOD) as server:
+        async with DefaultAioHttpClient() as http:
+            await send(server, http)
+            await send(server, http)
+        async with DefaultAioHttpClient(cookies={"c": "d"}) as http:
+            await send(server, http)
+    assert [r.headers.get("cookie") for r in server.requests] == [None, None, "c=d"]
+
+
+async def test_only_encodings_that_can_be_read_are_asked_for():
+    """aiohttp by itself asks for all those that it could decode."""
+    with RawServer(GOOD) as server:
+        async with DefaultAioHttpClient() as http:
+            await send(server, http)
+    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+async def test_a_closed_client_is_named_in_the_error():
+    with RawServer(GOOD) as server:
+        http = DefaultAioHttpClient()
+        await http.aclose()
+        with pytest.raises(ConfigurationError, match="client that was passed cannot be used"):
+            await send(server, http)
+    assert server.connections == 0
+
+
+async def test_a_proxy_of_the_environment_is_asked(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "")
+    with RawServer(GOOD) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin)
+        async with DefaultAioHttpClient() as http:
+            assert await send(proxy, http) == "hello"
+    assert "POST http://" in proxy.requests[0].line
