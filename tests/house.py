@@ -28,8 +28,13 @@ def parse(path: Path) -> ast.Module:
 
 
 PATHS = {dotted(path): path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))}
-MODULES = {module: parse(path) for module, path in PATHS.items()}
 FOLDERS = sorted({path.parent for path in PATHS.values()})
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Every module, parsed: half a second's work, which no import of this file does."""
+    return {module: parse(path) for module, path in PATHS.items()}
 
 
 def where(path: Path) -> str:
@@ -52,14 +57,17 @@ def is_within(name: str, package: str) -> bool:
 
 def module_of(name: str) -> str | None:
     """The module of ours that an imported name is, or is a part of."""
-    while name and name not in MODULES:
+    while name and name not in PATHS:
         name = name.rpartition(".")[0]
     return name or None
 
 
 def edges(module: str) -> set[str]:
-    targets = map(module_of, imports(MODULES[module]))
+    targets = map(module_of, imports(modules()[module]))
     return {target for target in targets if target} - {module}
 
 
-EDGES = {module: edges(module) for module in MODULES}
+@cache
+def all_edges() -> dict[str, set[str]]:
+    """What each module imports of ours."""
+    return {module: edges(module) for module in PATHS}

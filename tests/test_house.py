@@ -11,15 +11,15 @@ from pathlib import Path
 from tests.house import (
     ADAPTERS,
     CORE,
-    EDGES,
     FOLDERS,
-    MODULES,
     PACKAGES,
     PATHS,
     ROOT,
+    all_edges,
     check,
     dotted,
     is_within,
+    modules,
     parse,
     where,
 )
@@ -69,12 +69,12 @@ def floor_of(module: str) -> str | None:
 
 def test_every_file_stands_on_a_floor():
     """A new file or folder of the core is entered in FLOORS, and in CONTRIBUTING.md."""
-    check("floor", (module for module in MODULES if floor_of(module) is None))
+    check("floor", (module for module in PATHS if floor_of(module) is None))
 
 
 def test_imports_go_down():
     """A module imports from its own folder or from lower floors."""
-    arrows = ((module, other) for module in MODULES for other in sorted(EDGES[module]))
+    arrows = ((module, other) for module in PATHS for other in sorted(all_edges()[module]))
     check("arrow", (f"{a} -> {b}" for a, b in arrows if not goes_down(floor_of(a), floor_of(b))))
 
 
@@ -107,19 +107,19 @@ def folder_of(module: str) -> str:
 
 
 def test_there_is_no_circle_between_files():
-    check("circle of files", circles(EDGES))
+    check("circle of files", circles(all_edges()))
 
 
 def test_there_is_no_circle_between_folders():
-    graph: dict[str, set[str]] = {folder_of(module): set() for module in MODULES}
-    for module, others in EDGES.items():
+    graph: dict[str, set[str]] = {folder_of(module): set() for module in PATHS}
+    for module, others in all_edges().items():
         graph[folder_of(module)] |= {folder_of(other) for other in others} - {folder_of(module)}
     check("circle of folders", circles(graph))
 
 
 def test_a_subfolder_does_not_use_the_folder_that_it_is_in():
     """It is lower: protocol may use protocol/streaming, and not the other way round."""
-    pairs = ((module, other) for module in MODULES for other in sorted(EDGES[module]))
+    pairs = ((module, other) for module in PATHS for other in sorted(all_edges()[module]))
     inside = (f"{a} -> {b}" for a, b in pairs if folder_of(a).startswith(f"{folder_of(b)}/"))
     check("subfolder", inside)
 
@@ -138,7 +138,7 @@ def entries(folder: Path) -> Iterator[Path]:
 
 def test_every_folder_says_what_it_is_for():
     """In the docstring of its __init__, which names each of its files; a package's is for users."""
-    trees = {folder: MODULES.get(dotted(folder / "__init__.py")) for folder in FOLDERS}
+    trees = {folder: modules().get(dotted(folder / "__init__.py")) for folder in FOLDERS}
     texts = {folder: (tree and ast.get_docstring(tree)) or "" for folder, tree in trees.items()}
     check("docstring of a folder", (where(folder) for folder, text in texts.items() if not text))
     files = (path for folder in FOLDERS for path in entries(folder) if path.suffix == ".py")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.house import ADAPTERS, CORE, MODULES, check, imports, is_within
+from tests.house import ADAPTERS, CORE, PATHS, check, imports, is_within, modules
 
 FRAMEWORKS = ("langchain", "langchain_core", "llama_index", "llama_index_workflows")
 
@@ -33,8 +33,8 @@ def test_nothing_needs_the_vendors_sdk():
 
 
 def strangers(package: str, forbidden: Iterable[str]) -> Iterator[str]:
-    for module in (name for name in MODULES if is_within(name, package)):
-        for name in imports(MODULES[module]):
+    for module in (name for name in PATHS if is_within(name, package)):
+        for name in imports(modules()[module]):
             if any(is_within(name, each) for each in forbidden):
                 yield f"{module} -> {name}"
 
@@ -51,7 +51,7 @@ LIBRARIES = ("httpx2", "httpcore2", "uvicorn")
 
 def test_no_private_name_of_a_library_is_used():
     """What httpx2, httpcore2 and uvicorn do not document may change in any version."""
-    uses = (f"{module}: {use}" for module, tree in MODULES.items() for use in private_uses(tree))
+    uses = (f"{module}: {use}" for module, tree in modules().items() for use in private_uses(tree))
     check("private name", uses)
 
 
@@ -145,37 +145,3 @@ def test_importing_the_core_loads_no_framework_nor_what_only_the_gateway_needs()
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert not HEAVY.intersection(json.loads(run.stdout))
-
-
-def test_a_gateway_without_its_packages_names_the_extra_and_that_of_the_small_model():
-    code = "import sys; sys.modules['prometheus_client'] = None; import dashscope_oss.gateway"
-    command = [sys.executable, "-c", code]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.stderr.splitlines()[-1] == (
-        "ImportError: the gateway needs prometheus_client, which is not installed: pip install "
-        '"dashscope-oss[gateway]", or "dashscope-oss[local]" for its small model too'
-    )
-
-
-@pytest.mark.parametrize(
-    ("package", "missing", "extra"),
-    [
-        ("langchain_dashscope_oss", "langchain_core", "langchain"),
-        ("llama_index_dashscope_oss", "llama_index", "llama-index"),
-        ("llama_index_dashscope_oss", "llama_index.core", "llama-index"),
-    ],
-)
-def test_an_adapter_without_its_framework_names_the_extra(package, missing, extra):
-    code = f"import sys; sys.modules[{missing!r}] = None; import {package}"
-    command = [sys.executable, "-c", code]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.stderr.splitlines()[-1].endswith(f'pip install "dashscope-oss[{extra}]"')
-
-
-def test_the_aiohttp_client_without_its_packages_names_the_extra():
-    code = (
-        "import sys; sys.modules['aiohttp'] = None; from dashscope_oss import DefaultAioHttpClient"
-    )
-    command = [sys.executable, "-c", code]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.stderr.splitlines()[-1].endswith("pip install 'dashscope-oss[aiohttp]'.")

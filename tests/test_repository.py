@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ADAPTERS, CORE, MODULES, ROOT, check, parse, where
+from tests.house import ADAPTERS, CORE, ROOT, check, modules, parse, where
 
 MODEL_NAMES = {"id", "model", "model_id", "model_name", "family", "maker"}
 TEXT_TESTS = {"startswith", "endswith", "removeprefix", "find", "count", "match", "search"}
@@ -44,7 +44,7 @@ def test_no_code_decides_by_the_name_of_a_model():
     """What sets a model apart is a field of its entry in the catalog."""
     nodes = (
         f"{module}: {ast.unparse(node)}"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         if module != "dashscope_oss.registry.catalog"
         for node in ast.walk(tree)
         if decides_by_name(node)

@@ -204,12 +204,13 @@ def test_after_a_while_without_refusals_the_pace_is_back():
         def allows(self, now):
             return now > 60 or super().allows(now)
 
-    async def calls_by(second):
+    async def times_of_answers():
         server, stop = Recovering(latency=0.1), asyncio.Event()
-        asyncio.get_running_loop().call_later(second, stop.set)
+        loop = asyncio.get_running_loop()
+        loop.call_later(340, stop.set)
         endless = ((n, n) for n in iter(int, 1))
-        return len([None async for _ in run(endless, server, 16, stop=stop)])
+        return [loop.time() async for _ in run(endless, server, 16, stop=stop)]
 
-    rate = (run_in_virtual_time(calls_by(340))[0] - run_in_virtual_time(calls_by(330))[0]) / 10
+    times, _ = run_in_virtual_time(times_of_answers())
 
-    assert rate > 0.9 * 16 / 0.1
+    assert len([time for time in times if 330 <= time < 340]) / 10 > 0.9 * 16 / 0.1

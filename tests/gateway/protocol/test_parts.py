@@ -30,7 +30,9 @@ def url(engine):
 
 def post(url, *parts, model=SEES):
     body = {"model": model, "input": {"messages": [{"role": "user", "content": [*parts]}]}}
-    return httpx.post(f"{url}/services/aigc/{ENDPOINTS.get(model)}/generation", json=body)
+    return httpx.post(
+        f"{url}/services/aigc/{ENDPOINTS.get(model)}/generation", json=body, verify=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,13 @@
 """Prompts and memories that fit: RAG and chat on windows of 2,048 tokens."""
 
+from functools import cache
+
 import pytest
-from llama_index.core import (
-    Document,
-    MockEmbedding,
-    SummaryIndex,
-    VectorStoreIndex,
-)
+from llama_index.core import Document, MockEmbedding, SummaryIndex, VectorStoreIndex
 from llama_index.core.llms import ChatMessage
 from llama_index.core.node_parser import SentenceSplitter
 
-from dashscope_oss import (
-    find_model,
-)
+from dashscope_oss import find_model
 from dashscope_oss.gateway import Answer
 from dashscope_oss.tokens import estimates
 from llama_index_dashscope_oss import DashScopeOSS
@@ -72,6 +67,7 @@ def test_rag_fits_with_few_documents_too(make, using_tokenizer, mode):
         assert longest(make.requests) <= ROOM
 
 
+@cache  # asking changes nothing in an index
 def many(language: str) -> VectorStoreIndex:
     """More text than any small window holds."""
     texts = [Document(text=TEXTS[language] * 12, id_=str(n)) for n in range(15)]
@@ -138,15 +134,19 @@ def test_ten_chinese_turns_fit(make, using_tokenizer, model, mode):
 
 
 def chat_engine(llm: DashScopeOSS, mode: str, top_k: int, memory=None):
+    memory = memory or llm.chat_memory()
+    return diary().as_chat_engine(mode, llm=llm, memory=memory, similarity_top_k=top_k)
+
+
+@cache
+def diary() -> VectorStoreIndex:
     # Every chunk is different: llama-index-core 0.14.0 and before retrieves equal ones once.
     text = "".join(f"第{day}天，{TEXTS['zh']}" for day in range(100))
-    index = VectorStoreIndex.from_documents(
+    return VectorStoreIndex.from_documents(
         [Document(text=text)],
         embed_model=MockEmbedding(4),
         transformations=[SentenceSplitter(chunk_size=256, chunk_overlap=20)],
     )
-    memory = memory or llm.chat_memory()
-    return index.as_chat_engine(mode, llm=llm, memory=memory, similarity_top_k=top_k)
 
 
 def question_on(turn: int) -> str:

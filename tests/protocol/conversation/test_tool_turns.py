@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -186,6 +187,14 @@ def test_a_result_names_the_tool_of_the_newest_call_with_its_id():
 
 def test_a_call_without_a_name_gets_one():
     assert with_sendable_arguments(ToolCall("c1")) == ToolCall("c1", "unnamed_tool", "{}")
+
+
+@pytest.mark.parametrize("text", ["{x", "[1]", '{"a": NaN}', "[" * 100_000])
+def test_arguments_that_are_no_json_object_are_kept_as_text_in_one(text):
+    """NaN is Python's, not JSON's."""
+    call = with_sendable_arguments(ToolCall("c1", "f", text))
+
+    assert json.loads(call.arguments) == {"raw_arguments": text}
 
 
 @pytest.mark.parametrize(
