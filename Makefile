@@ -22,7 +22,6 @@ SECONDS ?= 600
 RAY_TESTS = -m ray $$(grep -rl --include='*.py' 'mark\.ray' tests)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export UV_SYSTEM_CERTS := 1
 # Else each of the many processes of the tests would compile all modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
