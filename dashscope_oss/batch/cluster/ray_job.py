@@ -13,24 +13,21 @@ from dataclasses import asdict, dataclass
 from uuid import uuid4
 
 try:
-    import pyarrow as pa
     import ray
     import ray.data
     import ray.exceptions
 except ImportError as error:
     raise ImportError(f'{error.name} is missing: pip install "dashscope-oss[ray]"') from error
 
-from dashscope_oss.batch.calls.pace import Pace, part_of_limits
-from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, BlockWorker, blocks_of
+from dashscope_oss.batch.cluster.block_actor import BlockActor
+from dashscope_oss.batch.cluster.blocks import Block, BlockFiles, blocks_of
 from dashscope_oss.batch.cluster.folder import BlockFolder
 from dashscope_oss.batch.files.output import replacing_both
 from dashscope_oss.batch.files.parquet import ParquetReader, ParquetWriter, answer_schema
 from dashscope_oss.batch.jobs.job import DEADLINE_HAS_PASSED, Job
 from dashscope_oss.batch.report.progress import Progress
-from dashscope_oss.batch.report.tally import Tally
 from dashscope_oss.batch.rows.columns import Columns
 from dashscope_oss.errors import ConfigurationError, DashScopeError
-from dashscope_oss.transport.async_client import AsyncClient
 
 KNOCK_SECONDS = 5.0
 
@@ -130,7 +127,7 @@ class RayJob(Job):
         dataset = ray.data.from_items(
             [asdict(block) for block in blocks], override_num_blocks=len(blocks)
         ).map_batches(
-            _BlockActor,
+            BlockActor,
             fn_constructor_kwargs={
                 "files": files,
                 "form": self.form,
@@ -151,42 +148,6 @@ class RayJob(Job):
                 if row["error"] is not None:
                     raise pickle.loads(row["error"])  # noqa: S301 - from an actor of this job
                 yield json.loads(row["counts"])
-
-
-class _BlockActor:
-    """A worker as Ray Data wants it: its batches are blocks, one each."""
-
-    def __init__(
-        self,
-        *,
-        files: BlockFiles,
-        form: Columns,
-        client: AsyncClient,
-        limits: tuple[float | None, float | None, int],
-        concurrency: int,
-        start: str,
-        retry_failed: bool,
-    ) -> None:
-        pace = Pace(part_of_limits(*limits))
-        self._worker = BlockWorker(files, form, client, pace, concurrency, start, retry_failed)
-
-    async def __call__(self, batch: pa.Table) -> pa.Table:
-        (block,) = (Block(**values) for values in batch.to_pylist())
-        try:
-            tally = await self._worker.answer(block)
-        except DashScopeError as error:
-            # Raised here it would end the job too, but its class and its words would be lost.
-            return _result(Tally(), pickle.dumps(error))
-        return _result(tally, None)
-
-
-def _result(tally: Tally, error: bytes | None) -> pa.Table:
-    return pa.table(
-        {
-            "counts": pa.array([json.dumps(tally.counts)], pa.string()),
-            "error": pa.array([error], pa.binary()),
-        }
-    )
 
 
 @contextmanager

@@ -43,7 +43,12 @@ def cluster(tmp_path_factory):
 
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False}
     head = {**small, "include_dashboard": False, "no_monitor": True, "_system_config": PATIENCE}
-    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+    with (
+        FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"),
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        # Ray's dozen processes would take twice as long, and nothing of ours is in them alone.
+        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         cluster = Cluster(initialize_head=True, head_node_args=head)
         cluster.second = cluster.add_node(**small)
         yield cluster
