@@ -150,7 +150,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 DEV := --editable '.[all,aiohttp,ray]' --group dev
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
-	@$(UV) $(CONSTRAINTS) $(DEV) || $(PIP) $(DEV)
+	@$(UV) $(CONSTRAINTS) $(DEV) || { echo "uv failed; pip does it, and takes longer ..."; $(PIP) $(DEV); }
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 
