@@ -43,15 +43,22 @@ USER_AGENT = f"dashscope-oss/{__version__}"
 
 @dataclass(repr=False, eq=False)
 class Attempt:
-    """One try of a call."""
+    """One try of a call.
+
+    Attributes:
+        limits: how long its steps may take.
+        growth_seconds: how long only signs of life may come.
+        all_connections: those that it may use, as an error names them.
+        is_raw: whether its answer comes with no client in between.
+    """
 
     request: Request
     number: int
     deadline: Deadline
     endpoint: Endpoint
-    options: ClientOptions
     limits: httpx2.Timeout
-    connections: str
+    growth_seconds: float | None
+    all_connections: str
     http_headers: dict[str, str]
     status: int | None = None
     request_id: str | None = None
@@ -105,10 +112,7 @@ class Attempt:
         )
 
     def note_head(self, response: httpx2.Response, *, is_raw: bool) -> None:
-        """Keep what the head of an answer says; the vendor's support asks for status and id.
-
-        ``is_raw`` says that it comes from a transport, with no client in between.
-        """
+        """Keep what the head of an answer says; the vendor's support asks for status and id."""
         self.is_raw = is_raw
         self.status = response.status_code
         self.response_headers = dict(response.headers.items())
@@ -153,7 +157,7 @@ class Attempt:
         now = time.monotonic()
         if assembler.grew:
             self.grew_at = now
-        elif self.limits.read is not None and now - self.grew_at > self.limits.read:
+        elif self.growth_seconds is not None and now - self.grew_at > self.growth_seconds:
             raise httpx2.ReadTimeout("", request=httpx2.Request("POST", self.url))
 
     @contextmanager
@@ -198,7 +202,7 @@ class Attempt:
             error.message, error.hint = of_total.message, of_total.hint
         elif isinstance(failure, httpx2.PoolTimeout):
             error.retryable = False
-            error.hint = f"All {self.connections} are busy: raise max_connections or timeout."
+            error.hint = f"All {self.all_connections} are busy: raise max_connections or timeout."
         elif _is_untrusted_certificate(failure):
             error.retryable = False
             error.hint = _CERTIFICATE_ADVICE

@@ -64,8 +64,8 @@ class BaseClient(ABC):
             number,
             deadline,
             self.endpoint,
-            self.options,
             own.timeout if own and self.options.timeout is None else self._limits,
+            self._limits.read,
             "connections of the HTTP client" if own else str(self.options.max_connections),
             request_headers(request, self.endpoint, self.options, stream=stream),
         )

@@ -59,8 +59,9 @@ def _is_lost_connection(error: httpx2.TimeoutException) -> bool:
 def _timeout_error(error: httpx2.TimeoutException, timeout: float) -> APITimeoutError:
     step, kind = _STEPS.get(type(error), ("the call", ""))
     limit = error.request.extensions.get("timeout", {}).get(kind, timeout)
+    how_long = f"longer than {limit:g} s" if limit else "too long"  # where none was set, the system
     return APITimeoutError(
-        f"{step} took longer than {limit:g} s", hint=_ADVICE.get(kind, "Raise timeout, or stream.")
+        f"{step} took {how_long}", hint=_ADVICE.get(kind, "Raise timeout, or stream.")
     )
 
 
@@ -112,7 +113,8 @@ def reason_of(error: BaseException) -> str:
     links: list[BaseException] = [error]
     while cause := links[-1].__cause__ or links[-1].__context__:
         links.append(cause)
-    with_words = [link for link in links if str(link)]
+    # anyio finds out by an IndexError of its own that a connection was closed.
+    with_words = [link for link in links if str(link) and not isinstance(link, LookupError)]
     of_system = [link for link in with_words if isinstance(link, OSError)]
     return str(([error] if str(error) else of_system or with_words or ["it was lost"])[0])
 

@@ -14,7 +14,7 @@ from dashscope_oss.errors import ConfigurationError, DashScopeError
 from dashscope_oss.messages import Usage
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.transport.endpoint import Endpoint
-from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
+from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS, check_connections
 from dashscope_oss.transport.http.timeouts import Timeout, check_seconds, checked_timeouts
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class ClientOptions:
     def __post_init__(self) -> None:
         checked_timeouts(self.timeout)
         check_seconds("total_timeout", self.total_timeout)
+        check_connections(self.max_connections)
         _check_headers(self.default_headers or {})
         _check_http_client("http_client", self.http_client, httpx2.Client)
         _check_http_client("http_async_client", self.http_async_client, httpx2.AsyncClient)

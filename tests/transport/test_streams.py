@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 
+import httpx2
 import pytest
 
 from dashscope_oss import (
@@ -13,6 +14,8 @@ from dashscope_oss import (
     APITimeoutError,
     AsyncClient,
     Client,
+    ClientOptions,
+    Endpoint,
     Message,
     Options,
     ProtocolError,
@@ -21,6 +24,7 @@ from dashscope_oss import (
 )
 from dashscope_oss.protocol.streaming import sse
 from tests.faults.server import (
+    SSE,
     SSE_END,
     SSE_HEAD,
     WAIT,
@@ -192,3 +196,21 @@ def test_signs_of_life_alone_are_no_next_piece(streaming: Caller):
         with pytest.raises(APITimeoutError, match=r"next piece .* longer than 0\.3 s") as caught:
             streaming(server, timeout=0.3, max_retries=0)
         assert caught.value.partial_text == "hel"
+
+
+async def test_the_read_limit_of_a_given_client_is_none_for_signs_of_life():
+    """A model that thinks sends nothing else for longer than httpx2's own five seconds."""
+
+    async def beats():
+        for _ in range(6):
+            yield b":\n\n"
+            await asyncio.sleep(0.02)
+        yield frame("hello", "stop")
+
+    def reply(_request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"Content-Type": SSE}, content=beats())
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(reply), timeout=0.05) as http:
+        options = ClientOptions(http_async_client=http, max_retries=0)
+        client = AsyncClient(Endpoint.resolve(api_key="sk-any"), options)
+        assert [d.text async for d in client.stream(question("glm-5"))] == ["hello"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
-from urllib.request import getproxies
 
 from dashscope_oss.errors import ConfigurationError
 from dashscope_oss.transport.http.connection_queue import ConnectionQueue
 from dashscope_oss.transport.http.connections import (
     DEFAULT_MAX_CONNECTIONS,
+    check_connections,
     no_cookies,
+    proxy_for,
     trusted_tls,
+    usable_proxy,
 )
 from dashscope_oss.transport.http.timeouts import checked_timeouts
 
@@ -24,8 +27,8 @@ except ImportError as error:
 
 import httpx2
 
-_OF_CONNECTIONS = {"cert", "limits", "timeout", "trust_env", "verify"}
-"""Settings that say how to connect, and nothing of what is sent."""
+_OF_CONNECTIONS = {"cert", "trust_env", "verify"}
+"""Settings of httpx2's that say whom to trust."""
 
 
 class DefaultAioHttpClient(Httpx2AiohttpClient):
@@ -44,21 +47,23 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
     """
 
     def __init__(self, *, max_connections: int = DEFAULT_MAX_CONNECTIONS, **settings: Any) -> None:  # noqa: ANN401 - httpx2's own
-        settings.setdefault("timeout", checked_timeouts(None))
-        settings.setdefault("verify", trusted_tls())
-        limits = settings.setdefault(
-            "limits",
-            httpx2.Limits(
-                max_connections=max_connections, max_keepalive_connections=max_connections
-            ),
+        limits: httpx2.Limits = settings.get("limits") or httpx2.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections
         )
+        if limits.max_connections is not None:
+            check_connections(limits.max_connections)
         self.connection_queue = ConnectionQueue(limits.max_connections)
-        self._direct: AiohttpTransport | None = None
-        is_plain = type(self) is DefaultAioHttpClient and settings.keys() <= _OF_CONNECTIONS
-        if is_plain and getproxies().keys() <= {"no"}:
-            of_transport = {name: settings[name] for name in settings if name != "timeout"}
-            settings["transport"] = self._direct = _Transport(self.connection_queue, **of_transport)
-        super().__init__(**{"cookies": no_cookies(), **settings})
+        proxy = settings.pop("proxy", None)
+        of_connections = {name: settings[name] for name in _OF_CONNECTIONS & settings.keys()}
+        transport = _Transport(self.connection_queue, limits, proxy=proxy, **of_connections)
+        sends_more = settings.keys() - _OF_CONNECTIONS - {"limits", "timeout"}
+        self._direct = None if sends_more else transport
+        defaults: dict[str, Any] = {
+            "transport": transport,
+            "timeout": checked_timeouts(None),
+            "cookies": no_cookies(),
+        }
+        super().__init__(**defaults | settings)
         self._made_with = self._additions()
 
     @property
@@ -69,32 +74,68 @@ class DefaultAioHttpClient(Httpx2AiohttpClient):
 
     def _additions(self) -> tuple[object, ...]:
         hooks = [*self.event_hooks["request"], *self.event_hooks["response"]]
-        return self.auth, hooks, self.params, self.headers.raw, len(self.cookies.jar)
-
-    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # noqa: ANN401 - httpx2's own
-        """Send a request; an answer that aiohttp cannot read is an error of the connection."""
-        try:
-            return await super().send(request, **options)
-        except aiohttp.ClientError as error:
-            unreadable = _unreadable(error)
-        raise unreadable  # here, for aiohttp's error holds the headers of the request, with the key
+        sent_by = httpx2.AsyncClient.send, vars(self).get("send")  # tracers may replace them
+        return self.auth, hooks, self.params, self.headers.raw, len(self.cookies.jar), sent_by
 
 
-class _Transport(AiohttpTransport):
-    """The client's transport, for calls that need nothing else of the client."""
+class _Transport(httpx2.AsyncBaseTransport):
+    """Sends requests over aiohttp: directly, or through the proxy that the environment names."""
 
-    def __init__(self, connection_queue: ConnectionQueue, **settings: Any) -> None:  # noqa: ANN401 - httpx-aiohttp's own
-        super().__init__(**settings)
+    def __init__(
+        self,
+        connection_queue: ConnectionQueue,
+        limits: httpx2.Limits,
+        *,
+        verify: ssl.SSLContext | str | bool | None = None,
+        cert: Any = None,  # noqa: ANN401 - httpx2's own
+        trust_env: bool = True,
+        proxy: str | httpx2.URL | httpx2.Proxy | None = None,
+    ) -> None:
         self.connection_queue = connection_queue
+        self._limits = limits
+        self._tls = (
+            trusted_tls()
+            if verify is None and cert is None
+            else httpx2.create_ssl_context(True if verify is None else verify, cert, trust_env)
+        )
+        self._trusts_environment = trust_env
+        self._proxy = httpx2.Proxy(proxy) if isinstance(proxy, str | httpx2.URL) else proxy
+        self._by_proxy: dict[str, AiohttpTransport] = {}
+        self._by_place: dict[tuple[str, str], AiohttpTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request; an answer that aiohttp cannot read is an error of the connection."""
+        place = request.url.scheme, request.url.host
+        transport = self._by_place.get(place) or self._open(place, request.url)
         try:
-            return await super().handle_async_request(request)
-        except aiohttp.ClientError as error:
-            unreadable = _unreadable(error)
-        raise unreadable  # see DefaultAioHttpClient.send
+            return await transport.handle_async_request(request)
+        except aiohttp.ClientError as error:  # httpx-aiohttp leaves some of them as they are
+            unreadable = httpx2.RemoteProtocolError(str(error))
+        raise unreadable  # here, for aiohttp's error holds the headers of the request, with the key
 
+    async def aclose(self) -> None:
+        """Close all connections."""
+        self._by_place.clear()
+        while self._by_proxy:
+            await self._by_proxy.popitem()[1].aclose()
 
-def _unreadable(error: aiohttp.ClientError) -> httpx2.RemoteProtocolError:
-    # httpx-aiohttp leaves some errors of aiohttp as they are.
-    return httpx2.RemoteProtocolError(str(error))
+    def _open(self, place: tuple[str, str], url: httpx2.URL) -> AiohttpTransport:
+        proxy = self._proxy
+        with usable_proxy():
+            if proxy is None and self._trusts_environment:
+                proxy = proxy_for(str(url))
+        name = str(proxy.url) if proxy else ""
+        if name not in self._by_proxy:
+            self._by_proxy[name] = AiohttpTransport(
+                verify=self._tls, proxy=proxy, client=self._session
+            )
+        self._by_place[place] = self._by_proxy[name]
+        return self._by_place[place]
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls,
+            limit=self._limits.max_connections or 0,
+            keepalive_timeout=self._limits.keepalive_expiry,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httpcore2
 import httpx2
@@ -61,9 +61,9 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             await self._busy.pop().aclose()
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        await self._close_expired()
         if self._backend.is_closed:
             raise _closed()
-        await self._close_expired()
         pool = self._take_pool()
         try:
             response = await pool.handle_async_request(core_request(request))
@@ -75,8 +75,7 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             if isinstance(error, ERRORS):
                 raise as_httpx2(error) from error
             raise
-        release = partial(self._put_back, pool)
-        return httpx2_response(response, _ResponseBody(response, release))
+        return httpx2_response(response, _ResponseBody(response, partial(self._put_back, pool)))
 
     async def _close_expired(self) -> None:
         oldest = time.monotonic() - KEEPALIVE_SECONDS
@@ -94,24 +93,26 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
         self._busy.add(pool)
         return pool
 
-    def _put_back(self, pool: httpcore2.AsyncConnectionPool) -> None:
-        if pool in self._busy:  # else it was closed, or is back already
+    def _put_back(self, pool: httpcore2.AsyncConnectionPool, *, is_usable: bool) -> None:
+        if pool in self._busy:  # else it was closed
             self._busy.remove(pool)
-            self._idle.append((pool, time.monotonic()))
+            if is_usable:
+                self._idle.append((pool, time.monotonic()))
 
 
 def _closed() -> RuntimeError:
     return RuntimeError("its connections are closed")
 
 
+class _PutBack(Protocol):
+    def __call__(self, *, is_usable: bool) -> None: ...
+
+
 class _ResponseBody(httpx2.AsyncByteStream):
-    def __init__(
-        self,
-        response: httpcore2.Response,
-        release_connection: Callable[[], None],
-    ) -> None:
+    def __init__(self, response: httpcore2.Response, put_back: _PutBack) -> None:
         self._response = response
-        self._release_connection = release_connection
+        self._put_back = put_back
+        self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -121,10 +122,15 @@ class _ResponseBody(httpx2.AsyncByteStream):
             raise as_httpx2(error) from error
 
     async def aclose(self) -> None:
+        if self._is_closed:  # its pool may serve another call by now
+            return
+        self._is_closed = True
+        is_usable = False
         try:
             await self._response.aclose()
+            is_usable = True
         finally:
-            self._release_connection()
+            self._put_back(is_usable=is_usable)  # its pool still counts a call that was cancelled
 
 
 class _DeadlineBackend(httpcore2.AsyncNetworkBackend):

@@ -36,7 +36,7 @@ def open_transport(url: str, max_connections: int) -> httpx2.BaseTransport:
     from dashscope_oss.transport.http.deadline_transport import DeadlineTransport  # noqa: PLC0415
 
     tls = trusted_tls()
-    with _usable_proxy():
+    with usable_proxy():
         return DeadlineTransport(tls, max_connections, proxy_for(url))
 
 
@@ -47,8 +47,14 @@ def open_async_transport(url: str, max_connections: int) -> AsyncDeadlineTranspo
     )
 
     tls = trusted_tls()
-    with _usable_proxy():
+    with usable_proxy():
         return AsyncDeadlineTransport(tls, max_connections, proxy_for(url))
+
+
+def check_connections(number: int) -> None:
+    """Raise ``ConfigurationError`` unless so many connections may be opened."""
+    if number < 1:
+        raise ConfigurationError(f"bad max_connections {number}: pass a whole number above 0")
 
 
 def open_brief_client(url: str, seconds: float) -> httpx2.Client:
@@ -58,7 +64,7 @@ def open_brief_client(url: str, seconds: float) -> httpx2.Client:
         ConfigurationError: see :func:`open_transport`.
     """
     tls = trusted_tls()
-    with _usable_proxy():
+    with usable_proxy():
         proxy = proxy_for(url)
         return httpx2.Client(
             verify=tls, proxy=proxy, trust_env=False, timeout=seconds, cookies=no_cookies()
@@ -106,7 +112,8 @@ def _load_tls(*_authorities: str | None) -> ssl.SSLContext:
 
 
 @contextmanager
-def _usable_proxy() -> Iterator[None]:
+def usable_proxy() -> Iterator[None]:
+    """Turn what a proxy of the environment makes fail inside into ``ConfigurationError``."""
     try:
         yield
     except (ImportError, RuntimeError, ValueError, httpx2.InvalidURL) as error:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 import httpx2
 import pytest
 
-from dashscope_oss import AsyncClient, ClientOptions, ConfigurationError, DefaultAioHttpClient
+from dashscope_oss import (
+    AsyncClient,
+    ClientOptions,
+    ConfigurationError,
+    DefaultAioHttpClient,
+    Endpoint,
+)
 from tests.faults.server import RawServer, answer, text_reply
 from tests.transport.calling import GOOD, endpoint, question
+from tests.transport.secure_server import AUTHORITY, SecureServer
 
 
 async def send(server: RawServer, http: httpx2.AsyncClient) -> str:
@@ -33,6 +41,14 @@ def _set_hook(http: httpx2.AsyncClient) -> None:
     http.event_hooks["request"].append(_add_header)
 
 
+def _replace_send(http: httpx2.AsyncClient) -> None:
+    async def send(request: httpx2.Request, **options: object) -> httpx2.Response:
+        await _add_header(request)
+        return await original(request, **options)
+
+    original, http.send = http.send, send
+
+
 def _set_auth(http: httpx2.AsyncClient) -> None:
     http.auth = _with_header
 
@@ -42,7 +58,7 @@ def _with_header(request: httpx2.Request) -> httpx2.Request:
     return request
 
 
-@pytest.mark.parametrize("change", [_set_header, _set_hook, _set_auth])
+@pytest.mark.parametrize("change", [_set_header, _set_hook, _set_auth, _replace_send])
 async def test_what_is_set_on_the_client_later_is_sent(
     change: Callable[[httpx2.AsyncClient], None],
 ):
@@ -71,6 +87,8 @@ async def test_what_the_client_is_made_with_is_sent(settings):
 
 async def test_cookies_of_the_user_are_sent_and_those_of_an_answer_are_not_kept():
     with RawServer(answer(text_reply("a"), headers=[("Set-Cookie", "a=b")]), GOOD) as server:
+        # aiohttp's own jar takes cookies of hosts with a name only.
+        server.base_url = server.base_url.replace("127.0.0.1", "localhost")
         async with DefaultAioHttpClient() as http:
             await send(server, http)
             await send(server, http)
@@ -103,3 +121,46 @@ async def test_a_proxy_of_the_environment_is_asked(monkeypatch):
         async with DefaultAioHttpClient() as http:
             assert await send(proxy, http) == "hello"
     assert "POST http://" in proxy.requests[0].line
+
+
+@pytest.mark.filterwarnings("ignore:key and prompts go to")
+async def test_a_proxy_that_is_passed_is_asked_for_every_place():
+    with RawServer(GOOD) as proxy:
+        async with DefaultAioHttpClient(proxy=proxy.origin, trust_env=False) as http:
+            for host in ("one.example", "two.example"):
+                client = AsyncClient(
+                    Endpoint.resolve(base_url=f"http://{host}/api/v1", api_key="sk-any"),
+                    ClientOptions(http_async_client=http),
+                )
+                assert (await client.send(question())).text == "hello"
+    assert [r.line.split()[1].split("/")[2] for r in proxy.requests] == [
+        "one.example",
+        "two.example",
+    ]
+
+
+async def test_a_proxy_of_the_environment_that_cannot_be_used_is_named(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:port")
+    with RawServer(GOOD) as server:
+        async with DefaultAioHttpClient() as http:
+            with pytest.raises(ConfigurationError, match="HTTP_PROXY"):
+                await send(server, http)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_so_few_connections_are_refused(number):
+    for make in (
+        lambda: DefaultAioHttpClient(max_connections=number),
+        lambda: ClientOptions(max_connections=number),
+    ):
+        with pytest.raises(ConfigurationError, match=f"bad max_connections {number}"):
+            make()
+
+
+async def test_a_certificate_authority_that_is_passed_is_trusted():
+    tls = ssl.create_default_context()
+    AUTHORITY.configure_trust(tls)
+    with SecureServer(GOOD) as server:
+        async with DefaultAioHttpClient(verify=tls) as http:
+            assert await send(server, http) == "hello"

@@ -93,8 +93,8 @@ async def test_a_client_without_a_limit_makes_no_call_wait():
     with RawServer([held, GOOD]) as server:
         async with DefaultAioHttpClient(limits=limits) as http:
             client = AsyncClient(endpoint(server), ClientOptions(http_async_client=http))
-            calls = [asyncio.create_task(client.send(question())) for _ in range(3)]
-            await asyncio.to_thread(_wait_for_requests, server, 3)
+            calls = [asyncio.create_task(client.send(question())) for _ in range(120)]
+            await asyncio.to_thread(_wait_for_requests, server, 120)
             held.set()
             await asyncio.gather(*calls)
 
@@ -138,6 +138,6 @@ async def test_a_stream_whose_client_is_closed_leaves_no_connection_open():
         async with aclosing(client.stream(question())) as pieces:
             await anext(pieces)
             await client.aclose()
-            with pytest.raises(APIConnectionError, match="in the middle"):
+            with pytest.raises(APIConnectionError, match=r"middle of the answer: (?!pop)"):
                 await anext(pieces)
         assert await asyncio.to_thread(server.gone.wait, WAIT)
