@@ -25,6 +25,15 @@ settings.load_profile("tests")
 CACHE = weights.cache_folder()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers run the tests: coverage need not measure the process that counts their results."""
+    from coverage import Coverage
+
+    if measuring := Coverage.current():
+        measuring.stop()
+
+
 def pytest_collection_finish() -> None:
     """Set aside what is there before the first test: it need not be looked at each time."""
     gc.collect()
