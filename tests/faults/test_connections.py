@@ -108,7 +108,11 @@ def test_nobody_listening_is_an_error_that_names_the_place(caller: Caller):
     assert len(caller.waits) == 2
 
 
-def test_a_host_that_does_not_exist_is_an_error_that_names_it(caller: Caller):
+def test_a_host_that_does_not_exist_is_an_error_that_names_it(caller: Caller, monkeypatch):
+    def no_address(*_: object, **_settings: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
     caller.fails("https://no.such.host.invalid/api/v1", APIConnectionError, "no.such.host.invalid")
 
 

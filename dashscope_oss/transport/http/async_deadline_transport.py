@@ -28,6 +28,8 @@ from dashscope_oss.transport.http.httpcore_form import (
     pool_settings,
 )
 
+_EXPIRED = float("-inf")
+
 
 class AsyncDeadlineTransport(httpx2.MockTransport):
     """Sends requests over connections of httpcore2 and ends them by their deadline.
@@ -98,6 +100,8 @@ class AsyncDeadlineTransport(httpx2.MockTransport):
             self._busy.remove(pool)
             if is_usable:
                 self._idle.append((pool, time.monotonic()))
+            else:
+                self._idle.appendleft((pool, _EXPIRED))
 
 
 def _closed() -> RuntimeError:

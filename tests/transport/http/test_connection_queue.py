@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import httpcore2
 import httpx2
 import pytest
 
@@ -23,7 +24,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.transport.http import async_deadline_transport
-from tests.faults.server import SSE_HEAD, WAIT, Endless, RawServer, chunk, frame
+from tests.faults.server import SSE_HEAD, WAIT, Close, Endless, RawServer, chunk, frame
 from tests.transport.calling import GOOD, GOOD_STREAM, endpoint, question
 
 
@@ -141,3 +142,54 @@ async def test_a_stream_whose_client_is_closed_leaves_no_connection_open():
             with pytest.raises(APIConnectionError, match=r"middle of the answer: (?!pop)"):
                 await anext(pieces)
         assert await asyncio.to_thread(server.gone.wait, WAIT)
+
+
+async def test_a_stream_that_breaks_off_gives_its_connection_back(opened):
+    with RawServer([SSE_HEAD, chunk(frame("hel")), Close()], GOOD) as server:
+        async with opened(server, 1) as client:
+            with pytest.raises(APIConnectionError, match="in the middle") as e:
+                [piece async for piece in client.stream(question())]
+            assert e.value.partial_text == "hel"
+            assert (await client.send(question())).text == "hello"
+
+
+async def test_a_client_that_is_closed_while_a_call_connects_sends_nothing(monkeypatch):
+    connect, connecting, go_on = (
+        httpcore2.AnyIOBackend.connect_tcp,
+        asyncio.Event(),
+        asyncio.Event(),
+    )
+
+    async def connect_later(*where):
+        connecting.set()
+        await go_on.wait()
+        return await connect(*where)
+
+    monkeypatch.setattr(httpcore2.AnyIOBackend, "connect_tcp", connect_later)
+    with RawServer(GOOD) as server:
+        client = AsyncClient(endpoint(server), ClientOptions(max_retries=0))
+        call = asyncio.create_task(client.send(question()))
+        await connecting.wait()
+        await client.aclose()
+        go_on.set()
+        with pytest.raises(APIConnectionError, match="closed during the call"):
+            await call
+        assert await asyncio.to_thread(server.gone.wait, WAIT)
+    assert not server.requests
+
+
+async def test_a_connection_whose_call_was_cancelled_while_it_ended_serves_no_other(monkeypatch):
+    close = httpcore2.Response.aclose
+
+    async def close_and_cancel(response: httpcore2.Response) -> None:
+        await close(response)
+        raise asyncio.CancelledError
+
+    with RawServer(GOOD) as server:
+        async with AsyncClient(endpoint(server), ClientOptions(max_connections=1)) as client:
+            monkeypatch.setattr(httpcore2.Response, "aclose", close_and_cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await client.send(question())
+            monkeypatch.undo()
+            assert (await client.send(question())).text == "hello"
+    assert server.connections == 2
