@@ -24,6 +24,7 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.transport.http import async_deadline_transport
+from dashscope_oss.transport.http.connections import open_async_transport
 from tests.faults.server import SSE_HEAD, WAIT, Close, Endless, RawServer, chunk, frame
 from tests.transport.calling import GOOD, GOOD_STREAM, endpoint, question
 
@@ -193,3 +194,19 @@ async def test_a_connection_whose_call_was_cancelled_while_it_ended_serves_no_ot
             monkeypatch.undo()
             assert (await client.send(question())).text == "hello"
     assert server.connections == 2
+
+
+async def test_a_body_that_is_closed_twice_gives_its_connection_back_once():
+    with RawServer(GOOD) as server:
+        transport = open_async_transport(server.base_url, 2)
+        limits = {"timeout": {"pool": 1}}
+        request = httpx2.Request("POST", server.base_url, content=b"{}", extensions=limits)
+        first = await transport.handle_async_request(request)
+        await first.aread()
+        second = await transport.handle_async_request(request)
+        await first.stream.aclose()
+        third = await transport.handle_async_request(request)
+        assert server.connections == 2
+        for answer in (second, third):
+            await answer.aclose()
+        await transport.aclose()
