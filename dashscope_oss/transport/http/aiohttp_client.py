@@ -100,6 +100,7 @@ class _Transport(httpx2.AsyncBaseTransport):
         )
         self._trusts_environment = trust_env
         self._proxy = httpx2.Proxy(proxy) if isinstance(proxy, str | httpx2.URL) else proxy
+        self._is_closed = False
         self._by_proxy: dict[str, AiohttpTransport] = {}
         self._by_place: dict[tuple[str, str], AiohttpTransport] = {}
 
@@ -114,12 +115,15 @@ class _Transport(httpx2.AsyncBaseTransport):
         raise unreadable  # here, for aiohttp's error holds the headers of the request, with the key
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; whatever is sent later raises ``RuntimeError``."""
+        self._is_closed = True
         self._by_place.clear()
         while self._by_proxy:
             await self._by_proxy.popitem()[1].aclose()
 
     def _open(self, place: tuple[str, str], url: httpx2.URL) -> AiohttpTransport:
+        if self._is_closed:  # calls that wait for their turn learn of it here
+            raise RuntimeError("it has been closed")
         proxy = self._proxy
         with usable_proxy():
             if proxy is None and self._trusts_environment:

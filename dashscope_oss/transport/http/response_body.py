@@ -41,8 +41,8 @@ class ResponseBody:
         self.is_success = is_success
         self._response = response
         self._encoding = head.get("content-encoding", "").strip().lower()
-        # What is not encoded needs none of httpx2's steps.
         self._is_timed = is_timed
+        # What is not encoded needs none of httpx2's steps.
         self._is_raw = is_raw and not self._encoding
         self._deadline = deadline
         self._parts: list[bytes] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import threading
 from collections.abc import Callable
 
 import httpx2
@@ -15,7 +17,7 @@ from dashscope_oss import (
     DefaultAioHttpClient,
     Endpoint,
 )
-from tests.faults.server import RawServer, answer, text_reply
+from tests.faults.server import WAIT, RawServer, answer, text_reply
 from tests.transport.calling import GOOD, endpoint, question
 from tests.transport.secure_server import AUTHORITY, SecureServer
 
@@ -112,6 +114,19 @@ async def test_a_closed_client_is_named_in_the_error():
         with pytest.raises(ConfigurationError, match="client that was passed cannot be used"):
             await send(server, http)
     assert server.connections == 0
+
+
+async def test_a_call_that_waits_while_the_client_is_closed_opens_no_connection():
+    held = threading.Event()
+    with RawServer([held, GOOD]) as server:
+        http = DefaultAioHttpClient(max_connections=1)
+        calls = [asyncio.create_task(send(server, http)) for _ in range(2)]
+        assert await asyncio.to_thread(server.asked.wait, WAIT)
+        await http.aclose()
+        held.set()
+        errors = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), WAIT)
+    assert isinstance(errors[1], ConfigurationError)
+    assert (len(server.requests), server.connections) == (1, 1)
 
 
 async def test_a_proxy_of_the_environment_is_asked(monkeypatch):
