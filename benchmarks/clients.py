@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -155,6 +156,51 @@ class _RawAiohttp(_Raw):
         return import_module("httpx_aiohttp.httpx2").Httpx2AiohttpClient(**self.settings)
 
 
+class _InTurn(Client):
+    """Stock httpx2, then a framework whose model answers at once: what both cost in one process.
+
+    Measured apart, each would keep the processor's caches for itself.
+    """
+
+    def __init__(self, http: Client, framework: str) -> None:
+        self.http = http
+        self.framework = CLIENTS[framework].make("")
+
+    def expect(self, pieces: int) -> None:
+        """Tell the framework's model."""
+        self.framework.expect(pieces)
+
+    def invoke(self) -> str:
+        self.http.invoke()
+        return self.framework.invoke()
+
+    async def ainvoke(self) -> str:
+        await self.http.ainvoke()
+        return await self.framework.ainvoke()
+
+    def stream(self) -> Iterator[str]:
+        """Take a piece of each in turn."""
+        received = self.http.stream()
+        for piece in self.framework.stream():
+            next(received, "")
+            yield piece
+        deque(received, maxlen=0)
+
+    async def astream(self) -> AsyncIterator[str]:
+        """Take a piece of each in turn."""
+        received = self.http.astream()
+        async for piece in self.framework.astream():
+            await anext(received, "")
+            yield piece
+        async for _ in received:
+            pass
+
+    async def many(self, count: int) -> list[str]:
+        """Do all calls of the one, then of the other."""
+        await self.http.many(count)
+        return await self.framework.many(count)
+
+
 def text(data: bytes) -> str:
     """Return the text of an answer or event of DashScope."""
     return str(json.loads(data)["output"]["choices"][0]["message"]["content"])
@@ -223,20 +269,21 @@ class Kind:
     Attributes:
         package: what to install for it.
         make: makes it, given the address of the service.
-        floor: the client that is its framework alone, if it has a framework.
+        limit: the client that is its framework and stock httpx2 in turn, if it has a framework.
         only_async: whether it is for the async scenarios alone.
         folder: where its packages are if they cannot stand beside the others', in the environment.
     """
 
     package: str
     make: Callable[[str], Client]
-    floor: str = ""
+    limit: str = ""
     only_async: bool = False
     folder: str = ""
 
 
 HTTP = "httpx2"
 ON_LANGCHAIN, ON_LLAMA_INDEX = "langchain-alone", "llama-index-alone"
+LANGCHAIN_LIMIT, LLAMA_INDEX_LIMIT = "langchain-and-httpx2", "llama-index-and-httpx2"
 CLIENTS = {
     HTTP: Kind("httpx2", _Raw),
     "httpx2-aiohttp": Kind("httpx-aiohttp", _RawAiohttp, only_async=True),
@@ -246,31 +293,25 @@ CLIENTS = {
     ON_LLAMA_INDEX: Kind(
         "llama-index-core", lambda _: _LlamaIndex(import_module("floor_llama_index").Floor())
     ),
-    "langchain-least": Kind(
-        "langchain-core",
-        lambda address: _LangChain(import_module("floor_langchain").Least(http=_Raw(address))),
-        ON_LANGCHAIN,
+    LANGCHAIN_LIMIT: Kind("langchain-core", lambda address: _InTurn(_Raw(address), ON_LANGCHAIN)),
+    LLAMA_INDEX_LIMIT: Kind(
+        "llama-index-core", lambda address: _InTurn(_Raw(address), ON_LLAMA_INDEX)
     ),
-    "llama-index-least": Kind(
-        "llama-index-core",
-        lambda address: _LlamaIndex(import_module("floor_llama_index").Least(http=_Raw(address))),
-        ON_LLAMA_INDEX,
-    ),
-    "ChatDashScopeOSS": Kind("dashscope-oss", langchain_dashscope_oss, ON_LANGCHAIN),
+    "ChatDashScopeOSS": Kind("dashscope-oss", langchain_dashscope_oss, LANGCHAIN_LIMIT),
     "ChatDashScopeOSS-aiohttp": Kind(
-        "httpx-aiohttp", over_aiohttp(langchain_dashscope_oss), ON_LANGCHAIN, only_async=True
+        "httpx-aiohttp", over_aiohttp(langchain_dashscope_oss), LANGCHAIN_LIMIT, only_async=True
     ),
-    "ChatTongyi": Kind("langchain-community", tongyi, ON_LANGCHAIN),
-    "ChatOpenAI": Kind("langchain-openai", openai, ON_LANGCHAIN),
-    "DashScopeOSS": Kind("dashscope-oss", llama_index_dashscope_oss, ON_LLAMA_INDEX),
+    "ChatTongyi": Kind("langchain-community", tongyi, LANGCHAIN_LIMIT),
+    "ChatOpenAI": Kind("langchain-openai", openai, LANGCHAIN_LIMIT),
+    "DashScopeOSS": Kind("dashscope-oss", llama_index_dashscope_oss, LLAMA_INDEX_LIMIT),
     "DashScopeOSS-aiohttp": Kind(
-        "httpx-aiohttp", over_aiohttp(llama_index_dashscope_oss), ON_LLAMA_INDEX, only_async=True
+        "httpx-aiohttp", over_aiohttp(llama_index_dashscope_oss), LLAMA_INDEX_LIMIT, only_async=True
     ),
     "llama-index-llms-dashscope": Kind(
-        "llama-index-llms-dashscope", index_dashscope, ON_LLAMA_INDEX
+        "llama-index-llms-dashscope", index_dashscope, LLAMA_INDEX_LIMIT
     ),
     "OpenAILike": Kind(
-        "llama-index-llms-openai-like", openai_like, ON_LLAMA_INDEX, folder="openai2"
+        "llama-index-llms-openai-like", openai_like, LLAMA_INDEX_LIMIT, folder="openai2"
     ),
 }
-"""The clients by name, floors first, this package's own before those of the same framework."""
+"""The clients by name, the limits' first, this package's own before those of the same framework."""

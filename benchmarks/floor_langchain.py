@@ -1,9 +1,8 @@
-"""What LangChain costs: a chat model whose answers are constants, and the least one on httpx2."""
+"""What LangChain costs: a chat model whose answers are constants."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -33,30 +32,6 @@ class Floor(BaseChatModel):
     async def _astream(self, *args: object, **more: object) -> AsyncIterator[ChatGenerationChunk]:
         for chunk in self._stream():
             yield chunk
-
-
-class Least(Floor):
-    """The least that a model on httpx2 can do: ask, read the text, hand it on.
-
-    Attributes:
-        http: stock httpx2, as ``clients.py`` calls it.
-    """
-
-    http: Any
-
-    def _generate(self, *args: object, **more: object) -> ChatResult:
-        return result(self.http.invoke())
-
-    async def _agenerate(self, *args: object, **more: object) -> ChatResult:
-        return result(await self.http.ainvoke())
-
-    def _stream(self, *args: object, **more: object) -> Iterator[ChatGenerationChunk]:
-        for text in self.http.stream():
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
-
-    async def _astream(self, *args: object, **more: object) -> AsyncIterator[ChatGenerationChunk]:
-        async for text in self.http.astream():
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text))
 
 
 def result(text: str) -> ChatResult:

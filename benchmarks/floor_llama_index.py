@@ -1,9 +1,8 @@
-"""What LlamaIndex costs: a chat model whose answers are constants, and the least one on httpx2."""
+"""What LlamaIndex costs: a chat model whose answers are constants."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms.callbacks import llm_chat_callback
@@ -63,43 +62,3 @@ class Floor(LLM):
 
     complete = stream_complete = _no_completion  # type: ignore[assignment]  # never called
     acomplete = astream_complete = _no_completion  # type: ignore[assignment]  # the same
-
-
-class Least(Floor):
-    """The least that a model on httpx2 can do: ask, read the text, hand it on.
-
-    Attributes:
-        http: stock httpx2, as ``clients.py`` calls it.
-    """
-
-    http: Any
-
-    @llm_chat_callback()
-    def chat(self, messages: Sequence[ChatMessage], **more: object) -> ChatResponse:
-        """Answer."""
-        return response(self.http.invoke())
-
-    @llm_chat_callback()
-    async def achat(self, messages: Sequence[ChatMessage], **more: object) -> ChatResponse:
-        """Answer."""
-        return response(await self.http.ainvoke())
-
-    def _pieces(self) -> Iterator[ChatResponse]:
-        so_far = ""
-        for text in self.http.stream():
-            so_far += text
-            yield response(so_far, text)
-
-    @llm_chat_callback()
-    async def astream_chat(
-        self, messages: Sequence[ChatMessage], **more: object
-    ) -> AsyncIterator[ChatResponse]:
-        """Answer piece by piece."""
-
-        async def pieces() -> AsyncIterator[ChatResponse]:
-            so_far = ""
-            async for text in self.http.astream():
-                so_far += text
-                yield response(so_far, text)
-
-        return pieces()
