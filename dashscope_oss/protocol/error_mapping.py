@@ -106,7 +106,7 @@ _BY_TEXT: tuple[tuple[type[DashScopeError], str, type[DashScopeError]], ...] = (
     (ServerError, "expecting ',' delimiter", InvalidRequestError),
 )
 
-INPUT_TOO_LONG = re.compile(
+_INPUT_TOO_LONG = (
     # the vendor, and its OpenAI-compatible door
     r"range of input length should be|input length should be|input is too long"
     # vLLM and SGLang, old and new; TensorRT-LLM
@@ -127,15 +127,16 @@ INPUT_TOO_LONG = re.compile(
     # Zhipu, MiniMax, Moonshot, and others in Chinese
     r"|prompt exceeds max length|context window exceeds limit|total message size \d+ exceeds"
     r"|context_window_exceeded|token limit exceeded, please shorten"
-    r"|(?:prompt|输入|上下文)[^，。]{0,8}(?:超长|过长|超限|超过|超出)",
-    re.IGNORECASE,
+    r"|(?:prompt|输入|上下文)[^，。]{0,8}(?:超长|过长|超限|超过|超出)"
 )
-"""How servers say that an input is too long, whatever their status and code."""
+"""How servers say that an input is too long, whatever their status and code.
+
+Compiled when the first error comes: it would be a tenth of the import.
+"""
 
 _SEARCHED_CHARACTERS = 5_000
 """At either end of a message; some servers repeat the whole input between."""
 _MAY_BE_TOO_LONG = (InvalidRequestError, ServerError, ProtocolError)
-_NAMES_MODEL = re.compile(r"model|模型", re.IGNORECASE)
 
 _WRONG_ENDPOINT = "url error"
 _NOT_FETCHED = (
@@ -282,18 +283,22 @@ def _ends_of(text: str) -> str:
 
 def _class_of(status: int | None, code: str | None, text: str) -> type[DashScopeError]:
     error_class = _class_of_code(code) or _class_of_status(status)
-    if issubclass(error_class, _MAY_BE_TOO_LONG) and INPUT_TOO_LONG.search(f"{code} {text}"):
+    if issubclass(error_class, _MAY_BE_TOO_LONG) and _says_too_long(f"{code} {text}"):
         return ContextLengthError
-    if (
-        error_class is ModelNotFoundError
-        and not _class_of_code(code)
-        and not _NAMES_MODEL.search(text)
-    ):
+    if error_class is ModelNotFoundError and not (_class_of_code(code) or _names_model(text)):
         return InvalidRequestError
     for general, part, special in _BY_TEXT:
         if issubclass(error_class, general) and part in text.lower():
             return special
     return error_class
+
+
+def _says_too_long(text: str) -> bool:
+    return re.search(_INPUT_TOO_LONG, text, re.IGNORECASE) is not None
+
+
+def _names_model(text: str) -> bool:
+    return "model" in text.lower() or "模型" in text
 
 
 def _class_of_code(code: str | None) -> type[DashScopeError] | None:
