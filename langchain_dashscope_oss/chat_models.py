@@ -58,8 +58,8 @@ from langchain_dashscope_oss._structured import (
 )
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
-_PROFILE_SETTINGS = ("model", "model_info")
-"""Settings that the profile is made of."""
+_PROFILE_SETTINGS = ("model", "model_name", "model_info")
+"""Settings that the profile is made of, by all their names."""
 
 register_translator()
 

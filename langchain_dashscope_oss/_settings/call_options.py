@@ -62,7 +62,9 @@ class CallOptions(Lifecycle):
         sequences = stop if stop is not None else self.stop
         if isinstance(sequences, str):
             return [sequences]
-        return [text for text in sequences or () if isinstance(text, str)]
+        if not isinstance(sequences, list | tuple):
+            return []  # nothing, or what the core refuses
+        return [text for text in sequences if isinstance(text, str)]
 
     @property
     def _defaults(self) -> Options:

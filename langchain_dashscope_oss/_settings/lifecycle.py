@@ -6,7 +6,7 @@ pickled: connections belong to one object in one process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -23,6 +23,8 @@ from dashscope_oss.transport.options import (
     ClientOptions,
 )
 from langchain_dashscope_oss._settings.fields import Settings
+from langchain_dashscope_oss._settings.names import fields_by_alias, fields_of_copy
+from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
 # Names of cached properties. LangChain caches its serialised form under a private name, which would
 # go stale when a setting changes.
@@ -63,9 +65,20 @@ class Lifecycle(Settings):
     def _client_options(self) -> ClientOptions:
         return ClientOptions.of(self, "LangChain", rate_limits_of(self))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with the settings in ``update``, which may be named by their aliases.
+
+        Raises:
+            ConfigurationError: for a name that is no setting.
+        """
+        with raising_langchain_errors():
+            changed = fields_of_copy(type(self), update or {})
+        return super().model_copy(update=changed, deep=deep)
+
     def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        forget_cached(self, _CACHES if name in CONNECTION_SETTINGS else _COMPUTED)
+        field = fields_by_alias(type(self)).get(name, name)
+        super().__setattr__(field, value)
+        forget_cached(self, _CACHES if field in CONNECTION_SETTINGS else _COMPUTED)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

@@ -8,18 +8,44 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
+from dashscope_oss.errors import (
+    ConfigurationError,
+    DashScopeWarning,
+    did_you_mean,
+    similar_names,
+    warn,
+)
 from dashscope_oss.messages import OPTION_NAMES
+from dashscope_oss.protocol.validation import NEVER_A_PARAMETER, is_key_name
 from dashscope_oss.registry.lookup import no_model_named
 
+_PROXY = "pass http_client=httpx2.Client(proxy=...) and http_async_client for async calls"
+_ORGANIZATION = "the service has none; a workspace of yours goes into workspace"
+_USAGE_OF_STREAMS = "the last piece of a stream always has the usage; leave it out"
 _FOREIGN_ARGUMENTS = {
     "client": "the SDK is not used; leave it out",
-    "proxy": "pass http_client=httpx2.Client(proxy=...) and http_async_client for async calls",
+    "proxy": _PROXY,
     "proxies": "pass http_client=httpx2.Client(mounts=...) and http_async_client for async calls",
-    "stream": "call stream(), or pass streaming=True",
     "prefix_messages": "put these messages before those of the call",
+    "openai_api_base": "pass region, or as base_url an address that ends in /api/v1",
+    "openai_api_key": "pass api_key, or set DASHSCOPE_API_KEY",
+    "openai_organization": _ORGANIZATION,
+    "openai_proxy": _PROXY,
+    "organization": _ORGANIZATION,
+    "request_timeout": "pass timeout",
+    "stream_options": _USAGE_OF_STREAMS,
+    "stream_usage": _USAGE_OF_STREAMS,
+    "use_responses_api": "there is only one protocol; leave it out",
 }
 """Arguments of other integrations that have no place here, and what to do instead."""
+_FOREIGN_SETTINGS = {"stream": "call stream(), or pass streaming=True", **_FOREIGN_ARGUMENTS}
+"""The same of objects: in a call, ``stream`` is LangChain's own switch."""
+_NO_CHANGE = {
+    "stream_options": {"include_usage": True},
+    "stream_usage": True,
+    "use_responses_api": False,
+}
+"""What foreign arguments ask for that is always so."""
 
 
 def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,12 +53,13 @@ def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) ->
 
     Raises:
         ConfigurationError: for what other integrations take and this one cannot, for one setting
-            under two names, for settings among ``model_kwargs``, and without a model.
+            under two names, for settings and keys among ``model_kwargs``, and without a model.
     """
     by_field = by_field_name(cls, arguments)
     extra_body = by_field.pop("extra_body", None) or {}
-    _refuse_foreign_arguments(cls, by_field)
+    _refuse_foreign_arguments(cls, by_field, _FOREIGN_SETTINGS)
     unknown = {name: by_field.pop(name) for name in list(by_field) if name not in cls.model_fields}
+    refuse_settings(cls, unknown)
     if unknown:
         warn(
             f"{cls.__name__} has no setting {', '.join(unknown)}; it is sent to the service as a "
@@ -52,10 +79,12 @@ def call_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[s
     """Return the arguments of a call by field, those of ``extra_body`` among them.
 
     Raises:
-        ConfigurationError: for one setting under two names.
+        ConfigurationError: for what other integrations take and this one cannot, and for one
+            setting under two names.
     """
     by_field = by_field_name(cls, arguments)
     extra_body = by_field.pop("extra_body", None) or {}
+    _refuse_foreign_arguments(cls, by_field, _FOREIGN_ARGUMENTS)
     return {**by_field, **extra_body}
 
 
@@ -65,7 +94,7 @@ def by_field_name(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[st
     Raises:
         ConfigurationError: for one setting under two names.
     """
-    fields = _fields_by_alias(cls)
+    fields = fields_by_alias(cls)
     by_field: dict[str, Any] = {}
     for name, value in arguments.items():
         field = fields.get(name, name)
@@ -75,8 +104,25 @@ def by_field_name(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[st
     return by_field
 
 
+def fields_of_copy(cls: type[BaseModel], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is to change in a copy by field; pydantic would keep any other name unread.
+
+    Raises:
+        ConfigurationError: for a name that is no setting, with the one that may be meant.
+    """
+    by_field = by_field_name(cls, changes)
+    for name in by_field:
+        if name not in cls.model_fields:
+            meant = did_you_mean(similar_names(name, cls.model_fields)[:1])
+            raise ConfigurationError(
+                f"{cls.__name__} has no setting {name}.{meant} Other parameters of the service go "
+                "into model_kwargs"
+            )
+    return by_field
+
+
 def refuse_settings(cls: type[BaseModel], parameters: Mapping[str, Any]) -> None:
-    """Keep settings of the object, the key among them, from being sent as parameters.
+    """Keep settings of the object, and keys under any name, from being sent as parameters.
 
     Raises:
         ConfigurationError: naming the first, never its value.
@@ -87,10 +133,13 @@ def refuse_settings(cls: type[BaseModel], parameters: Mapping[str, Any]) -> None
                 f"{name} is a setting of the model object, not of one call; make a model object "
                 "that has it"
             )
+        if is_key_name(name):
+            raise ConfigurationError(f"{name} {NEVER_A_PARAMETER}; the model object takes api_key")
 
 
 @cache
-def _fields_by_alias(cls: type[BaseModel]) -> dict[str, str]:
+def fields_by_alias(cls: type[BaseModel]) -> dict[str, str]:
+    """Map the other names of settings to their fields."""
     return {
         field.validation_alias: name
         for name, field in cls.model_fields.items()
@@ -98,8 +147,10 @@ def _fields_by_alias(cls: type[BaseModel]) -> dict[str, str]:
     }
 
 
-def _refuse_foreign_arguments(cls: type[BaseModel], arguments: dict[str, Any]) -> None:
-    """Raise for arguments that could not keep their meaning; drop those that are ``None``."""
-    for name in _FOREIGN_ARGUMENTS.keys() & arguments.keys():
-        if arguments.pop(name) is not None:
-            raise ConfigurationError(f"{cls.__name__} takes no {name}: {_FOREIGN_ARGUMENTS[name]}")
+def _refuse_foreign_arguments(
+    cls: type[BaseModel], arguments: dict[str, Any], foreign: Mapping[str, str]
+) -> None:
+    """Raise for arguments that could not keep their meaning; drop those that change nothing."""
+    for name in foreign.keys() & arguments.keys():
+        if arguments.pop(name) not in (None, _NO_CHANGE.get(name)):
+            raise ConfigurationError(f"{cls.__name__} takes no {name}: {foreign[name]}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 
 import httpx2
+import pytest
 
 from dashscope_oss.gateway import Answer
+from langchain_dashscope_oss.errors import ConfigurationError
 
-from .calling import CLASSES, text_of
+from .calling import CLASSES, KEY, NOWHERE, offline, text_of
 
 
 @CLASSES
@@ -44,3 +46,30 @@ def test_a_deep_copy_shares_the_callers_clients_and_nothing_else(cls, gateway):
         assert copied.http_client is client
         assert copied.model_kwargs is not llm.model_kwargs
         assert text_of(copied.invoke("Hi")) == "ok"
+
+
+CHANGES = {
+    "model_name": ("model", "llama3-70b-instruct"),
+    "api_base": ("base_url", f"{NOWHERE}/2"),
+    "stop_sequences": ("stop", ["x"]),
+    "dashscope_api_key": ("api_key", KEY),
+}
+
+
+@CLASSES
+def test_a_setting_is_changed_under_its_other_name_too(cls):
+    """In a copy and in the object itself; the profile of a chat model follows."""
+    for name, (field, value) in CHANGES.items():
+        llm = offline(cls)
+        copied = llm.model_copy(update={name: value})
+        setattr(llm, name, value)
+        for changed in (copied, llm):
+            assert getattr(changed, field) == value
+            profile = getattr(changed, "profile", {"name": changed.model})
+            assert profile["name"] == changed.model
+
+
+@CLASSES
+def test_a_copy_with_a_misspelt_setting_is_refused(cls):
+    with pytest.raises(ConfigurationError, match="Did you mean temperature"):
+        offline(cls).model_copy(update={"temprature": 0})

@@ -1,4 +1,4 @@
-"""Moving from langchain_community's ChatTongyi and Tongyi: same words, same meaning."""
+"""Moving from ChatTongyi, Tongyi and ChatOpenAI: same words, same meaning, or advice."""
 
 from __future__ import annotations
 
@@ -105,9 +105,25 @@ def test_an_argument_that_cannot_keep_its_meaning_is_an_error_that_says_what_to_
         ({"stream": True}, "streaming=True"),
         ({"proxy": "http://p"}, "http_client=httpx2.Client"),
         ({"prefix_messages": [("system", "x")]}, "before those of the call"),
+        ({"openai_api_key": KEY}, "pass api_key"),
+        ({"openai_api_base": "https://x/v1"}, "/api/v1"),
+        ({"openai_organization": "o"}, "workspace"),
+        ({"request_timeout": 3}, "pass timeout"),
+        ({"stream_usage": False}, "always has the usage"),
     ]:
         with pytest.raises(ConfigurationError, match=advice):
             offline(cls, **arguments)
+        if "stream" not in arguments:  # LangChain's own switch in a call
+            with pytest.raises(ConfigurationError, match=advice):
+                offline(cls).invoke("Hi", **arguments)
+
+
+@CLASSES
+def test_an_argument_that_asks_for_what_is_always_so_is_taken_and_not_sent(cls, moved):
+    always = {"stream_usage": True, "stream_options": {"include_usage": True}}
+    llm, engine = moved(cls, use_responses_api=False, **always)
+    llm.invoke("Hi", **always)
+    assert not {*always, "use_responses_api"} & engine.requests[-1].body["parameters"].keys()
 
 
 @CLASSES

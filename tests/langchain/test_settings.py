@@ -237,12 +237,20 @@ def test_an_unknown_argument_is_sent_with_a_warning_at_the_callers_line():
     assert caught[0].filename == __file__
 
 
+@CLASSES
+def test_a_stop_of_a_wrong_type_is_refused_in_the_services_words(cls):
+    with pytest.raises(UnsupportedInputError, match='"stop" parameter must be of type'):
+        offline(cls).invoke("Hi", stop=5)
+
+
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
         ({"model_name": "x"}, "model is given twice"),
         ({"model_kwargs": {"api_key": KEY}}, "api_key is a setting"),
         ({"extra_body": {"dashscope_api_key": KEY}}, "api_key is a setting"),
+        ({"qwen_api_key": KEY}, "qwen_api_key looks like a secret"),
+        ({"model_kwargs": {"OPENAI-API-KEY": KEY}}, "looks like a secret"),
         ({"model": " "}, "model must be"),
         ({"base_url": "ftp://x"}, "bad base_url"),
         ({"base_url": None}, "DASHSCOPE_API_KEY"),

@@ -23,14 +23,17 @@ from dashscope_oss.protocol.validation.media import (
     with_sendable_media,
 )
 from dashscope_oss.protocol.validation.parameters import (
+    NEVER_A_PARAMETER,
     PARAMETERS,
     RANGES,
     check_parameters,
+    is_key_name,
     wants_json,
 )
 from dashscope_oss.protocol.validation.refusal import refuse
 
 __all__ = [
+    "NEVER_A_PARAMETER",
     "PARAMETERS",
     "PART_OPTIONS",
     "RANGES",
@@ -42,6 +45,7 @@ __all__ = [
     "check_prompt",
     "check_turns",
     "is_cache_mark",
+    "is_key_name",
     "refuse",
     "wants_json",
     "warn_of_detail",

@@ -46,6 +46,11 @@ def check_parameters(
         _check_documented(model_info, parameters)
 
 
+def is_key_name(name: str) -> bool:
+    """Whether a parameter of this name holds a key or the like, such as ``openai_api_key``."""
+    return name.lower().replace("-", "_").endswith(_ENDS_OF_KEY_NAMES)
+
+
 def wants_json(parameters: Mapping[str, object]) -> bool:
     """Whether ``response_format`` asks for anything but text."""
     response_format = parameters.get("response_format")
@@ -58,6 +63,8 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(model_info, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
+    if is_key_name(name):
+        refuse(model_info, f"{name} {NEVER_A_PARAMETER}; leave it out and set api_key")
     if name not in PARAMETERS and (intended := probably_intended(name, PARAMETERS)):
         refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
@@ -175,6 +182,9 @@ def _is_finite(value: object) -> bool:
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
 
+
+NEVER_A_PARAMETER = "looks like a secret, which is never sent as a parameter"
+_ENDS_OF_KEY_NAMES = ("api_key", "apikey", "authorization", "access_token", "secret", "password")
 
 PARAMETERS = (
     *OPTION_NAMES,
