@@ -123,7 +123,11 @@ def _first(*values: T | None) -> T:
 
 def _configure_logs(*, verbose: bool, accesses: bool) -> None:
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
     # uvicorn's own errors reach the user as errors of this command, in plain words.
     logging.getLogger("uvicorn.error").setLevel(level if verbose else logging.CRITICAL)
     if accesses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.engines.health import HasUpstreams
@@ -76,9 +77,8 @@ class GenerationHandler:
             endpoint=endpoint,
             stream=http_request.wants_stream,
             request_id=http_request.request_id,
-            find_model=self._find_model,
+            find_model=partial(self._find_model, entry),
         )
-        entry.model = request.model_info.id
         self._admit(entry)
         entry.response.served_by = self._engine.weights_name(request.model_info)
         await self._generate(entry, request)
@@ -93,10 +93,11 @@ class GenerationHandler:
             message = "Request timed out, please try again later."
             raise APIError(408, "RequestTimeOut", message) from None
 
-    def _find_model(self, model: str) -> ModelInfo | None:
+    def _find_model(self, entry: AccessLogEntry, model: str) -> ModelInfo | None:
         model_info = self._engine.find_model(model)
         if model_info is None:
             return None
+        entry.model = model_info.id
         return self._usage_limits.with_input_limit(
             modernize(model_info) if self._modern else model_info
         )

@@ -1,6 +1,7 @@
 """Several upstreams as one engine: which of them answers a request, and which one stands in.
 
-A request goes to the healthy upstream with the fewest requests under way for its weight. If that
+A request goes to the healthy upstream with the fewest requests under way for its weight; those
+that have just failed with this model come last, because a health check does not see all. If that
 one fails before its first piece (no connection, 5xx, 429, an unreadable answer), or its kind lacks
 a parameter, the next healthy one is asked. After the first piece nobody else is asked: the caller
 has read it. If an upstream rejects the request itself with a 400, that is the answer. If no
@@ -10,10 +11,12 @@ upstream is healthy, all are tried: their last health check may be out of date.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import reduce
+from http import HTTPStatus
 
 from dashscope_oss.gateway.engines.openai.engine import OpenAIEngine
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
@@ -23,6 +26,9 @@ from dashscope_oss.gateway.interface.api_error import APIError, UnsupportedByUps
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Delta
 from dashscope_oss.registry.model_info import ModelInfo
+
+REST_SECONDS = 10.0
+"""How long an upstream that failed is asked only after the others that serve the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +108,10 @@ class LoadBalancer:
                     async for delta in deltas:
                         yield delta if started else route.sign(delta, request)
                         started = True
+                route.failed_at = None
                 return
             except APIError as error:
+                route.record(error)
                 if started or not _may_succeed_elsewhere(error):
                     raise
                 errors.append(error)
@@ -114,6 +122,8 @@ class _Route:
     """One of the upstreams that serve a model.
 
     Attributes:
+        failed_at: when it failed with this model, in seconds of ``time.monotonic``; ``None`` if
+            it has answered since.
         credit: what the upstream is owed of the requests, as in smooth weighted round-robin.
     """
 
@@ -122,10 +132,21 @@ class _Route:
         self.engine = engine
         self.weight = backend.weight
         self.credit = 0.0
+        self.failed_at: float | None = None
 
     @property
     def load(self) -> float:
         return self.engine.under_way / self.weight
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has failed so lately that others are asked first."""
+        return self.failed_at is not None and time.monotonic() - self.failed_at < REST_SECONDS
+
+    def record(self, error: APIError) -> None:
+        """Keep the time of a failure of the server; one that is only busy can be asked again."""
+        if is_servers_fault(error) and error.status != HTTPStatus.TOO_MANY_REQUESTS:
+            self.failed_at = time.monotonic()
 
     def sign(self, delta: Delta, request: EngineRequest) -> Delta:
         """Return the first piece with the names of the upstream and of its weights."""
@@ -138,7 +159,7 @@ def _by_load(routes: Sequence[_Route]) -> list[_Route]:
     healthy = [route for route in routes if not route.engine.is_down] or list(routes)
     for route in healthy:
         route.credit += route.weight
-    healthy.sort(key=lambda route: (route.load, -route.credit))
+    healthy.sort(key=lambda route: (route.rests, route.load, -route.credit))
     healthy[0].credit -= sum(route.weight for route in healthy)
     return healthy
 

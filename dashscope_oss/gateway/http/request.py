@@ -51,6 +51,11 @@ class HttpRequest:
         address, port = self._scope.get("server") or ("", None)
         return "" if port is None else str(address)
 
+    @property
+    def client_address(self) -> str:
+        """The IP address from which the call came: of a proxy, if there is one; "" if unknown."""
+        return str((self._scope.get("client") or ("",))[0])
+
     @cached_property
     def wants_stream(self) -> bool:
         """Whether the caller wants events; either of two headers says so."""

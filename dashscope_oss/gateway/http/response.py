@@ -11,6 +11,7 @@ of a stream carry.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -37,6 +38,13 @@ _JSON = b"application/json"
 _EVENT_STREAM = b"text/event-stream;charset=UTF-8"
 # A proxy that buffers would hold events back.
 _STREAM_HEADERS = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+def _retry_after(error: APIError) -> Headers:
+    """Return the header that says when to call again, in whole seconds, if that is known."""
+    if error.retry_after is None:
+        return ()
+    return ((b"retry-after", b"%d" % math.ceil(error.retry_after)),)
 
 
 class HttpResponse:
@@ -117,10 +125,12 @@ class HttpResponse:
     async def send_error(self, error: APIError) -> None:
         """Send an error, in the form that the module describes."""
         if self.status is None and not self.errors_as_events:
-            await self.send_json(error.status, {**error.body, "request_id": self._request_id})
+            content = to_json({**error.body, "request_id": self._request_id})
+            await self.send_content(error.status, _JSON, content, _retry_after(error))
         else:
             if self.status is None:
-                await self._send_head(200, _EVENT_STREAM, _STREAM_HEADERS)
+                headers = (*_STREAM_HEADERS, *_retry_after(error))
+                await self._send_head(200, _EVENT_STREAM, headers)
             self._events += 1
             event = encode_error_event(error, self._request_id, self._events)
             await self._send_body(event, more=False)

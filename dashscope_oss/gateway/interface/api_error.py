@@ -20,14 +20,24 @@ class APIError(Exception):
         code: the vendor's.
         message: the vendor's text, which the caller reads.
         cause: what really went wrong, for whoever runs the gateway; callers are not told.
+        retry_after: seconds after which the call may succeed, if that is known.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, cause: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        cause: str = "",
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.cause = cause
+        self.retry_after = retry_after
 
     @property
     def body(self) -> dict[str, object]:

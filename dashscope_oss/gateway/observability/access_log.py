@@ -15,7 +15,7 @@ from dashscope_oss.gateway.http.response import HttpResponse
 CLIENT_CLOSED_REQUEST = 499
 """The status of a call whose caller left before its end, as web servers log it."""
 
-_MAX_PATH = 200
+_MAX_CHARACTERS = 200
 _log = logging.getLogger("dashscope_oss.access")
 
 
@@ -90,9 +90,11 @@ def format_entry(entry: AccessLogEntry) -> str:
     fields = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "request_id": request.request_id,
+        "client": request.client_address or None,
+        "forwarded_for": request.headers.get("x-forwarded-for", "")[:_MAX_CHARACTERS] or None,
         "key": entry.key_name or None,
         "method": request.method,
-        "path": request.path[:_MAX_PATH],
+        "path": request.path[:_MAX_CHARACTERS],
         "model": entry.model or None,
         "stream": request.wants_stream if entry.model else None,
         "status": entry.status,

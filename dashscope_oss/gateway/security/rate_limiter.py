@@ -38,12 +38,12 @@ class RateLimiter:
         """Check that a call may begin.
 
         Raises:
-            APIError: 429, if a limit is reached.
+            APIError: 429, if a limit is reached; it says how long to wait.
         """
-        if self._requests is not None and self._requests.level() < 1:
-            raise APIError(*TOO_MANY_REQUESTS)
+        if self._requests is not None and (wait := self._requests.seconds_until(1)):
+            raise APIError(*TOO_MANY_REQUESTS, retry_after=wait)
         if self._tokens is not None and self._tokens.level() <= 0:
-            raise APIError(*_TOO_MANY_TOKENS)
+            raise APIError(*_TOO_MANY_TOKENS, retry_after=self._tokens.seconds_until(1))
 
     def count_request(self) -> None:
         """Count a call that begins."""
@@ -72,6 +72,10 @@ class _TokenBucket:
         self._level = min(self._capacity, self._level + gained)
         self._filled_at = now
         return self._level
+
+    def seconds_until(self, level: float) -> float:
+        """Return how long it takes until so much may be used; 0 if it may be used now."""
+        return max(0.0, level - self.level()) * 60 / self._capacity
 
     def take(self, amount: int) -> None:
         """Take out ``amount``, whether it is there or not."""

@@ -26,6 +26,7 @@ from dashscope_oss.gateway import (
     Upstream,
     serve_in_thread,
 )
+from dashscope_oss.gateway.engines import load_balancer
 from tests.gateway.fake_upstream import (
     HTML,
     SSE,
@@ -151,6 +152,32 @@ async def test_an_upstream_that_failed_its_health_check_is_left_out():
         assert await answer(balancer) == "good"
 
     assert ill.calls == []
+
+
+async def test_an_upstream_that_has_just_failed_is_asked_last(monkeypatch):
+    """A server can pass its health checks and fail every call; when it has rested it gets one."""
+    ill, good = FakeUpstream(failed(500, {"error": "no memory"})), answering("good")
+    backends = [backend("ill", ill, weight=9.0, health_check=ONCE), backend("good", good)]
+    async with started(*backends) as balancer:
+        assert [await answer(balancer) for _ in range(3)] == ["good"] * 3
+        assert len(ill.calls) == 1
+        monkeypatch.setattr(load_balancer, "REST_SECONDS", 0.0)
+        ill.answers = [streamed(*short_answer("well again"))]
+        assert await answer(balancer) == "well again"
+        monkeypatch.undo()
+        assert await answer(balancer) == "well again"
+
+
+@pytest.mark.parametrize("status", [429, 400])
+async def test_an_upstream_that_is_busy_or_refuses_a_call_gets_the_next_one(status):
+    """Neither says that it is ill."""
+    a, b = FakeUpstream(failed(status, {"error": "x"})), answering("b")
+    async with started(backend("a", a, weight=9.0), backend("b", b)) as balancer:
+        for _ in range(3):
+            with contextlib.suppress(APIError):
+                await answer(balancer)
+
+    assert len(a.calls) == 3
 
 
 async def test_after_the_first_piece_nobody_else_is_asked():

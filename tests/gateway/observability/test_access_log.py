@@ -40,7 +40,11 @@ def logged(caplog):
 def test_each_call_gets_a_line_with_caller_model_status_and_tokens(caplog, stream):
     """One JSON object with the request id that the caller has."""
     settings = AccessConfig.model_validate({"keys": {"anna": {"hash": hash_key("sk-secret")}}})
-    headers = {"authorization": "Bearer sk-secret", **(STREAM if stream else {})}
+    headers = {
+        "authorization": "Bearer sk-secret",
+        "x-forwarded-for": "192.0.2.7, 192.0.2.1",
+        **(STREAM if stream else {}),
+    }
     with (
         caplog.at_level(logging.INFO, "dashscope_oss.access"),
         serve_in_thread(Gateway(ScriptedEngine([COUNTED]), access=settings)) as url,
@@ -52,6 +56,8 @@ def test_each_call_gets_a_line_with_caller_model_status_and_tokens(caplog, strea
     assert line.pop("time").startswith("20")
     assert line == {
         "request_id": reply.headers["x-request-id"],
+        "client": "127.0.0.1",
+        "forwarded_for": "192.0.2.7, 192.0.2.1",
         "key": "anna",
         "method": "POST",
         "path": f"/api/v1{PATH}",
@@ -77,6 +83,18 @@ def test_the_log_holds_neither_prompts_nor_keys(caplog):
     )
     assert [line["status"] for line in logged(caplog)] == [200, 401, 401]
     assert not any(word in logged_text for word in ("private", "sk-secret", "sk-stolen"))
+
+
+def test_a_refused_call_is_logged_with_the_model_that_it_names(caplog):
+    """And counted among that model's calls."""
+    with (
+        caplog.at_level(logging.INFO, "dashscope_oss.access"),
+        serve_in_thread(Gateway(ScriptedEngine())) as url,
+    ):
+        httpx.post(url + PATH, json={**body(), "parameters": {"temperature": 9}})
+
+    (line,) = logged(caplog)
+    assert (line["status"], line["model"]) == (400, MODEL)
 
 
 class Endless(ScriptedEngine):

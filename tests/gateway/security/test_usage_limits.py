@@ -92,6 +92,22 @@ def test_a_minutes_requests_fill_again_evenly():
     assert refused(limits.admit, "", MODEL) == RATE
 
 
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_minute"])
+def test_a_refusal_says_how_long_to_wait(limit):
+    """Who waits that long is let in."""
+    clock = Clock()
+    limits = usage_limits(clock, limits={limit: 10})
+    for _ in range(10):
+        limits.admit("", MODEL)
+        limits.charge("", MODEL, 1)
+    with pytest.raises(APIError) as caught:
+        limits.admit("", MODEL)
+
+    assert caught.value.retry_after == pytest.approx(6)
+    clock.now += 6.01
+    limits.admit("", MODEL)
+
+
 def test_tokens_are_counted_after_the_answer_and_waited_for():
     """A call may go over the minute's tokens; the next waits until they are made up."""
     clock = Clock()
@@ -174,6 +190,8 @@ def test_a_call_over_its_limit_gets_429_and_our_client_knows_it():
 
     assert (reply.status_code, reply.json()["code"], reply.json()["message"]) == RATE
     assert (raised.value.status_code, raised.value.code) == RATE[:2]
+    assert 50 < int(reply.headers["retry-after"]) <= 60
+    assert 50 < raised.value.retry_after <= 60
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,6 +7,7 @@ prompt-only model goes to ``/completions`` as it was sent: its weights know thei
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
@@ -32,6 +33,7 @@ from dashscope_oss.messages import Delta, Message
 from dashscope_oss.protocol.streaming.sse import Event
 from dashscope_oss.registry import lookup
 from dashscope_oss.registry.model_info import ModelInfo
+from dashscope_oss.transport.retry import retry_after
 
 _COUNTS_FIELD = "stream_options"
 """What asks for token counts in a stream. Some servers take no field that they do not know."""
@@ -116,7 +118,7 @@ class OpenAIEngine:
         body = self._with_defaults(body)
         reader = UpstreamResponseReader(self.context, max_tokens=body.get("max_tokens"))
         silence_limit = SilenceLimit(self._upstream.timeout)
-        with self._status.track_call():
+        with self._status.track_call(request.request_id):
             async with self._post(path, body, silence_limit) as events:
                 async for event in events:
                     delta = reader.push(event)
@@ -150,7 +152,9 @@ class OpenAIEngine:
                 return
             refusal = await read_body(response)
         if not (_COUNTS_FIELD in body and _refuses_counts(response.status_code, refusal)):
-            raise error_for_status(response.status_code, refusal, self.context)
+            error = error_for_status(response.status_code, refusal, self.context)
+            error.retry_after = retry_after(response.headers, time.time())
+            raise error
         self._gives_counts = False
         self._status.log_once(f"takes no {_COUNTS_FIELD}: its answers come without token counts")
         async with self._post(path, body, silence_limit) as events:

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
+import httpx2
 from pydantic_core import from_json
 
 from dashscope_oss.errors import (
@@ -69,6 +70,12 @@ _LIMITS = (
 _TEXT_FIELDS = ("error", "message", "detail", "msg", "error_msg", "errors")
 _MAX_CHARACTERS = 100_000
 _NO_TEXT = "the answer holds no text"
+# httpx2's own words tell of a scope that was cancelled.
+_TIMEOUTS: dict[type[Exception], str] = {
+    httpx2.ConnectTimeout: "it did not accept a connection in time",
+    httpx2.ReadTimeout: "it sent nothing for as long as its timeout allows",
+    httpx2.WriteTimeout: "it read nothing for as long as its timeout allows",
+}
 
 
 class _Reason(NamedTuple):
@@ -121,7 +128,8 @@ def error_text(body: bytes) -> str:
 
 def describe(error: Exception) -> str:
     """Return an exception's type and text in one line; the text of its cause if it has none."""
-    return one_line(f"{type(error).__name__}: {reason_of(error)}")
+    reason = _TIMEOUTS.get(type(error)) or reason_of(error)
+    return one_line(f"{type(error).__name__}: {reason}")
 
 
 def one_line(text: str) -> str:

@@ -96,10 +96,13 @@ class UpstreamStatus:
             _log.warning("%s at %s %s", self._upstream.name, self._upstream.url, text)
 
     @contextmanager
-    def track_call(self) -> Iterator[None]:
+    def track_call(self, request_id: str) -> Iterator[None]:
         """Count one call; keep and log its error, and take secrets out of it.
 
         An upstream that could not be reached is down until its next health check.
+
+        Args:
+            request_id: the caller's, which the answer and the access log show too.
         """
         self.under_way += 1
         self._calls += 1
@@ -107,12 +110,12 @@ class UpstreamStatus:
             yield
             self._call_error = ""
         except APIError as error:
-            self._record_failure(error)
+            self._record_failure(error, request_id)
             raise
         finally:
             self.under_way -= 1
 
-    def _record_failure(self, error: APIError) -> None:
+    def _record_failure(self, error: APIError, request_id: str) -> None:
         upstream = self._upstream
         error.message = self._shown(error.message)
         error.args = (error.message,)
@@ -123,7 +126,8 @@ class UpstreamStatus:
             level = logging.ERROR
             self._failures += 1
             self._call_error = text
-        _log.log(level, "a call failed at %s, %s: %s", upstream.name, upstream.url, text)
+        place = (upstream.name, upstream.url)
+        _log.log(level, "request %s failed at %s, %s: %s", request_id, *place, text)
         if upstream.health_check is not None and error.status == 503:
             self.healthy = False
 

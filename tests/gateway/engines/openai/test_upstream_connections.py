@@ -108,6 +108,7 @@ async def test_a_server_that_stalls_is_a_timeout():
     error = await generate_error(FakeUpstream(silent), timeout=0.2)
 
     assert (error.status, error.code) == (500, "RequestTimeOut")
+    assert error.cause == "ReadTimeout: it sent nothing for as long as its timeout allows"
 
 
 async def test_comments_do_not_count_as_pieces():

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.gateway.engines.openai.calls import (
 )
 from tests.gateway.fake_upstream import (
     HTML,
+    JSON,
     SSE,
     FakeUpstream,
     events,
@@ -126,15 +128,22 @@ async def test_an_error_inside_the_stream_keeps_its_status(event, status):
 
 
 async def test_a_failed_call_is_logged_in_one_line_with_the_upstream(caplog):
-    """Whatever the server quotes of a caller's text: it forges no line, and can be sent on."""
+    """By its id it is found in the access log. A server's text forges no line."""
     text = "bad \ud800 \x1b[31m\nERROR root: all is lost"
 
-    error = await generate_error(FakeUpstream(failed(500, {"error": text})), name="gpu")
+    request = replace(engine_request(), request_id="r-1")
+    error = await generate_error(FakeUpstream(failed(500, {"error": text})), request, name="gpu")
     (record,) = caplog.records
 
     assert error.cause == "HTTP 500: bad \ufffd [31m ERROR root: all is lost"
-    assert record.getMessage().startswith("a call failed at gpu, http://127.0.0.1:")
+    assert record.getMessage().startswith("request r-1 failed at gpu, http://127.0.0.1:")
     assert record.getMessage().endswith(f"/v1: {error.cause}")
+
+
+async def test_the_time_to_wait_that_a_server_names_reaches_the_caller():
+    busy = (429, f"{JSON}\r\nretry-after: 7", b"{}")
+
+    assert (await generate_error(FakeUpstream(busy))).retry_after == 7
 
 
 async def test_a_callers_own_fault_is_no_error_in_the_log(caplog):
