@@ -2,16 +2,18 @@
 
 When LangChain adds chunks up it completes JSON that broke off, and takes the call for a valid one.
 A wrong bracket behind the arguments keeps it from that. The classes here take the bracket out of
-``invalid_tool_calls`` again, once LangChain has judged; ``tool_call_chunks`` keep it, because
-LangChain judges them anew whenever a sum is copied from its fields.
+``invalid_tool_calls`` again, once LangChain has judged, and out of the content of its
+``output_version="v1"``; ``tool_call_chunks`` keep it, because LangChain judges them anew whenever
+a sum is copied from its fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import PrivateAttr
 
@@ -57,7 +59,7 @@ class FirstPiece(ChatGenerationChunk):
 
 
 def _with_raw_text(chunk: Chunk, marks: Mapping[int, str]) -> Chunk:
-    """Take the brackets out of the invalid calls of ``chunk``; return it."""
+    """Take the brackets out of the invalid calls and the content of ``chunk``; return it."""
     raw_texts: dict[str | None, str] = {}
     for piece in chunk.tool_call_chunks:
         index, arguments = piece["index"], piece["args"] or ""
@@ -67,4 +69,15 @@ def _with_raw_text(chunk: Chunk, marks: Mapping[int, str]) -> Chunk:
         {**call, "args": raw_texts.get(call["args"], call["args"])}
         for call in chunk.invalid_tool_calls
     ]
+    if isinstance(chunk.content, list):
+        chunk.content = [_with_raw_call(block, marks) for block in chunk.content]
     return chunk
+
+
+def _with_raw_call(block: str | dict[str, Any], marks: Mapping[int, str]) -> str | dict[str, Any]:
+    """Return a block of content; of a call that broke off, as an invalid call and as it came."""
+    is_piece = isinstance(block, dict) and block.get("type") == "tool_call_chunk"
+    if not isinstance(block, dict) or not is_piece or block["index"] not in marks:
+        return block
+    arguments = block["args"].removesuffix(marks[block["index"]])
+    return dict(invalid_tool_call(name=block["name"], args=arguments, id=block["id"]))

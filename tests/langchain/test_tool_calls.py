@@ -190,6 +190,19 @@ async def test_a_call_that_was_cut_off_is_no_call_by_every_path(chat, arguments)
         assert broken["args"] == arguments
 
 
+async def test_a_call_that_was_cut_off_is_an_invalid_block_of_content_by_every_path(chat):
+    """And holds what came; a call beside it is whole."""
+    cut = ToolCall("c2", "remove", CUT_OFF[0], index=1)
+    both = removing('{"path": "a"}', cut)
+    llm, _ = chat(replace(both, text="So:"), model=THINKER, output_version="v1")
+    for answer in await call_each_way(llm.bind_tools([remove])):
+        text, call, broken = answer.content
+        assert text["text"] == "So:"
+        assert (call["type"], call["args"]) == ("tool_call", {"path": "a"})
+        assert (broken["type"], broken["args"]) == ("invalid_tool_call", CUT_OFF[0])
+        assert (broken["id"], broken["name"]) == ("c2", "remove")
+
+
 def test_arguments_that_are_no_whole_object_are_no_call(subtests):
     for arguments in CUT_OFF:
         with subtests.test(arguments):
