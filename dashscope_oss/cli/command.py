@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -29,20 +30,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: success. 1: the service or the network failed. 2: wrong use, or a package is missing.
     130: interrupted. ``batch``, ``models --compare`` and ``doctor`` have statuses of their own.
     """
+    _prepare_stdout()
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     warnings.showwarning = _show_warning  # type: ignore[assignment] # it needs the text only
     try:
         status: int | None = arguments.run(arguments)
-        sys.stdout.flush()  # so that a closed pipe shows here, not when the interpreter ends
+        # So that a closed pipe shows here, not when the interpreter ends. A process may have been
+        # started without stdout; print() takes that.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads the output (`head`, say) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except KeyboardInterrupt:
         return 130
     except (DashScopeError, ImportError) as error:
         print(f"dashscope-oss: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError | ImportError) else 1
+    except OSError as error:  # a full disk, say
+        _discard_output()
+        what = error.filename or "the output"
+        print(f"dashscope-oss: cannot write {what}: {error.strerror}", file=sys.stderr)
+        return 1
     return status or 0
 
 
@@ -59,6 +69,16 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser.parse_args(argv or ["--help"])
+
+
+def _prepare_stdout() -> None:
+    """Let stdout spell out what its encoding lacks, as stderr does: no text is lost."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,32 @@ def test_a_reader_who_has_seen_enough_is_no_failure(arguments):
     with process:
         complaints = process.stderr.read()
     assert (process.returncode, complaints) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [("models", "--json"), ("models", "glm-5")])
+def test_a_full_disk_is_told_in_one_line(arguments):
+    """Whether much was to be printed or little."""
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [*PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    complaint = "dashscope-oss: cannot write the output: No space left on device\n"
+    assert (process.returncode, process.stderr) == (1, complaint)
+
+
+def test_a_closed_stdout_is_no_failure():
+    """Some supervisors start their programs without one."""
+    code = "import sys; from dashscope_oss.cli import main\nsys.stdout = None\n"
+    process = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(main(['models', 'glm-5']))"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_a_warning_is_one_line_of_the_commands_own(command, gateway):
