@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from dashscope_oss.errors import ConfigurationError, did_you_mean, similar_names
 from dashscope_oss.gateway.config.tables import GatewayConfig
 from dashscope_oss.gateway.security.config import ConfigTable
+
+# What pydantic says in words of Python.
+_IN_TOML = {
+    "missing": "this key is needed",
+    "dict_type": "it must be a table",
+    "model_type": "it must be a table",
+    "list_type": "it must be a list: [...]",
+    "bool_type": "it must be true or false",
+}
 
 
 def load_config(file: Path) -> GatewayConfig:
@@ -41,16 +50,18 @@ def parse_config(text: str, name: str) -> GatewayConfig:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{name} is not valid TOML: {error}") from error
     except ValidationError as error:
-        faults = (_describe_fault(fault["loc"], fault["msg"]) for fault in error.errors())
+        faults = map(_describe_fault, error.errors())
         raise ConfigurationError(f"{name}: {'; '.join(faults)}") from error
 
 
-def _describe_fault(location: Sequence[str | int], message: str) -> str:
+def _describe_fault(fault: ErrorDetails) -> str:
     """Return a fault with the table and the key where it is."""
-    text = message.removeprefix("Value error, ")
-    *tables, key = map(str, location) if location else ("",)
-    if text == "Extra inputs are not permitted":
+    text = _IN_TOML.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    *tables, key = map(str, fault["loc"]) if fault["loc"] else ("",)
+    if fault["type"] == "extra_forbidden":
         text = f"there is no such {'key' if tables else 'table'}{_did_you_mean(key)}"
+        if len(tables) > 1 and isinstance(fault["input"], dict):
+            text += f'. A name with a dot needs quotes: [{tables[0]}."{tables[1]}.{key}"]'
     if not tables:
         return f"[{key}]: {text}" if key else text
     table = ".".join(part if part.isidentifier() else f'"{part}"' for part in tables)
