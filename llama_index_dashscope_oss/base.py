@@ -28,7 +28,7 @@ from llama_index_dashscope_oss._calls.call_guard import refuse_settings_in_calls
 from llama_index_dashscope_oss._convert.messages import with_user_message
 from llama_index_dashscope_oss._convert.responses import chat_response, completion_response
 from llama_index_dashscope_oss._convert.streaming import ato_responses, to_responses
-from llama_index_dashscope_oss._convert.tool_calls import selections
+from llama_index_dashscope_oss._convert.tool_calls import selections, with_first_call
 from llama_index_dashscope_oss._predict.react import ReActLLM
 from llama_index_dashscope_oss._predict.structured import StructuredLLM
 from llama_index_dashscope_oss._tokens import context_window, memory
@@ -202,6 +202,15 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
             "parallel_tool_calls": allow_parallel_tool_calls or None,
         }
         return {**arguments, **{name: value for name, value in options.items() if value}}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],
+        allow_parallel_tool_calls: bool = False,
+        **_: Any,
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else with_first_call(response, self.model)
 
 
 def use_tokenizer(llm: LLM) -> None:

@@ -7,6 +7,7 @@ blocking calls never needs it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -192,7 +193,10 @@ class AsyncClient(BaseClient):
         transport = open_async_transport(self.endpoint.base_url, self.options.max_connections)
         keeper = _until_loop_ends(transport, ref(self._by_loop), ref(loop))
         self._by_loop[loop] = (os.getpid(), transport, keeper)
-        await anext(keeper)
+        # A loop that nest_asyncio runs ends no generator in order: Python would show an error of
+        # one that has begun.
+        if sys.get_asyncgen_hooks().finalizer is not None:
+            await anext(keeper)
         return transport
 
     def _forget_closed_loops(self) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
-from dashscope_oss import ToolCall, UnreadableAnswerError, UnsupportedInputError
-from dashscope_oss.errors import shortened
+from dashscope_oss import (
+    DashScopeWarning,
+    ToolCall,
+    UnreadableAnswerError,
+    UnsupportedInputError,
+)
+from dashscope_oss.errors import shortened, warn
 from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
 from dashscope_oss.protocol.streaming.tool_calls import NO_ARGUMENTS
 from dashscope_oss.protocol.structured_output import read_loose_object
-from dashscope_oss.protocol.tools import read_tool_call
+from dashscope_oss.protocol.tools import read_tool_call, write_tool_calls
 
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
@@ -52,6 +57,28 @@ def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSel
         )
         for call in tool_calls_of(message)
     ]
+
+
+def with_first_call(response: ChatResponse, model: str) -> ChatResponse:
+    """Return ``response`` with no more than one call of a tool; warn of those left out.
+
+    Some models make several calls though ``parallel_tool_calls`` is off.
+    """
+    message = response.message
+    calls = tool_calls_of(message)
+    if len(calls) < 2:
+        return response
+    others = ", ".join(call.name for call in calls[1:])
+    warn(
+        f"{model}: the model called {len(calls)} tools at once; only its call of {calls[0].name} "
+        f"is taken, not that of {others}. Set allow_parallel_tool_calls=True to take all",
+        DashScopeWarning,
+    )
+    first = next((block for block in message.blocks if block.block_type == "tool_call"), None)
+    blocks = [b for b in message.blocks if b is first or b.block_type != "tool_call"]
+    listed = {"tool_calls": write_tool_calls(calls[:1])}
+    one = {"blocks": blocks, "additional_kwargs": {**message.additional_kwargs, **listed}}
+    return response.model_copy(update={"message": message.model_copy(update=one)})
 
 
 def parse_arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:

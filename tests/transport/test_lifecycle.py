@@ -126,6 +126,28 @@ def test_an_event_loop_that_was_closed_without_ceremony_is_forgotten_at_the_next
         gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_loop_that_looks_after_no_generators_leaves_no_error_behind(monkeypatch):
+    """As those that nest_asyncio runs, in which LlamaIndex calls from notebooks."""
+    shown: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+
+    async def run(caller: AsyncClient) -> str:
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+        return (await caller.send(question())).text
+
+    with RawServer(GOOD) as server:
+        caller = AsyncClient(endpoint(server))
+        for _ in range(2):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(run(caller)) == "hello"
+            loop.close()
+        del loop
+        caller._forget_closed_loops()
+        gc.collect()
+    assert not shown
+
+
 def test_one_client_in_event_loops_of_several_threads():
     with RawServer(GOOD) as server, ThreadPoolExecutor(4) as pool:
         caller = AsyncClient(endpoint(server))

@@ -236,3 +236,19 @@ def test_two_calls_at_once_are_the_same_streamed_or_not(ask, pieces):
         (call.tool_id, call.tool_name, call.tool_kwargs)
         for call in llm.get_tool_calls_from_response(last)
     ] == [("c1", "add", {"a": 1, "b": 2}), ("c2", "add", {"a": 3, "b": 4})]
+
+
+def test_of_several_calls_the_first_is_kept_where_only_one_may_be(make):
+    """Whoever calls one tool sends its result back with this message, which holds one call."""
+    calls = (
+        ToolCall(id="c1", name="now", arguments="{}", index=0),
+        ToolCall(id="c2", name="add", arguments="{}", index=1),
+    )
+    llm = make(WITH_TOOLS, Answer("I look.", tool_calls=calls))
+    with pytest.warns(DashScopeWarning, match="only its call of now is taken, not that of add"):
+        message = llm.chat_with_tools([ADD, NOW], "hi").message
+    assert message.content == "I look."
+    assert [call["id"] for call in message.additional_kwargs["tool_calls"]] == ["c1"]
+    llm.chat([ChatMessage("hi"), message, ChatMessage("well", role="tool")], tools=[])
+    turn = make.requests[-1].body["input"]["messages"][1]
+    assert [call["id"] for call in turn["tool_calls"]] == ["c1"]

@@ -9,6 +9,7 @@ from llama_index.core.tools import FunctionTool
 
 from dashscope_oss import (
     AuthenticationError,
+    DashScopeWarning,
     ToolCall,
     UnreadableAnswerError,
 )
@@ -55,6 +56,43 @@ def test_a_model_with_tools_calls_one_by_its_tools(make, act):
     assert str(act(make(WITH_TOOLS, Answer(tool_calls=(call,))))) == "3"
     assert "Tool Name" not in str(make.body["input"])
     assert make.body["parameters"]["tools"]
+
+
+TWO = Answer(
+    tool_calls=(
+        ToolCall(id="1", name="add", arguments='{"a": 1, "b": 2}', index=0),
+        ToolCall(id="2", name="add", arguments='{"a": 3, "b": 4}', index=1),
+    )
+)
+
+
+def test_only_the_first_of_several_calls_is_made_with_a_warning(make, act):
+    """LlamaIndex's own makes them all and then fails."""
+    with pytest.warns(DashScopeWarning, match="called 2 tools at once; only its call of add"):
+        response = act(make(WITH_TOOLS, TWO))
+    assert (str(response), len(response.sources)) == ("3", 1)
+
+
+def test_all_calls_are_made_where_they_may_be_parallel(make, act):
+    response = act(make(WITH_TOOLS, TWO), allow_parallel_tool_calls=True)
+    assert (str(response), len(response.sources)) == ("3\n\n7", 2)
+
+
+def test_nothing_is_called_if_one_of_the_tools_is_unknown(make):
+    ran = []
+    tool = FunctionTool.from_defaults(fn=lambda: ran.append(1), name="add", description="Add.")
+    calls = tuple(
+        ToolCall(id=n, name=n, arguments="{}", index=i) for i, n in enumerate(("add", "x"))
+    )
+    llm = make(WITH_TOOLS, Answer(tool_calls=calls))
+    with pytest.raises(UnreadableAnswerError, match="called 'x', which is none of the tools add"):
+        llm.predict_and_call([tool], "1+2?", allow_parallel_tool_calls=True)
+    assert not ran
+
+
+def test_an_answer_in_place_of_a_call_is_returned_if_that_is_allowed(make, act):
+    response = act(make(WITH_TOOLS, Answer("3")), error_on_no_tool_call=False)
+    assert (str(response), response.sources) == ("3", [])
 
 
 @pytest.mark.parametrize("text", ["Thought: I know it.\nAnswer: 3", "3"])
