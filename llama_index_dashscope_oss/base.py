@@ -54,7 +54,8 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     Thoughts are in a ``ThinkingBlock`` of the message, of a completion in
     ``additional_kwargs["reasoning_content"]``. ``additional_kwargs`` holds token counts where the
     service reports them, ``finish_reason``, ``request_id``, ``model`` and, behind a gateway,
-    ``served_by``.
+    ``served_by``. ``logprobs`` holds log probabilities if a call asks for them
+    (``logprobs=True, top_logprobs=2``), in a stream those of the newest piece.
 
     Raises:
         DashScopeError: one of its tree, for every failure. What a model cannot carry is an

@@ -26,6 +26,7 @@ from dashscope_oss import DashScopeWarning, Delta, Reply, ToolCall
 from dashscope_oss.errors import warn
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.protocol.tools import write_tool_calls
+from llama_index_dashscope_oss._convert.logprobs import token_logprobs
 from llama_index_dashscope_oss._convert.tool_calls import parse_arguments
 from llama_index_dashscope_oss._tokens import context_window
 
@@ -55,6 +56,7 @@ def chat_response(request: Request, reply: Reply, delta: Delta | None = None) ->
         ),
         raw=_raw(reply),
         delta=delta.text if delta else None,
+        logprobs=token_logprobs(delta.logprobs if delta else reply.logprobs),
         additional_kwargs=_facts(request, reply, delta),
     )
 
@@ -71,6 +73,7 @@ def completion_response(
         text=reply.text,
         raw=_raw(reply),
         delta=delta.text if delta else None,
+        logprobs=token_logprobs(delta.logprobs if delta else reply.logprobs),
         additional_kwargs={**_facts(request, reply, delta), **_thoughts(reply)},
     )
 

@@ -30,6 +30,38 @@ def test_a_response_is_plain_json(make, ask):
     assert json.loads(json.dumps(last.raw)) == last.raw
 
 
+def scored(token: str, logprob: object, **more) -> dict:
+    return {"token": token, "logprob": logprob, **more}
+
+
+HI = scored("hi", -0.25, bytes=[104, 105])
+LIKELIEST = [HI, scored("ho", -2.0, bytes=None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "logprobs"),
+    [
+        ([{**HI, "top_logprobs": LIKELIEST}], [[("hi", -0.25, [104, 105]), ("ho", -2.0, [])]]),
+        ([{**HI, "top_logprobs": []}], [[("hi", -0.25, [104, 105])]]),
+        ([HI, scored("!", -1)], [[("hi", -0.25, [104, 105])], [("!", -1.0, [])]]),
+        ([scored("hi", None)], None),
+        ([{"token": "hi"}], None),
+        (["hi"], None),
+        ({}, None),
+    ],
+)
+def test_log_probabilities_are_where_llamaindex_has_them(make, ask, content, logprobs):
+    """Of another form they are in ``raw`` only."""
+    llm = make(CHAT, Answer("hi", logprobs={"content": content}))
+    response = ask(llm, "hi", logprobs=True)
+    pieces = [piece.logprobs for piece in response.pieces] or [response.last.logprobs]
+    found = [piece for piece in pieces if piece is not None]
+    assert [
+        [[(token.token, token.logprob, token.bytes) for token in tokens] for tokens in piece]
+        for piece in found
+    ] == ([] if logprobs is None else [logprobs])
+
+
 def test_an_answer_that_is_cut_warns_once(make, ask):
     """Naming the setting."""
     llm = make(CHAT, Answer("It is", finish_reason="length"), max_tokens=2)
