@@ -7,15 +7,14 @@ spans and callbacks hold the arguments of a call, an API key among them too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
-from functools import cache, wraps
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
 
 from dashscope_oss import ConfigurationError
-from dashscope_oss.messages import OPTION_NAMES
-from llama_index_dashscope_oss._settings.aliases import fields_by_name
+from llama_index_dashscope_oss._settings.aliases import object_settings, with_extra_body
 
 LLMClass = TypeVar("LLMClass", bound=type[BaseLLM])
 
@@ -29,22 +28,12 @@ _METHODS = (
     "acomplete",
     "astream_complete",
 )
-_ALSO_OF_CALLS = (
-    *OPTION_NAMES,
-    "estimate_usage",
-    "split_think",
-    "media_options",
-    "cache_system_prompt",
-)
-"""Settings that a call may have too."""
 _IMAGE_DOCUMENTS = "image_documents"
 _NO_IMAGE_DOCUMENTS = (
     "image_documents is an argument of LlamaIndex's older classes for images, so nothing was sent; "
     "put the images into the message: "
     "llm.chat([ChatMessage(blocks=[ImageBlock(path=...), TextBlock(text=...)])])"
 )
-# A subclass may have fields of these names, which LlamaIndex passes by name.
-_METHOD_ARGUMENTS = ("messages", "prompt", "formatted")
 
 
 def refuse_settings_in_calls(cls: LLMClass) -> LLMClass:
@@ -58,20 +47,20 @@ def refuse_settings_in_calls(cls: LLMClass) -> LLMClass:
     return cls
 
 
-def _refuse_arguments(llm: BaseLLM, names: Collection[str]) -> None:
+def _refuse_arguments(llm: BaseLLM, arguments: Mapping[str, object]) -> None:
     """Raise if one of a call's arguments is a setting of the object; never show its value.
 
     Raises:
         ConfigurationError: naming the first of them; also for the images of older classes.
     """
-    if _IMAGE_DOCUMENTS in names:
+    if _IMAGE_DOCUMENTS in arguments:
         raise ConfigurationError(_NO_IMAGE_DOCUMENTS)
-    object_settings = _object_settings(type(llm))
-    refused = sorted(name for name in names if name in object_settings)
+    settings = object_settings(type(llm))
+    refused = sorted(name for name in with_extra_body(arguments) if name in settings)
     if refused:
         raise ConfigurationError(
             f"{refused[0]} is a setting of the object, not of a call, so nothing was sent; make a "
-            f"copy that has it: llm.model_copy(update={{{object_settings[refused[0]]!r}: ...}})"
+            f"copy that has it: llm.model_copy(update={{{settings[refused[0]]!r}: ...}})"
         )
 
 
@@ -92,10 +81,3 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
         return method.__get__(self)(*args, **kwargs)
 
     return guarded
-
-
-@cache
-def _object_settings(cls: type[BaseLLM]) -> dict[str, str]:
-    """Map the names of settings that no call can have, aliases too, to their fields."""
-    allowed = (*_ALSO_OF_CALLS, *_METHOD_ARGUMENTS)
-    return {name: field for name, field in fields_by_name(cls).items() if name not in allowed}

@@ -47,6 +47,12 @@ def to_messages(messages: Sequence[ChatMessage], model: str) -> list[Message]:
     """
     turns: list[Message] = []
     for place, message in enumerate(messages):
+        if not isinstance(message, ChatMessage):
+            raise UnsupportedInputError(
+                f"messages[{place}] is a {type(message).__name__}; make a ChatMessage of it: "
+                'ChatMessage(role="user", content="...")',
+                model=model,
+            )
         try:
             turns.append(_to_message(message, model))
         except UnsupportedInputError as error:

@@ -20,7 +20,11 @@ from llama_index_dashscope_oss._convert.prompt_functions import (
     MessagesToPrompt,
     is_users_own,
 )
-from llama_index_dashscope_oss._settings.aliases import refuse_unknown
+from llama_index_dashscope_oss._settings.aliases import (
+    refuse_repeated,
+    refuse_settings_as_parameters,
+    refuse_unknown,
+)
 from llama_index_dashscope_oss._settings.fields import LLMSettings, without_incremental_output
 
 _OF_PROMPT_FUNCTIONS = ("model", "model_info", "is_function_calling_model")
@@ -40,11 +44,15 @@ class ConfiguredLLM(LLMSettings):
     _client: Client = PrivateAttr()
     _async_client: AsyncClient = PrivateAttr()
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - any setting
+    def __init__(self, model: str | None = None, /, **settings: Any) -> None:  # noqa: ANN401 - any setting
+        refuse_repeated(type(self), [*settings, *["model"] * (model is not None)])
+        if model is not None:
+            settings["model"] = model
         settings.pop("class_name", None)  # LlamaIndex adds it to what it dumps
         # Not in a validator: pydantic would hide which error it was.
         _check_names(type(self), settings)
         super().__init__(**without_incremental_output(settings))
+        refuse_settings_as_parameters(type(self), self.additional_kwargs)
         self._make_clients()
         self._choose_prompt_functions()
 

@@ -23,6 +23,7 @@ from dashscope_oss import ConfigurationError, ModelInfo, Options, UsageTable, fi
 from dashscope_oss.transport.http.connections import DEFAULT_MAX_CONNECTIONS
 from dashscope_oss.transport.http.timeouts import storable_timeout
 from dashscope_oss.transport.options import DEFAULT_MAX_RETRIES
+from llama_index_dashscope_oss._settings.aliases import with_extra_body
 from llama_index_dashscope_oss._tokens.memory import Tokenize
 
 
@@ -70,7 +71,8 @@ class LLMSettings(FunctionCallingLLM):
             more only with ``preserve_thinking=True``.
         split_think: take what the model writes between ``<think>`` and ``</think>`` at the
             beginning of an answer for its thoughts.
-        additional_kwargs: merged into ``parameters`` as it is.
+        additional_kwargs: merged into ``parameters`` as it is; so is what an ``extra_body`` holds,
+            in it or in a call.
         estimate_usage: where the service reports no usage, give an estimate (some 20 per cent
             off); responses then say ``usage_estimated``.
         strict_params: refuse parameters that the vendor's page of the model does not document.
@@ -178,8 +180,8 @@ class LLMSettings(FunctionCallingLLM):
     def _options(self, call_arguments: Mapping[str, Any]) -> Options:
         """Return what a call asks for: its own arguments over the settings of this object."""
         strict = {"strict": True} if self.strict_params else {}
-        options = Options.of(self).merged({**strict, **self.additional_kwargs})
-        return options.merged(without_incremental_output(call_arguments))
+        options = Options.of(self).merged({**strict, **with_extra_body(self.additional_kwargs)})
+        return options.merged(without_incremental_output(with_extra_body(call_arguments)))
 
     @field_serializer("model_info")
     def _plain_model_info(self, info: ModelInfo | None) -> object:

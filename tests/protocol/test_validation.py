@@ -129,6 +129,7 @@ REFUSED = [
     (HOSTED, {"stop": ""}, "stop holds an empty text"),
     (HOSTED, {"stop": ["a", ""]}, "stop holds an empty text"),
     (HOSTED, {"extra": {"temprature": 1}}, "did you mean 'temperature'"),
+    (HOSTED, {"extra": {"extra_headers": {"a": "b"}}}, "not for the service; set default_headers"),
     (HOSTED, {"extra": {"openai_api_key": "sk-1"}}, "openai_api_key looks like a secret"),
     (HOSTED, {"temperature": float("nan")}, "temperature is nan"),
     (HOSTED, {"top_p": float("inf")}, "top_p is inf"),

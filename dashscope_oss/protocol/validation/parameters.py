@@ -65,6 +65,8 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
         refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
     if is_key_name(name):
         refuse(model_info, f"{name} {NEVER_A_PARAMETER}; leave it out and set api_key")
+    if advice := _OF_OPENAIS_CLIENT.get(name):
+        refuse(model_info, f"{name} is for OpenAI's client, not for the service; {advice}")
     if name not in PARAMETERS and (intended := probably_intended(name, PARAMETERS)):
         refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
@@ -198,6 +200,12 @@ PARAMETERS = (
     "frequency_penalty",
 )
 """Names of parameters; one that is almost one of these is taken for a misspelling."""
+_OF_OPENAIS_CLIENT = {
+    "extra_body": "pass what it holds as parameters",
+    "extra_headers": "set default_headers",
+    "extra_query": "leave it out",
+}
+"""What programs that called OpenAI's client still pass: the service would ignore it unseen."""
 
 _STOP = (
     'The "stop" parameter must be of type "str", "list[str]", "list[int]", or "list[list[int]]", '

@@ -240,6 +240,7 @@ def test_a_picture_in_a_block_of_any_make_is_sent_as_one(make):
             ChatMessage("a", role="assistant", additional_kwargs={"tool_calls": [{"type": "x"}]}),
             "tool_calls",
         ),
+        ({"role": "user", "content": "a"}, r"messages\[0\] is a dict; make a ChatMessage of it"),
     ],
 )
 def test_what_cannot_be_carried_is_refused_before_any_request(make, message, reason):

@@ -35,6 +35,51 @@ def test_settings_have_aliases(make):
     llm.close()
 
 
+def test_the_model_may_be_the_first_argument():
+    """As in LlamaIndex's classes for OpenAI."""
+    assert DashScopeOSS(CHAT, base_url=LOCAL).model == CHAT
+
+
+def test_a_setting_under_two_names_is_refused():
+    for arguments in (
+        lambda: DashScopeOSS(CHAT, model_name="x"),
+        lambda: DashScopeOSS(model=CHAT, model_name="x"),
+    ):
+        with pytest.raises(ConfigurationError, match="model is given twice; give it once"):
+            arguments()
+    llm = DashScopeOSS(CHAT, base_url=LOCAL)
+    with pytest.raises(ConfigurationError, match="base_url is given twice"):
+        llm.model_copy(update={"api_base": LOCAL, "base_url": LOCAL})
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("async_http_client", "pass http_async_client"), ("reuse_client", "leave it out")],
+)
+def test_a_setting_of_llamaindexs_openai_is_refused_with_advice(name, advice):
+    with pytest.raises(ConfigurationError, match=f"has no setting {name}: .*{advice}"):
+        DashScopeOSS(CHAT, base_url=LOCAL, **{name: None})
+
+
+def test_what_extra_body_holds_is_sent(make, ask):
+    """Which is how programs for OpenAI's client pass parameters of other services."""
+    llm = make(WITH_TOOLS, additional_kwargs={"extra_body": {"enable_thinking": False}, "a": 1})
+    ask(llm, "hi", extra_body={"b": 2})
+    sent = make.body["parameters"]
+    assert {"enable_thinking": False, "a": 1, "b": 2}.items() <= sent.items()
+    assert "extra_body" not in sent
+
+
+@pytest.mark.parametrize("kwargs", [{"api_key": KEY}, {"extra_body": {"api_key": KEY}}])
+def test_a_setting_among_the_parameters_is_refused(make, kwargs):
+    with pytest.raises(ConfigurationError, match="api_key is no parameter") as refused:
+        DashScopeOSS(CHAT, base_url=LOCAL, additional_kwargs=kwargs)
+    assert KEY not in str(refused.value)
+    with pytest.raises(ConfigurationError, match="api_key is a setting of the object"):
+        make(CHAT).complete("hi", **kwargs)
+    assert not make.requests
+
+
 def test_an_unknown_setting_is_refused():
     """A slip of the pen is not swallowed."""
     with pytest.raises(
