@@ -21,7 +21,6 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from dashscope_oss import __version__, chat_request
@@ -54,7 +53,9 @@ from langchain_dashscope_oss._structured import (
     bound_parameters,
     check_arguments,
     choose_method,
+    in_json,
     object_parser,
+    tool_form,
 )
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
@@ -133,18 +134,18 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
                 where the model can do without, and the call is refused where it cannot.
             strict: arguments must follow the schema.
             parallel_tool_calls: allow several calls in one answer.
-            **kwargs: bound as they are.
+            **kwargs: bound as they are; a class as ``response_format`` as its JSON schema.
 
         Raises:
             UnsupportedInputError: if the model knows no tools.
         """
-        functions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        functions = [tool_form(tool, strict=strict) for tool in tools]
         with raising_langchain_errors():
             model = self._call_arguments(kwargs).get("model")
             choice = core_tools.tool_choice(tool_choice, functions, self._check_tools(model))
         optional = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         parameters = {name: value for name, value in optional.items() if value is not None}
-        return self.bind(tools=functions, **{**parameters, **kwargs})
+        return self.bind(tools=functions, **{**parameters, **in_json(kwargs, strict=strict)})
 
     def with_structured_output(
         self,
@@ -292,7 +293,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
         *,
         stream: bool = False,
     ) -> Request:
-        model_info, options = self._call_options(stop, arguments)
+        model_info, options = self._call_options(stop, in_json(arguments))
         sent = to_messages(messages, model_info.id)
         request = chat_request(model_info, sent, options, stream=stream)
         return counted(self._checked_length(request), self)

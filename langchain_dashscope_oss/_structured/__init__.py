@@ -1,9 +1,9 @@
 """Structured output: answers that are an object of a schema.
 
 Which method a model is asked by is decided in the core; here it is bound to LangChain's models
-(:mod:`.methods`, with :mod:`.schemas` in the service's forms), the prompt gets its instructions
-(:mod:`.instructions`), the answer is parsed (:mod:`.parsers`), and a runnable puts these together
-(:mod:`.runnable`).
+(:mod:`.methods`, with :mod:`.schemas` in the service's forms and :mod:`.recursion` for classes that
+hold themselves), the prompt gets its instructions (:mod:`.instructions`), the answer is parsed
+(:mod:`.parsers`), and a runnable puts these together (:mod:`.runnable`).
 """
 
 from langchain_dashscope_oss._structured.instructions import FormatInstructions
@@ -15,7 +15,7 @@ from langchain_dashscope_oss._structured.methods import (
 )
 from langchain_dashscope_oss._structured.parsers import object_parser
 from langchain_dashscope_oss._structured.runnable import StructuredOutput
-from langchain_dashscope_oss._structured.schemas import Schema
+from langchain_dashscope_oss._structured.schemas import Schema, in_json, tool_form
 
 __all__ = [
     "FormatInstructions",
@@ -25,5 +25,7 @@ __all__ = [
     "bound_parameters",
     "check_arguments",
     "choose_method",
+    "in_json",
     "object_parser",
+    "tool_form",
 ]

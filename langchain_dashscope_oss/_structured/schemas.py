@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from dashscope_oss.protocol import structured_output
+from langchain_dashscope_oss._structured.recursion import recursive_schema
 
 Schema: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any]"
 
@@ -15,7 +17,33 @@ Schema: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any]"
 def json_schema(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
     """Return ``schema`` as a JSON schema."""
     # Its signature has no Mapping, which it takes.
-    return convert_to_json_schema(schema, strict=strict)  # type: ignore[arg-type]
+    form = recursive_schema(schema) or schema
+    return convert_to_json_schema(form, strict=strict)  # type: ignore[arg-type]
+
+
+def tool_form(
+    tool: Mapping[str, Any] | type | Callable[..., Any] | BaseTool, *, strict: bool | None = None
+) -> dict[str, Any]:
+    """Return a tool in the form that the service takes, which is OpenAI's."""
+    form = convert_to_openai_tool(tool, strict=strict)
+    arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if recursive := recursive_schema(arguments):
+        whole = convert_to_openai_tool(recursive, strict=strict)
+        form["function"]["parameters"] = whole["function"]["parameters"]
+    return form
+
+
+def in_json(arguments: Mapping[str, Any], *, strict: bool | None = None) -> dict[str, Any]:
+    """Return the arguments of a call with the classes and functions among them as JSON."""
+    json_arguments = dict(arguments)
+    wanted = arguments.get("response_format")
+    if wanted is not None and not isinstance(wanted, Mapping):
+        json_arguments["response_format"] = response_format(wanted, strict=strict)
+    if tools := arguments.get("tools"):
+        json_arguments["tools"] = [
+            tool if isinstance(tool, Mapping) else tool_form(tool) for tool in tools
+        ]
+    return json_arguments
 
 
 def tool_name(schema: Schema | None) -> str:
