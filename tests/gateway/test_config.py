@@ -52,6 +52,7 @@ MISTAKES = [
         UPSTREAM + "[models.llama3.1-8b]\n",
         r'key\. A name with a dot needs quotes: \[models."llama3.1-8b"\]\.$',
     ),
+    (UPSTREAM + "[upstreams.a.heath]\n" + MODEL, r"heath: .*Did you mean health\?$"),
     (UPSTREAM + '[models.""]\n', r"one line of text, and not empty"),
     (UPSTREAM + MODEL + 'name = "a\\r\\nx: y"\n', r"\] name: it must be one line of text"),
     (UPSTREAM + '[upstreams.a.health]\npath = "//b/"\n' + MODEL, r"\] path: .*below url"),

@@ -59,8 +59,9 @@ def _describe_fault(fault: ErrorDetails) -> str:
     text = _IN_TOML.get(fault["type"], fault["msg"].removeprefix("Value error, "))
     *tables, key = map(str, fault["loc"]) if fault["loc"] else ("",)
     if fault["type"] == "extra_forbidden":
-        text = f"there is no such {'key' if tables else 'table'}{_did_you_mean(key)}"
-        if len(tables) > 1 and isinstance(fault["input"], dict):
+        meant = _did_you_mean(key)
+        text = f"there is no such {'key' if tables else 'table'}{meant}"
+        if not meant and len(tables) > 1 and isinstance(fault["input"], dict):
             text += f'. A name with a dot needs quotes: [{tables[0]}."{tables[1]}.{key}"]'
     if not tables:
         return f"[{key}]: {text}" if key else text
