@@ -18,7 +18,7 @@ from dashscope_oss.gateway.engines.openai.response_body import (
     read_events,
 )
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
-from dashscope_oss.gateway.engines.openai.upstream_client import UpstreamClient
+from dashscope_oss.gateway.engines.openai.upstream_client import UpstreamClient, redirect_hint
 from dashscope_oss.gateway.engines.openai.upstream_error import error_for_status
 from dashscope_oss.gateway.engines.openai.upstream_request import (
     build_upstream_request,
@@ -153,6 +153,7 @@ class OpenAIEngine:
             refusal = await read_body(response)
         if not (_COUNTS_FIELD in body and _refuses_counts(response.status_code, refusal)):
             error = error_for_status(response.status_code, refusal, self.context)
+            error.cause += redirect_hint(response)
             error.retry_after = retry_after(response.headers, time.time())
             raise error
         self._gives_counts = False

@@ -70,12 +70,12 @@ class HealthChecker:
 
     async def _find_error(self) -> str:
         """Return what the server's answer says is wrong; "" if nothing."""
-        status, body = await self._client.get(self._health_check.path)
+        status, body, redirect = await self._client.get(self._health_check.path)
         self._compare_names(body)
         if 200 <= status < 300:
             return ""
         hint = wrong_base_url(self._upstream.url) if status == HTTPStatus.NOT_FOUND else ""
-        return f"HTTP {status}: {error_text(body)}{hint}"
+        return f"HTTP {status}: {error_text(body)}{hint}{redirect}"
 
     def _compare_names(self, body: bytes) -> None:
         """Warn, once, if the server lists its models and a configured name is not among them."""

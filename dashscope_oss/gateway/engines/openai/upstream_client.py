@@ -11,7 +11,7 @@ from dashscope_oss.errors import ProtocolError
 from dashscope_oss.gateway.engines.openai.connections import Connections
 from dashscope_oss.gateway.engines.openai.response_body import read_body
 from dashscope_oss.gateway.engines.openai.upstream import Upstream
-from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, describe
+from dashscope_oss.gateway.engines.openai.upstream_error import UNREADABLE, describe, one_line
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError, ModelUnavailable
 
 _STALLED = (500, "RequestTimeOut", "Request timed out, try again later.")
@@ -38,8 +38,10 @@ class UpstreamClient:
         """Close all connections."""
         await self._connections.aclose()
 
-    async def get(self, path: str) -> tuple[int, bytes]:
-        """Return status and body; a path with a leading slash counts from the server's root.
+    async def get(self, path: str) -> tuple[int, bytes, str]:
+        """Return status, body, and, of a redirect, a hint that says where it leads.
+
+        A path with a leading slash counts from the server's root.
 
         Raises:
             httpx2.HTTPError: if there is no answer.
@@ -48,7 +50,7 @@ class UpstreamClient:
             request = http.build_request("GET", http.base_url.join(path))
             response = await http.send(request, stream=True)
             try:
-                return response.status_code, await read_body(response)
+                return response.status_code, await read_body(response), redirect_hint(response)
             finally:
                 await response.aclose()
 
@@ -74,7 +76,15 @@ class UpstreamClient:
         except (httpx2.HTTPError, TimeoutError) as error:
             raise _to_api_error(error) from error
         except ProtocolError as error:
-            raise APIError(*UNREADABLE) from error
+            raise APIError(*UNREADABLE, cause=error.message) from error
+
+
+def redirect_hint(response: httpx2.Response) -> str:
+    """Return, of a redirect, what the operator is to know of it; "" of any other answer."""
+    if not response.has_redirect_location:
+        return ""
+    location = one_line(response.headers["location"])
+    return f" (it redirects to {location}, and no redirect is followed: correct the url)"
 
 
 def _to_api_error(error: Exception) -> APIError:

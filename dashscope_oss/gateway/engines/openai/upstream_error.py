@@ -22,6 +22,7 @@ from dashscope_oss.errors import (
 from dashscope_oss.gateway.interface.api_error import (
     TOO_MANY_REQUESTS,
     APIError,
+    BodyTooLarge,
     ModelUnavailable,
 )
 from dashscope_oss.protocol.error_mapping import read_error_body, service_error
@@ -173,6 +174,8 @@ def _vendor_error(reason: _Reason, failed: tuple[str, str], context: int | None)
             return APIError(*known)
     if status in _UNAVAILABLE:
         return ModelUnavailable()
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and text == _NO_TEXT:
+        return BodyTooLarge()
     if status in _REJECTED or _CALLERS_FAULT.search(text):
         return APIError(400, "InvalidParameter", _rejection(text))
     return APIError(500, failed[0], _failure(failed[1], error, reason))
@@ -195,6 +198,8 @@ def _failure(failed: str, error: DashScopeError, reason: _Reason) -> str:
 
 
 def _rejection(text: str) -> str:
+    if text == _NO_TEXT:
+        text = "the server behind this gateway refuses the request and gives no reason"
     words = _TEMPLATES_WORDS.search(text)
     return f"<400> InternalError.Algo.InvalidParameter: {words[1] if words else text}"
 

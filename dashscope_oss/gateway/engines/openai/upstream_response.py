@@ -96,7 +96,7 @@ class UpstreamResponseReader:
         try:
             data = read_json_object(event.data)
         except ProtocolError as error:
-            raise APIError(*UNREADABLE) from error
+            raise APIError(*UNREADABLE, cause=_not_json(event.data)) from error
         if _is_error(data):
             raise error_in_answer(event.data, self._context)
         self._usage = read_usage(data) or self._usage
@@ -133,7 +133,8 @@ class UpstreamResponseReader:
         calls = join_tool_calls(self._call_pieces)
         is_whole = self._has_text or calls
         if not (self._ended and is_whole and all(_is_json(call.arguments) for call in calls)):
-            raise AnswerBrokenOff(cause="the answer ended without a finish reason")
+            what = "ended without a finish reason" if self._characters else "holds nothing"
+            raise AnswerBrokenOff(cause=f"the answer {what}")
         self.oddities.append(_NO_FINISH_REASON)
         written = self._usage.output_tokens if self._usage else None
         is_cut = isinstance(self._max_tokens, int) and (written or 0) >= self._max_tokens
@@ -201,6 +202,12 @@ class UpstreamResponseReader:
         self._characters += sum(len(call.name) + len(call.arguments) for call in delta.tool_calls)
         if self._characters > _MAX_ANSWER_CHARACTERS:
             raise APIError(500, "InternalError", "The engine's answer does not end.")
+
+
+def _not_json(data: bytes) -> str:
+    """Say what the bytes are, in words that the log may hold: not those of an answer."""
+    what = "an HTML page" if data.lstrip().startswith(b"<") else f"{len(data)} bytes of no JSON"
+    return f"it sent {what} where a piece of an answer belongs"
 
 
 def _read_finish_reason(value: object) -> str | None:

@@ -53,6 +53,45 @@ def test_the_text_of_a_bad_request_reaches_the_caller(subtests):
             assert error.message == "<400> InternalError.Algo.InvalidParameter: no"
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "text"),
+    [
+        (413, "BadRequest.TooLarge", "Payload Too Large"),
+        (400, "InvalidParameter", "refuses the request and gives no reason"),
+    ],
+)
+def test_a_proxys_refusal_without_a_text_is_told_in_words(status, code, text):
+    """A proxy before the server takes smaller bodies than the gateway does."""
+    error = error_for_status(status, b"<html>nginx")
+
+    assert (error.status, error.code) == (400, code)
+    assert text in error.message
+
+
+async def test_a_redirect_is_told_with_where_it_leads():
+    """No redirect is followed: it could lead a key elsewhere."""
+    moved = (301, f"{HTML}\r\nlocation: https://new.example/v1", b"")
+
+    error = await generate_error(FakeUpstream(moved))
+
+    assert "it redirects to https://new.example/v1" in error.cause
+    assert "new.example" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"", "the answer holds nothing"),
+        (b"data: a secret answer\n\n", "it sent 15 bytes of no JSON where"),
+    ],
+)
+async def test_the_log_says_what_an_answer_is_that_cannot_be_read(answer, cause):
+    """In words of its own: what a model wrote is not for logs."""
+    error = await generate_error(FakeUpstream((200, SSE, answer)))
+
+    assert error.cause.startswith(cause)
+
+
 def test_a_page_of_html_is_no_text():
     """A proxy's error page is not handed to callers."""
     assert error_text(b"<html><body>nginx") == "the answer holds no text"
@@ -175,7 +214,8 @@ async def test_the_last_error_of_an_upstream_is_that_of_its_last_call():
                 await deltas_of(engine)
             last_errors.append(engine.upstreams()[0].last_error)
 
-    assert last_errors == ["The engine's answer cannot be read.", "HTTP 500: no memory"]
+    page = "it sent an HTML page where a piece of an answer belongs"
+    assert last_errors == [page, "HTTP 500: no memory"]
 
 
 def body(text, **more):
