@@ -14,6 +14,7 @@ from tests.cli.conftest import PROGRAM
 ASK = ("ask", "llama3-8b-instruct", "hi")
 OPENAI = ("serve", "--engine", "openai", "--upstream", "http://127.0.0.1:9/v1")
 SCRIPTED = ("serve", "--engine", "scripted")
+FREE_PORT = ("--port", "0")
 
 
 def test_without_a_command_it_lists_all(capsys):
@@ -51,12 +52,12 @@ def test_without_a_command_it_lists_all(capsys):
         ((*OPENAI, "--model", "x"), 2, "ID=NAME"),
         ((*OPENAI, "--model", "x=a", "--model", "x=b"), 2, "gives an id twice"),
         (
-            ("serve", "--engine", "openai", "--upstream", "x", "--default-model", "y"),
+            ("serve", "--engine", "openai", "--upstream", "x", "--default-model", "y", *FREE_PORT),
             2,
             "bad --upstream 'x'",
         ),
         ((*SCRIPTED, "--script", "missing.json"), 2, "missing.json"),
-        (("serve", "--gguf", "missing.gguf", "--port", "0"), 2, "cannot read the model file"),
+        (("serve", "--gguf", "missing.gguf", *FREE_PORT), 2, "cannot read the model file"),
         ((*SCRIPTED, "--host", "host.invalid"), 2, "cannot listen on"),
         ((*SCRIPTED, "--host", ".."), 2, "cannot listen on"),
         ((*SCRIPTED, "--port", "70000"), 2, "cannot listen on"),
