@@ -55,6 +55,7 @@ from langchain_dashscope_oss._structured import (
     choose_method,
     in_json,
     object_parser,
+    object_type,
     tool_form,
 )
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
@@ -194,6 +195,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
             self._with_tools(schema, chosen, strict, tools, {**bound, **kwargs}),
             FormatInstructions.of(chosen, schema, wanted=method),
             object_parser(chosen, schema, optional=bool(tools)),
+            output_type=object_type(None if include_raw else schema),
             include_raw=include_raw,
             repairs=chosen == "prompt",
         )

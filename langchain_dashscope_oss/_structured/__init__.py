@@ -15,7 +15,7 @@ from langchain_dashscope_oss._structured.methods import (
 )
 from langchain_dashscope_oss._structured.parsers import object_parser
 from langchain_dashscope_oss._structured.runnable import StructuredOutput
-from langchain_dashscope_oss._structured.schemas import Schema, in_json, tool_form
+from langchain_dashscope_oss._structured.schemas import Schema, in_json, object_type, tool_form
 
 __all__ = [
     "FormatInstructions",
@@ -27,5 +27,6 @@ __all__ = [
     "choose_method",
     "in_json",
     "object_parser",
+    "object_type",
     "tool_form",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from langchain_core.exceptions import OutputParserException
@@ -33,7 +35,7 @@ class ObjectParser(Protocol):
 
 
 def object_parser(method: Method, schema: Schema | None, *, optional: bool) -> ObjectParser:
-    """Return what makes the object of an answer to ``method``.
+    """Return what makes the object of an answer to ``method``; it can be pickled.
 
     Args:
         method: how the object was asked for.
@@ -41,63 +43,73 @@ def object_parser(method: Method, schema: Schema | None, *, optional: bool) -> O
         optional: other tools may be called in its place; the object is ``None`` then.
     """
     if method == "function_calling" and schema is not None:
-        return tool_call_parser(schema, optional=optional)
-    parse_text = text_parser(schema)
-
-    def parse(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
-        if optional and message.tool_calls:
-            return None
-        return parse_text(message, partial=partial)
-
-    return parse
+        return _ToolCallParser(schema, optional)
+    return _TextParser(schema, optional)
 
 
-def tool_call_parser(schema: Schema, *, optional: bool) -> ObjectParser:
-    """Return what reads the arguments of the call of ``schema``; see :func:`object_parser`."""
-    name = tool_name(schema)
-    parser: JsonOutputKeyToolsParser | PydanticToolsParser
-    if isinstance(schema, type) and is_basemodel_subclass(schema):
-        parser = PydanticToolsParser(tools=[schema], first_tool_only=True)
-    else:
-        parser = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+@dataclass(frozen=True)
+class _ToolCallParser:
+    """Reads the arguments of the call of ``schema``; see :func:`object_parser`."""
 
-    def parse(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+    schema: Schema
+    optional: bool
+
+    def __call__(self, message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+        name = self._name
         calls = [call for call in message.tool_calls if call["name"] == name]
         if not partial:
-            _check_calls(message, name, is_called=bool(calls), optional=optional)
+            _check_calls(message, name, is_called=bool(calls), optional=self.optional)
         own_calls = message.model_copy(update={"tool_calls": calls})
         try:
-            parsed = parser.parse_result([ChatGeneration(message=own_calls)], partial=partial)
+            answer = ChatGeneration(message=own_calls)
+            parsed = self._parser.parse_result([answer], partial=partial)
             if isinstance(parsed, dict) and not partial:
-                _check_required_names(parsed, schema)
+                _check_required_names(parsed, self.schema)
         except ValueError as error:
             raise _unreadable(str(error), message.text) from error
         return parsed
 
-    return parse
+    @cached_property
+    def _name(self) -> str:
+        return tool_name(self.schema)
+
+    @cached_property
+    def _parser(self) -> JsonOutputKeyToolsParser | PydanticToolsParser:
+        if form := _pydantic_class(self.schema):
+            return PydanticToolsParser(tools=[form], first_tool_only=True)
+        return JsonOutputKeyToolsParser(key_name=self._name, first_tool_only=True)
 
 
-def text_parser(schema: Schema | None) -> ObjectParser:
-    """Return what reads the JSON object in a text; fences and words around it are passed over.
+@dataclass(frozen=True)
+class _TextParser:
+    """Reads the JSON object in a text; fences and words around it are passed over.
 
     A pydantic class checks all of it; of any other schema only the required names are.
     """
-    form = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
 
-    def parse(message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+    schema: Schema | None
+    optional: bool
+
+    def __call__(self, message: AIMessage, *, partial: bool) -> Any:  # noqa: ANN401 - the schema's
+        if self.optional and message.tool_calls:
+            return None
         if partial:
+            form = _pydantic_class(self.schema)
             return read_partial_object(message.text, lambda values: _validated(form, values))
         try:
-            return read_object(message.text, make)
+            return read_object(message.text, self._make)
         except ValueError as error:
             raise _unreadable(str(error), message.text) from error
 
-    def make(values: dict[str, Any]) -> Any:  # noqa: ANN401 - the schema's
+    def _make(self, values: dict[str, Any]) -> Any:  # noqa: ANN401 - the schema's
+        form = _pydantic_class(self.schema)
         if form is None:
-            _check_required_names(values, schema)
+            _check_required_names(values, self.schema)
         return _validated(form, values)
 
-    return parse
+
+def _pydantic_class(schema: Schema | None) -> type | None:
+    return schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
 
 
 def _check_calls(message: AIMessage, name: str, *, is_called: bool, optional: bool) -> None:

@@ -30,6 +30,7 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
         model: the model with all that it is to be sent.
         instructions: added to the conversation.
         parse: makes the object.
+        output_type: what ``invoke`` returns.
         include_raw: hand on a dict of ``raw``, ``parsed`` and ``parsing_error``.
         repairs: ask once more, with the error, if the answer cannot be parsed.
     """
@@ -40,14 +41,21 @@ class StructuredOutput(Runnable[LanguageModelInput, Any]):
         instructions: FormatInstructions,
         parse: ObjectParser,
         *,
+        output_type: Any,  # noqa: ANN401 - a class, or a form that typing writes
         include_raw: bool,
         repairs: bool,
     ) -> None:
         self._model = model
+        self._output_type = output_type
         self._instructions = instructions
         self._parse = parse
         self._include_raw = include_raw
         self._repairs = repairs
+
+    @property
+    def OutputType(self) -> Any:  # noqa: ANN401, N802 - LangChain's name
+        """The class of the objects; LangChain makes the schema of a chain's output of it."""
+        return self._output_type
 
     def invoke(
         self,

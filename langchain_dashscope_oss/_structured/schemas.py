@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel
 
 from dashscope_oss.protocol import structured_output
 from langchain_dashscope_oss._structured.recursion import recursive_schema
@@ -31,6 +32,13 @@ def tool_form(
         whole = convert_to_openai_tool(recursive, strict=strict)
         form["function"]["parameters"] = whole["function"]["parameters"]
     return form
+
+
+def object_type(schema: Schema | None) -> Any:  # noqa: ANN401 - a class, or what typing writes
+    """Return what the objects are: of a pydantic class themselves, else dicts."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema
+    return dict[str, Any]
 
 
 def in_json(arguments: Mapping[str, Any], *, strict: bool | None = None) -> dict[str, Any]:

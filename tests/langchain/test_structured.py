@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from dataclasses import replace
 from functools import reduce
@@ -127,6 +128,25 @@ def test_it_works_within_a_chain_and_in_batches(chat):
     assert chain.invoke({"who": "Ada"}) == ADA
     assert list(chain.stream({"who": "Ada"}))[-1] == ADA
     assert chain.batch([{"who": "Ada"}] * 2) == [ADA, ADA]
+
+
+@pytest.mark.parametrize("method", ["function_calling", "prompt"])
+def test_it_can_be_pickled_used_or_not(chat, method):
+    """Worker processes are sent whole chains."""
+    llm, _ = chat(good_model, model=THINKER)
+    for schema in (Person, PersonDict):
+        structured = llm.with_structured_output(schema, method=method)
+        expected = structured.invoke("Who was Ada?")
+        assert pickle.loads(pickle.dumps(structured)).invoke("Who was Ada?") == expected
+
+
+def test_a_chain_knows_the_form_of_its_objects(chat):
+    llm, _ = chat(good_model, model=THINKER)
+    structured = llm.with_structured_output(Person)
+    assert structured.get_output_jsonschema() == Person.model_json_schema()
+    for schema, include_raw in [(Person, True), (PersonDict, False), (SCHEMA, False)]:
+        structured = llm.with_structured_output(schema, include_raw=include_raw)
+        assert structured.get_output_jsonschema()["type"] == "object"
 
 
 def test_without_a_schema_json_mode_gives_whatever_object_comes(chat):
