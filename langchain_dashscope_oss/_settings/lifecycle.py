@@ -22,8 +22,9 @@ from dashscope_oss.transport.options import (
     UNPICKLED_SETTINGS,
     ClientOptions,
 )
+from langchain_dashscope_oss._settings.changes import checked_changes, checked_value
 from langchain_dashscope_oss._settings.fields import Settings
-from langchain_dashscope_oss._settings.names import fields_by_alias, fields_of_copy
+from langchain_dashscope_oss._settings.names import fields_by_alias
 from langchain_dashscope_oss.errors.conversion import raising_langchain_errors
 
 # Names of cached properties. LangChain caches its serialised form under a private name, which would
@@ -69,15 +70,17 @@ class Lifecycle(Settings):
         """Return a copy with the settings in ``update``, which may be named by their aliases.
 
         Raises:
-            ConfigurationError: for a name that is no setting.
+            ConfigurationError: for a name that is no setting, or a value that it cannot have.
         """
         with raising_langchain_errors():
-            changed = fields_of_copy(type(self), update or {})
+            changed = checked_changes(type(self), update or {})
         return super().model_copy(update=changed, deep=deep)
 
     def __setattr__(self, name: str, value: object) -> None:
         field = fields_by_alias(type(self)).get(name, name)
-        super().__setattr__(field, value)
+        with raising_langchain_errors():
+            checked = checked_value(field, value)
+        super().__setattr__(field, checked)
         forget_cached(self, _CACHES if field in CONNECTION_SETTINGS else _COMPUTED)
 
     def __copy__(self) -> Self:

@@ -8,13 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dashscope_oss.errors import (
-    ConfigurationError,
-    DashScopeWarning,
-    did_you_mean,
-    similar_names,
-    warn,
-)
+from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES
 from dashscope_oss.protocol.validation import NEVER_A_PARAMETER, is_key_name
 from dashscope_oss.registry.lookup import no_model_named
@@ -101,23 +95,6 @@ def by_field_name(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[st
         if field in by_field:
             raise ConfigurationError(f"{field} is given twice, by two names; give one of them")
         by_field[field] = value
-    return by_field
-
-
-def fields_of_copy(cls: type[BaseModel], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is to change in a copy by field; pydantic would keep any other name unread.
-
-    Raises:
-        ConfigurationError: for a name that is no setting, with the one that may be meant.
-    """
-    by_field = by_field_name(cls, changes)
-    for name in by_field:
-        if name not in cls.model_fields:
-            meant = did_you_mean(similar_names(name, cls.model_fields)[:1])
-            raise ConfigurationError(
-                f"{cls.__name__} has no setting {name}.{meant} Other parameters of the service go "
-                "into model_kwargs"
-            )
     return by_field
 
 

@@ -64,7 +64,8 @@ def test_a_setting_is_changed_under_its_other_name_too(cls):
         copied = llm.model_copy(update={name: value})
         setattr(llm, name, value)
         for changed in (copied, llm):
-            assert getattr(changed, field) == value
+            kept = getattr(changed, field)
+            assert (kept.get_secret_value() if field == "api_key" else kept) == value
             profile = getattr(changed, "profile", {"name": changed.model})
             assert profile["name"] == changed.model
 
@@ -73,3 +74,18 @@ def test_a_setting_is_changed_under_its_other_name_too(cls):
 def test_a_copy_with_a_misspelt_setting_is_refused(cls):
     with pytest.raises(ConfigurationError, match="Did you mean temperature"):
         offline(cls).model_copy(update={"temprature": 0})
+
+
+@CLASSES
+def test_a_setting_that_is_changed_is_checked_as_the_constructor_does(cls, subtests):
+    for name, value in [("max_retries", -1), ("temperature", "hot"), ("model_info", KEY)]:
+        with subtests.test(name):
+            llm = offline(cls)
+            with pytest.raises(ConfigurationError, match=f"bad {name}: Input should") as caught:
+                llm.model_copy(update={name: value})
+            assert str(value) not in str(caught.value)
+            with pytest.raises(ConfigurationError, match=f"bad {name}: Input should"):
+                setattr(llm, name, value)
+            assert getattr(llm, name) == getattr(offline(cls), name)
+    llm.temperature = "0.5"
+    assert llm.temperature == 0.5

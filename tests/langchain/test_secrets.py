@@ -33,6 +33,18 @@ def test_the_key_is_neither_shown_nor_serialised(cls, key):
 
 
 @CLASSES
+@pytest.mark.parametrize("name", ["api_key", "dashscope_api_key"])
+def test_a_key_that_is_set_later_is_not_shown_either(cls, name):
+    """On the object or in a copy of it."""
+    changed = offline(cls)
+    setattr(changed, name, KEY)
+    for llm in (changed, offline(cls).model_copy(update={name: KEY})):
+        assert llm.api_key.get_secret_value() == KEY
+        assert KEY not in repr(llm) + str(llm.model_dump()) + dumps(llm)
+        assert KEY.encode() not in pickle.dumps(llm)
+
+
+@CLASSES
 def test_headers_are_neither_shown_nor_serialised(cls):
     """They may hold a secret of a proxy."""
     llm = offline(cls, default_headers={"proxy-authorization": KEY})
