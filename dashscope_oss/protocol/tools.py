@@ -82,13 +82,15 @@ def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json
     Args:
         choice: one of these, a tool's name, or ``any``, ``required`` or ``True`` for "one of
             them": the only tool is named then. The service cannot force one of several: a
-            warning says so, and ``auto`` is returned.
+            warning says so, and ``auto`` is returned. Anthropic's form and that of OpenAI's
+            Responses API, ``{"type": ..., "name": ...}``, are read too.
         tools: the tools that are sent.
         model: its id, for errors and warnings.
 
     Raises:
         UnsupportedInputError: if ``choice`` names none of the tools.
     """
+    choice = _without_form(choice)
     if not choice or choice in _FREE:
         return choice or None  # type: ignore[return-value]  # one of _FREE is text
     if choice in _ANY:
@@ -96,7 +98,7 @@ def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json
     if isinstance(choice, Mapping) and function_name(choice) is None:
         return choice
     names = [function_name(tool) for tool in tools]
-    name = choice if isinstance(choice, str) else function_name(choice)
+    name = function_name(choice) if isinstance(choice, Mapping) else choice
     if name not in names:
         raise UnsupportedInputError(
             f"tool_choice {name!r} names none of the tools {', '.join(map(str, names))}; name one "
@@ -104,6 +106,14 @@ def tool_choice(choice: object, tools: Sequence[Json], model: str) -> str | Json
             model=model,
         )
     return choice if isinstance(choice, Mapping) else forced(str(name))
+
+
+def _without_form(choice: object) -> object:
+    """Return the word or the name in another provider's form; anything else as it is."""
+    if not isinstance(choice, Mapping) or not choice.keys() <= {"type", "name"}:
+        return choice
+    word = choice.get("type")
+    return choice.get("name") or (word if word in (*_FREE, *_ANY) else choice)
 
 
 def _any_of(tools: Sequence[Json], model: str) -> str | Json:

@@ -129,7 +129,7 @@ def _check_http_client(name: str, client: object, kind: type) -> None:
         return
     client_class = type(client)
     package = client_class.__module__.partition(".")[0]
-    reason = " of httpx, which this package no longer uses" if package == "httpx" else ""
+    reason = " of httpx, which this package does not use" if package == "httpx" else ""
     raise ConfigurationError(
         f"{name} is a {package}.{client_class.__name__}{reason}; pass an httpx2.{kind.__name__}"
     )

@@ -80,6 +80,11 @@ def test_what_is_a_function_in_openais_form(value, is_function, name):
         ("any", [ADD], forced("add")),
         ("required", [ADD], forced("add")),
         (True, [ADD], forced("add")),
+        ({"type": "any"}, [ADD], forced("add")),
+        ({"type": "auto"}, [ADD, NOW], "auto"),
+        ({"type": "tool", "name": "now"}, [ADD, NOW], forced("now")),
+        ({"type": "function", "name": "now"}, [ADD, NOW], forced("now")),
+        ({"type": "any", "other": 1}, [ADD], {"type": "any", "other": 1}),
     ],
 )
 def test_a_choice_becomes_auto_none_or_one_named_tool(choice, tools, sent):
@@ -95,7 +100,10 @@ def test_any_of_several_tools_cannot_be_forced_and_is_left_to_the_model(choice, 
         assert tool_choice(choice, tools, "m") == "auto"
 
 
-@pytest.mark.parametrize("choice", ["subtract", forced("subtract")])
-def test_a_choice_that_is_none_of_the_tools_is_refused(choice):
-    with pytest.raises(UnsupportedInputError, match="'subtract' names none of the tools add, now"):
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [("subtract", "'subtract'"), (forced("subtract"), "'subtract'"), (5, "tool_choice 5")],
+)
+def test_a_choice_that_is_none_of_the_tools_is_refused(choice, shown):
+    with pytest.raises(UnsupportedInputError, match=f"{shown} names none of the tools add, now"):
         tool_choice(choice, [ADD, NOW], "m")
