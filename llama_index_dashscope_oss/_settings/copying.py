@@ -9,6 +9,7 @@ from typing import Any, Self
 from dashscope_oss.transport.options import SHARED_SETTINGS, UNPICKLED_SETTINGS
 from llama_index_dashscope_oss._settings.aliases import rename_to_fields
 from llama_index_dashscope_oss._settings.derived import ConfiguredLLM
+from llama_index_dashscope_oss._settings.fields import LLMSettings
 
 _SHARED = ("api_key", "default_headers", *SHARED_SETTINGS)
 """What a deep copy has in common with its original."""
@@ -22,11 +23,14 @@ class CopyableLLM(ConfiguredLLM):
         """Return a copy with the settings in ``update``, which may be named by their aliases.
 
         Raises:
-            ConfigurationError: for a name that is no setting.
+            ConfigurationError: for a name that is no setting, or two names of one.
+            ValidationError: pydantic's, for a value that a setting cannot have.
         """
         changed = rename_to_fields(type(self), update or {})
-        copied = super().model_copy(update=changed, deep=deep)
-        copied._follow(changed)  # noqa: SLF001 - of this class
+        copied = super().model_copy(deep=deep)
+        for name, value in changed.items():  # pydantic's own method does not check them
+            LLMSettings.__setattr__(copied, name, value)
+        copied._follow(changed)  # noqa: SLF001 - of this class; once all have changed
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

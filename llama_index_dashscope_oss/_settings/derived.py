@@ -21,6 +21,7 @@ from llama_index_dashscope_oss._convert.prompt_functions import (
     is_users_own,
 )
 from llama_index_dashscope_oss._settings.aliases import (
+    fields_by_name,
     refuse_repeated,
     refuse_settings_as_parameters,
     refuse_unknown,
@@ -97,5 +98,6 @@ class ConfiguredLLM(LLMSettings):
             self._choose_prompt_functions()
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any setting
-        super().__setattr__(name, value)
-        self._follow([name])
+        field = fields_by_name(type(self)).get(name, name)
+        super().__setattr__(field, value)
+        self._follow([field])

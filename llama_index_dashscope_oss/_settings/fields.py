@@ -102,6 +102,7 @@ class LLMSettings(FunctionCallingLLM):
 
     model_config = ConfigDict(
         extra="forbid",
+        validate_assignment=True,  # else a key that is set later would stay plain text
         hide_input_in_errors=True,  # it may hold the key
         protected_namespaces=(),
         defer_build=True,  # only the class that users make is worth the time

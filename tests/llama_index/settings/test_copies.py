@@ -8,14 +8,14 @@ from dataclasses import replace
 import httpx2
 import pytest
 from llama_index.core.prompts import PromptTemplate
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from dashscope_oss import (
     ConfigurationError,
     find_model,
 )
 from llama_index_dashscope_oss import DashScopeOSS, RateLimits
-from tests.llama_index.examples import CHAT, LOCAL, PROMPT_ONLY, WITH_TOOLS
+from tests.llama_index.examples import CHAT, KEY, LOCAL, PROMPT_ONLY, WITH_TOOLS
 
 ROUND_TRIPS = {
     "dict": lambda llm: DashScopeOSS.from_dict(llm.to_dict()),
@@ -86,6 +86,39 @@ def test_a_changed_setting_counts_from_then_on(make):
     (request,) = make.requests
     assert request.headers["authorization"] == "Bearer sk-2"
     assert request.body["input"]["prompt"] == "<human>:hi\n<bot>:"
+
+
+class WithEncode:
+    def encode(self, text: str) -> list[str]:
+        return list(text)
+
+
+CHANGES = {
+    "attribute": setattr,
+    "copy": lambda llm, name, value: llm.model_copy(update={name: value}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_is_set_later_is_checked_as_in_the_constructor(change):
+    llm = DashScopeOSS(CHAT, base_url=LOCAL)
+    for name, value in {"temperature": "hot", "max_tokens": 0, "timeout": -1}.items():
+        with pytest.raises(ValidationError, match=name):
+            change(llm, name, value)
+    assert (llm.temperature, llm.max_tokens, llm.timeout) == (None, None, None)
+    for name, value in {"dashscope_api_key": KEY, "tokenizer": WithEncode()}.items():
+        llm = change(llm, name, value) or llm
+    assert KEY not in repr(vars(llm))
+    assert len(llm.tokenizer("four")) == 4
+
+
+def test_settings_that_belong_together_change_together_in_a_copy():
+    """None is read before all are there."""
+    llm = DashScopeOSS(CHAT, region="cn-beijing", workspace="w", api_key=KEY)
+    copied = llm.model_copy(update={"workspace": None, "region": "singapore"})
+    assert copied.region == "singapore"
+    with pytest.raises(ConfigurationError, match="workspace"):
+        llm.model_copy(update={"workspace": None})
 
 
 @pytest.mark.skipif(

@@ -119,8 +119,9 @@ def test_a_record_of_yours_keeps_the_rule(limits, window, output):
 
 
 def test_a_window_of_nothing_is_not_one_of_3900():
-    """Set on the object, where nothing is checked."""
-    llm = DashScopeOSS(model=PROMPT_ONLY, base_url=LOCAL).model_copy(update={"context_window": 0})
+    """In a record of the user's, where nothing is checked."""
+    record = replace(find_model(PROMPT_ONLY), context_window=0, max_input=None)
+    llm = DashScopeOSS(model=PROMPT_ONLY, base_url=LOCAL, model_info=record)
     assert (llm.metadata.context_window, llm.metadata.num_output) == (0, 0)
 
 
