@@ -30,7 +30,7 @@ from dashscope_oss.protocol.request import Request
 from dashscope_oss.registry.lookup import known_model
 from dashscope_oss.tokens.rate_limits import counted
 from langchain_dashscope_oss._convert import (
-    SERVICE,
+    PROVIDER,
     ChunkConverter,
     llm_output,
     model_profile,
@@ -348,7 +348,7 @@ class ChatDashScopeOSS(DashScopeModel, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         arguments = self._trace_arguments(kwargs)
         params = super()._get_ls_params(stop=self._trace_stop(stop), **arguments)
-        params["ls_provider"] = SERVICE
+        params["ls_provider"] = PROVIDER
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:

@@ -26,7 +26,7 @@ from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.protocol.request import Request
 from dashscope_oss.tokens.rate_limits import counted
 from langchain_dashscope_oss._convert import (
-    SERVICE,
+    PROVIDER,
     llm_output,
     to_generation,
     to_generation_chunk,
@@ -270,7 +270,7 @@ class DashScopeOSSLLM(DashScopeModel, BaseLLM):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
         arguments = self._trace_arguments(kwargs)
         params = super()._get_ls_params(stop=self._trace_stop(stop), **arguments)
-        params["ls_provider"] = SERVICE
+        params["ls_provider"] = PROVIDER
         return params
 
 

@@ -9,12 +9,12 @@ written by :mod:`.metadata`, :mod:`.content_blocks` and :mod:`.tool_arguments`.
 from langchain_dashscope_oss._convert.chunks import ChunkConverter, to_generation_chunk
 from langchain_dashscope_oss._convert.content_blocks import register_translator
 from langchain_dashscope_oss._convert.messages import to_messages
-from langchain_dashscope_oss._convert.metadata import SERVICE, llm_output
+from langchain_dashscope_oss._convert.metadata import PROVIDER, llm_output
 from langchain_dashscope_oss._convert.profile import model_profile
 from langchain_dashscope_oss._convert.results import to_chat_result, to_generation
 
 __all__ = [
-    "SERVICE",
+    "PROVIDER",
     "ChunkConverter",
     "llm_output",
     "model_profile",

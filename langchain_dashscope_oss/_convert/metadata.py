@@ -10,12 +10,12 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 
 from dashscope_oss.messages import Delta, Reply, Usage
 
-SERVICE = "dashscope"
-"""What LangChain's traces call the service."""
 PROVIDER = "dashscope_oss"
-"""The ``model_provider`` of our messages: LangChain finds our translator of content blocks by it.
+"""The ``model_provider`` of our messages, and the ``ls_provider`` of our models in traces.
 
-It is this package's own name, so that no other integration of DashScope is affected.
+LangChain finds our translator of content blocks by it, and takes a message for one of this model's
+only if both are the same: else it does not believe the usage in it. It is this package's own name,
+so that no other integration of DashScope is affected.
 """
 
 Info: TypeAlias = dict[str, Any]

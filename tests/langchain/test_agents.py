@@ -108,6 +108,18 @@ def test_a_long_conversation_is_summarised_at_the_profiles_limit(agents, chat):
     assert len(engine.requests) == 1
 
 
+def test_a_conversation_is_summarised_when_the_service_reports_many_tokens(agents, chat):
+    """However short LangChain's own estimate takes it to be, as it does Chinese text."""
+    from langchain.agents.middleware import SummarizationMiddleware
+
+    llm, engine = chat(Answer("西湖。", usage=Usage(900, 100, 1000)), Answer("ok"), model=THINKER)
+    summary = SummarizationMiddleware(llm, trigger=("tokens", 1000), keep=("messages", 1))
+    agent = agents.create_agent(llm, middleware=[summary])
+    first = agent.invoke({"messages": [HumanMessage("哪里?")]})
+    agent.invoke({"messages": [*first["messages"], HumanMessage("And now?")]})
+    assert len(engine.requests) == 3
+
+
 class Place(BaseModel):
     """A place."""
 

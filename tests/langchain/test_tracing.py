@@ -29,7 +29,7 @@ async def test_a_run_names_service_model_kind_sampling_and_versions(either, stop
     ls = traced(seen.starts[0])
     ls.pop("ls_integration", None)  # LangChain adds it to chat models
     assert ls == {
-        "ls_provider": "dashscope",
+        "ls_provider": "dashscope_oss",
         "ls_model_type": "chat" if "chat" in llm._llm_type else "llm",
         "ls_model_name": "llama3-8b-instruct",
         "ls_temperature": 0.5,
