@@ -33,6 +33,7 @@ _ENDPOINTS: dict[str, ServiceEndpoint] = {
 }
 # Load balancers and browsers must see these without a key.
 _PUBLIC_PATHS = ("/", BASE_PATH, "/health", "/healthz")
+_OPENAI_PATHS = ("/completions", "/responses", "/embeddings", "/v1/models")
 _UNLOGGED_PATHS = ("/health", "/healthz", "/metrics", "/status")
 _log = logging.getLogger("dashscope_oss.gateway")
 
@@ -141,8 +142,7 @@ class Gateway:
             return
         send_page = self._pages.get(request.path)
         if send_page is None:
-            message = f"Nothing is served at {request.path}; the API is below {BASE_PATH}."
-            raise APIError(404, "NotFound", message)
+            raise APIError(404, "NotFound", _nothing_at(request.path))
         _check_method(request, "GET", "HEAD")
         await send_page(request, entry.response)
 
@@ -173,6 +173,13 @@ class Gateway:
 
     async def _send_metrics(self, request: HttpRequest, response: HttpResponse) -> None:
         await response.send_content(200, metrics.CONTENT_TYPE, self.metrics.to_text())
+
+
+def _nothing_at(path: str) -> str:
+    message = f"Nothing is served at {path:.200}; the API is below {BASE_PATH}."
+    if path.endswith(_OPENAI_PATHS):
+        message += " It is DashScope's native protocol: a client of OpenAI's does not speak it."
+    return message
 
 
 def _check_method(request: HttpRequest, *allowed: str) -> None:

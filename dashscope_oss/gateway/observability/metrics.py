@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -66,6 +73,7 @@ class Metrics:
         )
         self._under_way = self._gauge("requests_under_way", "Calls under way", _BY_MODEL)
         self._registry.register(_UpstreamCollector(engine))
+        ProcessCollector(registry=self._registry)  # memory, open files, start: Linux only
 
     # Finding a series costs more than counting in it: hence the caches.
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:

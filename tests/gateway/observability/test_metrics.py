@@ -1,6 +1,7 @@
 """Metrics: what they count of each call, and what callers cannot do to them."""
 
 import logging
+import sys
 import threading
 
 import httpx
@@ -81,6 +82,16 @@ def test_tokens_of_models_that_report_none_to_callers_are_counted_too():
 
     assert "usage" not in reply.json()
     assert number(samples, "tokens_total", model="ziya-llama-13b-v1", direction="in") == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read in /proc")
+def test_the_memory_and_the_open_files_of_the_process_are_there():
+    """By the names that dashboards for Prometheus know."""
+    with serve_in_thread(Gateway(ScriptedEngine())) as url:
+        samples = numbers(url)
+
+    assert samples["process_resident_memory_bytes", ()] > 10_000_000
+    assert samples["process_open_fds", ()] > 3
 
 
 def test_a_call_under_way_is_seen():
