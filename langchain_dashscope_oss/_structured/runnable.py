@@ -18,7 +18,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.utils import AddableDict
 
 from dashscope_oss import UnreadableAnswerError
-from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS, repair
+from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS, repair, why_unreadable
 from langchain_dashscope_oss._structured.instructions import FormatInstructions
 from langchain_dashscope_oss._structured.parsers import ObjectParser
 
@@ -205,6 +205,7 @@ def _parsing_error(
 ) -> OutputParserException:
     """Return the error for an answer without the object: which model, why, and what to do."""
     model = message.response_metadata.get("model_name")
+    reason = why_unreadable(reason, message.response_metadata.get("finish_reason"))
     parsing_error = OutputParserException(
         str(UnreadableAnswerError(reason, model=model)), llm_output=error.llm_output
     )

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from dashscope_oss import ModelInfo, UnreadableAnswerError
 from dashscope_oss.errors import shortened
 from dashscope_oss.protocol import structured_output
-from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS
+from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS, why_unreadable
 from dashscope_oss.protocol.tools import forced
 
 PartialObject: TypeAlias = BaseModel | FlexibleModel
@@ -90,8 +90,9 @@ class ObjectQuestion(Generic[Model]):
         try:
             return self._parse(response)
         except ValueError as error:
+            reason = shortened(f"the answer is not a {self.output_cls.__name__}: {error}")
             raise UnreadableAnswerError(
-                shortened(f"the answer is not a {self.output_cls.__name__}: {error}"),
+                why_unreadable(reason, response.additional_kwargs.get("finish_reason")),
                 model=self.llm.metadata.model_name,
                 partial_text=_answer_text(response),
             ) from None  # it repeats all of the answer

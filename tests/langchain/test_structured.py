@@ -393,6 +393,7 @@ def calling_person(name, arguments):
     ("schema", "answer", "reason"),
     [
         (Person, Answer("I'd rather talk."), "did not call Person"),
+        (Person, Answer("I'd rath", finish_reason="length"), "cut off .* raise max_tokens"),
         (Person, calling_person("Other", "{}"), "did not call Person"),
         (Person, calling_person("Person", '{"name": "A'), "not JSON"),
         (Person, calling_person("Person", '{"name": "A"}'), "born"),

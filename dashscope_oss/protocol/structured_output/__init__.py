@@ -18,6 +18,7 @@ from dashscope_oss.protocol.structured_output.asking import (
     nearest_method,
     repair,
     response_format,
+    why_unreadable,
 )
 from dashscope_oss.protocol.structured_output.loose_json import read_loose_object
 from dashscope_oss.protocol.structured_output.reading import Make, read_object, read_partial_object
@@ -37,4 +38,5 @@ __all__ = [
     "read_partial_object",
     "repair",
     "response_format",
+    "why_unreadable",
 ]

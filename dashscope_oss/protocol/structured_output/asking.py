@@ -94,6 +94,13 @@ def instructions(schema: Json | None) -> str:
     return _INSTRUCTIONS.format(schema=json.dumps(schema, ensure_ascii=False))
 
 
+def why_unreadable(reason: str, finish_reason: object) -> str:
+    """Return why an answer holds no object; of one that was cut off also that, and what to do."""
+    if finish_reason != "length":
+        return reason
+    return f"{reason}; the answer was cut off at the limit of its length, so raise max_tokens"
+
+
 def repair(reason: str) -> str:
     """Return the words that ask once more, with the reason why the answer cannot be used."""
     return _REPAIR.format(reason=reason[:_MAX_REASON])

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from dashscope_oss import (
     AuthenticationError,
+    DashScopeWarning,
     ToolCall,
     UnreadableAnswerError,
     find_model,
@@ -117,6 +118,14 @@ def test_an_answer_too_long_to_be_shown_again_is_the_error(make, predict):
     assert len(make.requests) == 1
     assert len(str(caught.value)) < 4000
     assert caught.value.partial_text == answer
+
+
+@ALL_WAYS
+def test_an_object_that_was_cut_off_is_an_error_that_says_so(make, predict):
+    cut_off = Answer('{"a": 1, "b', finish_reason="length")
+    error = pytest.raises(UnreadableAnswerError, match="so raise max_tokens")
+    with pytest.warns(DashScopeWarning, match="cut off"), error:
+        predict(make(PROMPT_ONLY, cut_off))
 
 
 @ALL_WAYS
