@@ -119,7 +119,7 @@ class OpenAIEngine:
         reader = UpstreamResponseReader(self.context, max_tokens=body.get("max_tokens"))
         silence_limit = SilenceLimit(self._upstream.timeout)
         with self._status.track_call(request.request_id):
-            async with self._post(path, body, silence_limit) as events:
+            async with self._post(path, body, silence_limit, request.request_id) as events:
                 async for event in events:
                     delta = reader.push(event)
                     silence_limit.is_over = reader.is_over
@@ -133,7 +133,7 @@ class OpenAIEngine:
 
     @asynccontextmanager
     async def _post(
-        self, path: str, body: dict[str, object], silence_limit: SilenceLimit
+        self, path: str, body: dict[str, object], silence_limit: SilenceLimit, request_id: str
     ) -> AsyncGenerator[AsyncGenerator[Event, None], None]:
         """Send a request; the value is the events of the server's answer.
 
@@ -143,7 +143,7 @@ class OpenAIEngine:
             raise RuntimeError("start() was not called")
         if not self._gives_counts:
             body = {name: value for name, value in body.items() if name != _COUNTS_FIELD}
-        async with self._client.post(path, _to_json(body)) as response:
+        async with self._client.post(path, _to_json(body), request_id) as response:
             if response.is_success:
                 read_end = self._upstream.dialect.keep_alive
                 events = read_events(response, silence_limit, read_end=read_end)
@@ -158,7 +158,7 @@ class OpenAIEngine:
             raise error
         self._gives_counts = False
         self._status.log_once(f"takes no {_COUNTS_FIELD}: its answers come without token counts")
-        async with self._post(path, body, silence_limit) as events:
+        async with self._post(path, body, silence_limit, request_id) as events:
             yield events
 
     def _warn_of_tools(self, request: EngineRequest) -> None:

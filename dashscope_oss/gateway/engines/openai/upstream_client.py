@@ -55,16 +55,21 @@ class UpstreamClient:
                 await response.aclose()
 
     @asynccontextmanager
-    async def post(self, path: str, content: bytes) -> AsyncGenerator[httpx2.Response, None]:
+    async def post(
+        self, path: str, content: bytes, request_id: str
+    ) -> AsyncGenerator[httpx2.Response, None]:
         """Send a JSON body below the base URL; the value is the answer, whatever its status.
 
-        A request is sent once: httpx2 does not repeat one of which a byte has been written.
+        A request is sent once: httpx2 does not repeat one of which a byte has been written. Its id
+        goes along, so that it is found in the server's log; vLLM takes it for its own.
 
         Raises:
             APIError: if the server cannot be reached, stalls or breaks off, while the request is
                 sent or while the answer is read.
         """
         headers = {"Content-Type": "application/json"}
+        if request_id:
+            headers["X-Request-Id"] = request_id
         try:
             async with self._connections.client() as http:
                 request = http.build_request("POST", path, content=content, headers=headers)

@@ -167,15 +167,17 @@ async def test_an_error_inside_the_stream_keeps_its_status(event, status):
 
 
 async def test_a_failed_call_is_logged_in_one_line_with_the_upstream(caplog):
-    """By its id it is found in the access log. A server's text forges no line."""
+    """By its id it is found in the access log and at the server. A server's text forges no line."""
     text = "bad \ud800 \x1b[31m\nERROR root: all is lost"
 
     request = replace(engine_request(), request_id="r-1")
-    error = await generate_error(FakeUpstream(failed(500, {"error": text})), request, name="gpu")
+    server = FakeUpstream(failed(500, {"error": text}))
+    error = await generate_error(server, request, name="gpu")
     (record,) = caplog.records
 
     assert error.cause == "HTTP 500: bad \ufffd [31m ERROR root: all is lost"
     assert record.getMessage().startswith("request r-1 failed at gpu, http://127.0.0.1:")
+    assert server.calls[0][2]["x-request-id"] == "r-1"
     assert record.getMessage().endswith(f"/v1: {error.cause}")
 
 
