@@ -51,10 +51,10 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
     ``LLMSettings``, a base of this class. Arguments of a call go over them; a setting that a call
     cannot have is refused, and a name that is no setting goes into ``parameters`` as it is.
 
-    Thoughts are in a ``ThinkingBlock`` of the message, of a completion in
-    ``additional_kwargs["reasoning_content"]``. ``additional_kwargs`` holds token counts where the
-    service reports them, ``finish_reason``, ``request_id``, ``model`` and, behind a gateway,
-    ``served_by``. ``logprobs`` holds log probabilities if a call asks for them
+    Thoughts and calls of tools are blocks of the message; a completion has them in
+    ``additional_kwargs``, as ``reasoning_content`` and ``tool_calls``. ``additional_kwargs`` holds
+    token counts where the service reports them, ``finish_reason``, ``request_id``, ``model`` and,
+    behind a gateway, ``served_by``. ``logprobs`` holds log probabilities if a call asks for them
     (``logprobs=True, top_logprobs=2``), in a stream those of the newest piece.
 
     Raises:

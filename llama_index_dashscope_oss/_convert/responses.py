@@ -64,7 +64,7 @@ def chat_response(request: Request, reply: Reply, delta: Delta | None = None) ->
 def completion_response(
     request: Request, reply: Reply, delta: Delta | None = None
 ) -> CompletionResponse:
-    """Return the completion for an answer; what the model thought is in additional_kwargs.
+    """Return the completion for an answer; thoughts and calls of tools are in additional_kwargs.
 
     The arguments are those of :func:`chat_response`.
     """
@@ -74,7 +74,11 @@ def completion_response(
         raw=_raw(reply),
         delta=delta.text if delta else None,
         logprobs=token_logprobs(delta.logprobs if delta else reply.logprobs),
-        additional_kwargs={**_facts(request, reply, delta), **_thoughts(reply)},
+        additional_kwargs={
+            **_facts(request, reply, delta),
+            **_thoughts(reply),
+            **_listed_calls(reply.tool_calls),
+        },
     )
 
 

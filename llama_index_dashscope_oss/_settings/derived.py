@@ -92,6 +92,8 @@ class ConfiguredLLM(LLMSettings):
     def _follow(self, changed: Iterable[str]) -> None:
         """Make anew what depends on the settings that changed."""
         names = set(changed)
+        if "additional_kwargs" in names:
+            refuse_settings_as_parameters(type(self), self.additional_kwargs)
         if names.intersection(CONNECTION_SETTINGS):
             self._make_clients()
         if names.intersection(_OF_PROMPT_FUNCTIONS):

@@ -90,6 +90,18 @@ def test_the_warning_says_whether_thoughts_count_in_the_limit(make, model, setti
         llm.complete("hi")
 
 
+@pytest.mark.parametrize("ask", ["complete", "astream_complete"], indirect=True)
+def test_a_completion_lists_the_calls_of_tools(make, ask):
+    """It has no blocks for them."""
+    call = ToolCall(id="1", name="add", arguments="{}", index=0)
+    last = ask(make(WITH_TOOLS, Answer(tool_calls=(call,))), "hi").last
+    function = {"name": "add", "arguments": "{}"}
+    assert last.text == ""
+    assert last.additional_kwargs["tool_calls"] == [
+        {"id": "1", "type": "function", "function": function}
+    ]
+
+
 def test_an_answer_without_calls_has_no_list_of_calls(make, ask):
     """The service refuses an empty list in the next request."""
     last = ask(make(WITH_TOOLS), "hi").last

@@ -75,6 +75,8 @@ def test_a_setting_among_the_parameters_is_refused(make, kwargs):
     with pytest.raises(ConfigurationError, match="api_key is no parameter") as refused:
         DashScopeOSS(CHAT, base_url=LOCAL, additional_kwargs=kwargs)
     assert KEY not in str(refused.value)
+    with pytest.raises(ConfigurationError, match="api_key is no parameter"):
+        make(CHAT).model_copy(update={"additional_kwargs": kwargs})
     with pytest.raises(ConfigurationError, match="api_key is a setting of the object"):
         make(CHAT).complete("hi", **kwargs)
     assert not make.requests
