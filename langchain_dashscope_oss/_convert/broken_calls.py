@@ -10,6 +10,7 @@ a sum is copied from its fields.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessageChunk
@@ -20,10 +21,30 @@ from pydantic import PrivateAttr
 Chunk = TypeVar("Chunk", bound=AIMessageChunk)
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the arguments of a call broke off.
+
+    Attributes:
+        mark: the bracket behind them.
+        written: all of them as they stand in the chunks, without it.
+        raw: all of them as they came.
+    """
+
+    mark: str
+    written: str
+    raw: str
+
+    def raw_text(self, arguments: str) -> str:
+        """Return ``arguments`` of the chunks, all or a part, as they came."""
+        without_mark = arguments.removesuffix(self.mark)
+        return self.raw if without_mark == self.written else without_mark
+
+
 class BrokenCallsChunk(AIMessageChunk):
     """The last piece of an answer in which arguments broke off."""
 
-    _marks: dict[int, str] = PrivateAttr(default_factory=dict)
+    _endings: dict[int, Ending] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def lc_id(cls) -> list[str]:
@@ -31,15 +52,15 @@ class BrokenCallsChunk(AIMessageChunk):
         return AIMessageChunk.lc_id()
 
     @classmethod
-    def of(cls, chunk: AIMessageChunk, marks: Mapping[int, str]) -> BrokenCallsChunk:
-        """Return ``chunk``; ``marks`` are the brackets behind its calls, by their index."""
+    def of(cls, chunk: AIMessageChunk, endings: Mapping[int, Ending]) -> BrokenCallsChunk:
+        """Return ``chunk``; ``endings`` are those of the broken calls, by their index."""
         broken = cls(**chunk.__dict__)
-        broken._marks = dict(marks)
-        return _with_raw_text(broken, marks)
+        broken._endings = dict(endings)
+        return _with_raw_text(broken, endings)
 
     def __radd__(self, earlier: AIMessageChunk) -> AIMessageChunk:
         """Return the sum; Python asks the subclass first."""
-        return _with_raw_text(AIMessageChunk.__add__(earlier, self), self._marks)
+        return _with_raw_text(AIMessageChunk.__add__(earlier, self), self._endings)
 
 
 class FirstPiece(ChatGenerationChunk):
@@ -54,30 +75,32 @@ class FirstPiece(ChatGenerationChunk):
         last = [self, *others][-1].message
         if isinstance(last, BrokenCallsChunk) and isinstance(whole.message, AIMessageChunk):
             plain = AIMessageChunk(**{**whole.message.__dict__, "type": "AIMessageChunk"})
-            whole.message = _with_raw_text(plain, last._marks)
+            whole.message = _with_raw_text(plain, last._endings)
         return whole
 
 
-def _with_raw_text(chunk: Chunk, marks: Mapping[int, str]) -> Chunk:
+def _with_raw_text(chunk: Chunk, endings: Mapping[int, Ending]) -> Chunk:
     """Take the brackets out of the invalid calls and the content of ``chunk``; return it."""
     raw_texts: dict[str | None, str] = {}
     for piece in chunk.tool_call_chunks:
         index, arguments = piece["index"], piece["args"] or ""
-        if isinstance(index, int) and index in marks:
-            raw_texts[arguments] = arguments.removesuffix(marks[index])
+        if isinstance(index, int) and index in endings:
+            raw_texts[arguments] = endings[index].raw_text(arguments)
     chunk.invalid_tool_calls = [
         {**call, "args": raw_texts.get(call["args"], call["args"])}
         for call in chunk.invalid_tool_calls
     ]
     if isinstance(chunk.content, list):
-        chunk.content = [_with_raw_call(block, marks) for block in chunk.content]
+        chunk.content = [_with_raw_call(block, endings) for block in chunk.content]
     return chunk
 
 
-def _with_raw_call(block: str | dict[str, Any], marks: Mapping[int, str]) -> str | dict[str, Any]:
+def _with_raw_call(
+    block: str | dict[str, Any], endings: Mapping[int, Ending]
+) -> str | dict[str, Any]:
     """Return a block of content; of a call that broke off, as an invalid call and as it came."""
     is_piece = isinstance(block, dict) and block.get("type") == "tool_call_chunk"
-    if not isinstance(block, dict) or not is_piece or block["index"] not in marks:
+    if not isinstance(block, dict) or not is_piece or block["index"] not in endings:
         return block
-    arguments = block["args"].removesuffix(marks[block["index"]])
+    arguments = endings[block["index"]].raw_text(block["args"])
     return dict(invalid_tool_call(name=block["name"], args=arguments, id=block["id"]))

@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from dashscope_oss.messages import Delta, ToolCall
 from dashscope_oss.protocol.streaming.model_cloner import ModelCloner
-from langchain_dashscope_oss._convert.broken_calls import BrokenCallsChunk, FirstPiece
+from langchain_dashscope_oss._convert.broken_calls import BrokenCallsChunk, Ending, FirstPiece
 from langchain_dashscope_oss._convert.metadata import (
     PROVIDER,
     Info,
@@ -21,7 +21,7 @@ from langchain_dashscope_oss._convert.metadata import (
     response_metadata,
     usage_metadata,
 )
-from langchain_dashscope_oss._convert.tool_arguments import closing_mark
+from langchain_dashscope_oss._convert.tool_arguments import StrictStrings, closing_mark
 
 _MESSAGES = ModelCloner(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
 _FIRST = ModelCloner(FirstPiece(message=_MESSAGES.clone()))
@@ -37,7 +37,7 @@ class ChunkConverter:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._arguments: dict[int, list[str]] = {}
+        self._calls: dict[int, _CallText] = {}
         self._newest = -1
         self._is_first = True
 
@@ -56,9 +56,9 @@ class ChunkConverter:
         info = generation_info(delta) if delta.last else logprobs_info(delta)
         position: Literal["last"] | None = "last" if delta.last else None
         calls = [self._call_chunk(call) for call in delta.tool_calls]
-        marks = self._marks() if delta.last else {}
-        for index, mark in marks.items():
-            _extend(calls, index, mark)
+        endings = self._endings() if delta.last else {}
+        for index, ending in endings.items():
+            _extend(calls, index, ending.mark)
         metadata = response_metadata(info, self._model)
         message = AIMessageChunk(
             content=message_content(delta),
@@ -68,19 +68,19 @@ class ChunkConverter:
             usage_metadata=usage_metadata(delta.usage),
             chunk_position=position,
         )
-        return (BrokenCallsChunk.of(message, marks) if marks else message), info
+        return (BrokenCallsChunk.of(message, endings) if endings else message), info
 
-    def _marks(self) -> dict[int, str]:
+    def _endings(self) -> dict[int, Ending]:
         """Return what the arguments of each call need so that LangChain judges them as we do."""
-        marks = {i: closing_mark("".join(pieces)) for i, pieces in self._arguments.items()}
-        return {index: mark for index, mark in marks.items() if mark}
+        endings = {index: call.ending() for index, call in self._calls.items()}
+        return {index: ending for index, ending in endings.items() if ending.mark}
 
     def _call_chunk(self, call: ToolCall) -> ToolCallChunk:
         index = self._index(call)
         self._newest = max(self._newest, index)
-        self._arguments.setdefault(index, []).append(call.arguments)
+        arguments = self._calls.setdefault(index, _CallText()).push(call.arguments)
         return tool_call_chunk(
-            name=call.name or None, args=call.arguments, id=call.id or None, index=index
+            name=call.name or None, args=arguments, id=call.id or None, index=index
         )
 
     def _index(self, call: ToolCall) -> int:
@@ -88,6 +88,26 @@ class ChunkConverter:
             return call.index
         begins = self._newest < 0 or bool(call.id or call.name)
         return self._newest + 1 if begins else self._newest
+
+
+class _CallText:
+    """The arguments of one call so far: as they came, and as LangChain is given them."""
+
+    def __init__(self) -> None:
+        self._raw: list[str] = []
+        self._written: list[str] = []
+        self._strings = StrictStrings()
+
+    def push(self, piece: str) -> str:
+        """Return the next piece as LangChain is given it."""
+        self._raw.append(piece)
+        self._written.append(self._strings.push(piece))
+        return self._written[-1]
+
+    def ending(self) -> Ending:
+        """Return what stands behind the arguments once no more of them come."""
+        raw = "".join(self._raw)
+        return Ending(mark=closing_mark(raw), written="".join(self._written), raw=raw)
 
 
 def to_generation_chunk(delta: Delta, model: str) -> GenerationChunk:

@@ -55,6 +55,14 @@ async def test_events_of_the_third_version_are_well_formed_and_have_all_blocks(c
     assert message.usage_metadata["output_tokens"] == 5
 
 
+async def test_a_line_break_in_an_argument_is_no_broken_call_in_such_events(chat):
+    """Models write it as it is."""
+    arguments = '{"city":\n"Hang\nzhou \\"\t\\\\"}'
+    llm, _ = chat(Answer(tool_calls=(replace(CALL, arguments=arguments),)), model=THINKER)
+    message = llm.bind_tools([weather]).stream_events("Hi", version="v3").output
+    assert [call["args"] for call in message.tool_calls] == [{"city": 'Hang\nzhou "\t\\'}]
+
+
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
