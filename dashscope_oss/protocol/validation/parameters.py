@@ -226,7 +226,7 @@ def _integer(value: object) -> float:
 def _is_stop(value: object) -> bool:
     if isinstance(value, str):
         return True
-    return isinstance(value, list) and any(
+    return isinstance(value, list | tuple) and any(
         all(map(is_kind, value)) for is_kind in (_is_text, _is_token_id, _is_token_ids)
     )
 
@@ -240,7 +240,7 @@ def _is_token_id(value: object) -> bool:
 
 
 def _is_token_ids(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_token_id, value))
+    return isinstance(value, list | tuple) and all(map(_is_token_id, value))
 
 
 RANGES: dict[str, tuple[Callable[[object], bool], str]] = {
