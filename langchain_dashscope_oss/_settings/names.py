@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dashscope_oss.errors import ConfigurationError, DashScopeWarning, warn
 from dashscope_oss.messages import OPTION_NAMES
-from dashscope_oss.protocol.validation import NEVER_A_PARAMETER, is_key_name
+from dashscope_oss.protocol.validation import NEVER_A_PARAMETER, PARAMETERS, is_key_name
 from dashscope_oss.registry.lookup import no_model_named
 
 _PROXY = "pass http_client=httpx2.Client(proxy=...) and http_async_client for async calls"
@@ -42,8 +42,14 @@ _NO_CHANGE = {
 """What foreign arguments ask for that is always so."""
 
 
+_PARAMETERS_WITHOUT_FIELD = tuple(name for name in PARAMETERS if name not in OPTION_NAMES)
+"""Parameters that the service knows, and that nothing but ``model_kwargs`` sets."""
+
+
 def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor by field; unknown ones go to ``model_kwargs``.
+    """Return the arguments of a constructor by field; others go to ``model_kwargs``.
+
+    A warning names those that are no parameter of the service either, as far as is known.
 
     Raises:
         ConfigurationError: for what other integrations take and this one cannot, for one setting
@@ -54,9 +60,9 @@ def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) ->
     _refuse_foreign_arguments(cls, by_field, _FOREIGN_SETTINGS)
     unknown = {name: by_field.pop(name) for name in list(by_field) if name not in cls.model_fields}
     refuse_settings(cls, unknown)
-    if unknown:
+    if doubtful := [name for name in unknown if name not in _PARAMETERS_WITHOUT_FIELD]:
         warn(
-            f"{cls.__name__} has no setting {', '.join(unknown)}; it is sent to the service as a "
+            f"{cls.__name__} has no setting {', '.join(doubtful)}; it is sent to the service as a "
             "parameter. Check the spelling, or pass it in model_kwargs if you mean that.",
             DashScopeWarning,
         )

@@ -238,6 +238,12 @@ def test_an_unknown_argument_is_sent_with_a_warning_at_the_callers_line():
 
 
 @CLASSES
+def test_a_parameter_that_is_no_setting_is_sent_without_a_warning(cls):
+    llm = offline(cls, logprobs=True, top_logprobs=2)
+    assert llm.model_kwargs == {"logprobs": True, "top_logprobs": 2}
+
+
+@CLASSES
 def test_a_stop_of_a_wrong_type_is_refused_in_the_services_words(cls):
     with pytest.raises(UnsupportedInputError, match='"stop" parameter must be of type'):
         offline(cls).invoke("Hi", stop=5)
