@@ -28,7 +28,13 @@ from llama_index_dashscope_oss._calls.call_guard import refuse_settings_in_calls
 from llama_index_dashscope_oss._convert.messages import with_user_message
 from llama_index_dashscope_oss._convert.responses import chat_response, completion_response
 from llama_index_dashscope_oss._convert.streaming import ato_responses, to_responses
-from llama_index_dashscope_oss._convert.tool_calls import selections, with_first_call
+from llama_index_dashscope_oss._convert.tool_calls import (
+    awith_first_calls,
+    is_whole,
+    selections,
+    with_first_call,
+    with_first_calls,
+)
 from llama_index_dashscope_oss._predict.react import ReActLLM
 from llama_index_dashscope_oss._predict.structured import StructuredLLM
 from llama_index_dashscope_oss._tokens import context_window, memory
@@ -171,8 +177,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
             UnreadableAnswerError: if there are none and ``error_on_no_tool_call``, or the answer
                 is whole and the arguments of a call are no JSON object.
         """
-        whole = response.additional_kwargs.get("finish_reason") is not None
-        calls = selections(response.message, self.model, whole=whole)
+        calls = selections(response.message, self.model, whole=is_whole(response))
         if error_on_no_tool_call and not calls:
             text = response.message.content
             raise UnreadableAnswerError(
@@ -212,6 +217,50 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
         **_: Any,
     ) -> ChatResponse:
         return response if allow_parallel_tool_calls else with_first_call(response, self.model)
+
+    def stream_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponseGen:
+        """Stream an answer that may call tools: only one, unless parallel calls are allowed."""
+        responses = super().stream_chat_with_tools(
+            tools,
+            user_msg,
+            chat_history,
+            verbose,
+            allow_parallel_tool_calls,
+            tool_required,
+            **kwargs,
+        )
+        return responses if allow_parallel_tool_calls else with_first_calls(responses, self.model)
+
+    async def astream_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> ChatResponseAsyncGen:
+        """Stream an answer that may call tools, without blocking."""
+        responses = await super().astream_chat_with_tools(
+            tools,
+            user_msg,
+            chat_history,
+            verbose,
+            allow_parallel_tool_calls,
+            tool_required,
+            **kwargs,
+        )
+        return responses if allow_parallel_tool_calls else awith_first_calls(responses, self.model)
 
 
 def use_tokenizer(llm: LLM) -> None:

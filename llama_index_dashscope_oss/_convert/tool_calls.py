@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing, closing
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+)
 from llama_index.core.llms.llm import ToolSelection
 from pydantic_core import from_json
 
@@ -59,26 +65,52 @@ def selections(message: ChatMessage, model: str, *, whole: bool) -> list[ToolSel
     ]
 
 
-def with_first_call(response: ChatResponse, model: str) -> ChatResponse:
+def with_first_call(response: ChatResponse, model: str, *, whole: bool = True) -> ChatResponse:
     """Return ``response`` with no more than one call of a tool; warn of those left out.
 
     Some models make several calls though ``parallel_tool_calls`` is off.
+
+    Args:
+        response: what the model said.
+        model: id for the warning.
+        whole: whether that is all of it; only then is there a warning.
     """
     message = response.message
     calls = tool_calls_of(message)
     if len(calls) < 2:
         return response
-    others = ", ".join(call.name for call in calls[1:])
-    warn(
-        f"{model}: the model called {len(calls)} tools at once; only its call of {calls[0].name} "
-        f"is taken, not that of {others}. Set allow_parallel_tool_calls=True to take all",
-        DashScopeWarning,
-    )
+    if whole:
+        others = ", ".join(call.name for call in calls[1:])
+        warn(
+            f"{model}: the model called {len(calls)} tools at once; only its call of "
+            f"{calls[0].name} is taken, not that of {others}. Set allow_parallel_tool_calls=True "
+            "to take all",
+            DashScopeWarning,
+        )
     first = next((block for block in message.blocks if block.block_type == "tool_call"), None)
     blocks = [b for b in message.blocks if b is first or b.block_type != "tool_call"]
     listed = {"tool_calls": write_tool_calls(calls[:1])}
     one = {"blocks": blocks, "additional_kwargs": {**message.additional_kwargs, **listed}}
     return response.model_copy(update={"message": message.model_copy(update=one)})
+
+
+def with_first_calls(responses: ChatResponseGen, model: str) -> ChatResponseGen:
+    """Yield the responses of a stream as :func:`with_first_call` returns them."""
+    with closing(responses):
+        for response in responses:
+            yield with_first_call(response, model, whole=is_whole(response))
+
+
+async def awith_first_calls(responses: ChatResponseAsyncGen, model: str) -> ChatResponseAsyncGen:
+    """Yield the responses of a stream; see :func:`with_first_calls`."""
+    async with aclosing(responses):
+        async for response in responses:
+            yield with_first_call(response, model, whole=is_whole(response))
+
+
+def is_whole(response: ChatResponse) -> bool:
+    """Whether no more of an answer will come."""
+    return response.additional_kwargs.get("finish_reason") is not None
 
 
 def parse_arguments(text: str, *, partial: bool = False) -> dict[str, Any] | None:

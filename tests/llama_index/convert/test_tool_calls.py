@@ -252,3 +252,13 @@ def test_of_several_calls_the_first_is_kept_where_only_one_may_be(make):
     llm.chat([ChatMessage("hi"), message, ChatMessage("well", role="tool")], tools=[])
     turn = make.requests[-1].body["input"]["messages"][1]
     assert [call["id"] for call in turn["tool_calls"]] == ["c1"]
+
+
+def test_of_several_calls_that_are_streamed_the_first_is_kept_too(make):
+    calls = tuple(ToolCall(id=f"c{n}", name="now", arguments="{}", index=n) for n in range(2))
+    llm = make(WITH_TOOLS, Answer(tool_calls=calls))
+    with pytest.warns(DashScopeWarning, match="only its call of now is taken"):
+        responses = list(llm.stream_chat_with_tools([NOW], "hi"))
+    assert [call.tool_id for call in llm.get_tool_calls_from_response(responses[-1])] == ["c0"]
+    every = list(llm.stream_chat_with_tools([NOW], "hi", allow_parallel_tool_calls=True))
+    assert len(llm.get_tool_calls_from_response(every[-1])) == 2

@@ -14,7 +14,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context, JsonSerializer
 from pydantic import BaseModel
 
-from dashscope_oss import ToolCall
+from dashscope_oss import DashScopeWarning, ToolCall
 from dashscope_oss.gateway import Answer
 from llama_index_dashscope_oss import DashScopeOSS
 from tests.llama_index.examples import AGENT_WARNINGS, CHAT, LOCAL, PROMPT_ONLY, WITH_TOOLS
@@ -96,6 +96,23 @@ def test_an_agent_calls_two_tools_at_once(make, run, memory):
         sent.append((called, {result["tool_call_id"]: result["content"] for result in results}))
     assert sent[0] == sent[1]
     assert sent[0][1] == {"c1": "3", "c2": "7"}
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_agent_without_parallel_calls_makes_the_first_one(make, run, memory, streaming):
+    """LlamaIndex checks whole answers only."""
+    both = (CALL, ToolCall(id="call_2", name="add", arguments='{"a": 3, "b": 4}', index=1))
+    llm = make(WITH_TOOLS, Answer(tool_calls=both), answer_with_result)
+    agent = FunctionAgent(
+        tools=[ADD], llm=llm, streaming=streaming, allow_parallel_tool_calls=False
+    )
+    with pytest.warns(DashScopeWarning, match="called 2 tools at once") as warned:
+        result, _ = run(llm, followed(agent, "What is 1 + 2?", memory))
+    assert str(result) == "It is 3."
+    assert len([warning for warning in warned if warning.category is DashScopeWarning]) == 1
+    called, answered = make.requests[1].body["input"]["messages"][-2:]
+    assert len(called["tool_calls"]) == 1
+    assert answered["tool_call_id"] == "call_1"
 
 
 CODE = "I count.\n<execute>\nprint(add(1, 2))\n</execute>"
