@@ -52,10 +52,11 @@ def _print_text(deltas: Iterable[Delta]) -> Delta:
     try:
         for last in deltas:
             print(last.text, end="", flush=True)
-    finally:
-        # An error of a broken answer stands in a line of its own.
-        if last is not first:
+    except BaseException:
+        if last is not first:  # what ends an answer early is told in a line of its own
             print()
+        raise
+    print()
     return last
 
 
