@@ -1,10 +1,12 @@
-"""The gateway: DashScope's native protocol from the server's side, as an ASGI application."""
+"""The gateway: DashScope's two protocols from the server's side, as an ASGI application."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from functools import partial
 
 from dashscope_oss.gateway.generation import GenerationHandler
 from dashscope_oss.gateway.http.asgi import Receive, Scope, Send
@@ -17,7 +19,11 @@ from dashscope_oss.gateway.observability import metrics, status_page
 from dashscope_oss.gateway.observability.access_log import AccessLogEntry, write_entry
 from dashscope_oss.gateway.observability.metrics import Metrics
 from dashscope_oss.gateway.observability.status import health_report, status_report
-from dashscope_oss.gateway.protocol.model_list import list_models
+from dashscope_oss.gateway.protocol.native import model_list as native_model_list
+from dashscope_oss.gateway.protocol.native import parse_request as native_request
+from dashscope_oss.gateway.protocol.openai import model_list as openai_model_list
+from dashscope_oss.gateway.protocol.openai import parse_request as openai_request
+from dashscope_oss.gateway.protocol.wire_protocol import NATIVE, OPENAI, ParseRequest, WireProtocol
 from dashscope_oss.gateway.security.authentication import Authenticator
 from dashscope_oss.gateway.security.config import AccessConfig
 from dashscope_oss.gateway.security.origin_check import HostCheck, check_fetch_site
@@ -27,13 +33,23 @@ from dashscope_oss.registry.model_info import ServiceEndpoint
 
 BASE_PATH = "/api/v1"
 
-_ENDPOINTS: dict[str, ServiceEndpoint] = {
-    f"{BASE_PATH}/{SERVICE_PATH.format(endpoint=endpoint)}": endpoint
-    for endpoint in ("text-generation", "multimodal-generation")
+OPENAI_BASE_PATH = "/compatible-mode/v1"
+
+_NATIVE_ENDPOINTS: tuple[ServiceEndpoint, ...] = ("text-generation", "multimodal-generation")
+_GENERATIONS: dict[str, ParseRequest] = {
+    **{
+        f"{BASE_PATH}/{SERVICE_PATH.format(endpoint=endpoint)}": partial(
+            native_request.parse_request, endpoint=endpoint
+        )
+        for endpoint in _NATIVE_ENDPOINTS
+    },
+    f"{OPENAI_BASE_PATH}/chat/completions": openai_request.parse_request,
 }
+"""Where answers are asked for, and what reads the bodies there."""
+_OPENAI_MODELS = f"{OPENAI_BASE_PATH}/models"
 # Load balancers and browsers must see these without a key.
 _PUBLIC_PATHS = ("/", BASE_PATH, "/health", "/healthz")
-_OPENAI_PATHS = ("/completions", "/responses", "/embeddings", "/v1/models")
+_OPENAI_PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/v1/models")
 _UNLOGGED_PATHS = ("/health", "/healthz", "/metrics", "/status")
 _log = logging.getLogger("dashscope_oss.gateway")
 
@@ -74,6 +90,7 @@ class Gateway:
         self._generation = GenerationHandler(
             engine, self.usage_limits, self.metrics, modern=modern, on_request=on_request
         )
+        self._created = int(time.time())
         self._pages = {
             "/": self._send_root,
             BASE_PATH: self._send_health,
@@ -82,6 +99,7 @@ class Gateway:
             "/status": self._send_status,
             "/metrics": self._send_metrics,
             f"{BASE_PATH}/models": self._send_models,
+            _OPENAI_MODELS: self._send_openai_models,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +108,9 @@ class Gateway:
             await self._start(receive, send)
         elif scope["type"] == "http":
             request = HttpRequest(scope, receive)
-            entry = AccessLogEntry(request, HttpResponse(request, send))
+            protocol = _protocol_at(request.path)
+            response = HttpResponse(request, send, protocol)
+            entry = AccessLogEntry(request, response, stream=request.wants_stream)
             try:
                 await self._answer(entry)
             finally:
@@ -128,7 +148,7 @@ class Gateway:
 
     def _record(self, entry: AccessLogEntry) -> None:
         entry.stop_clock()
-        if entry.request.path in _ENDPOINTS:
+        if entry.request.path in _GENERATIONS:
             self.metrics.request_ended(entry)
         if entry.request.path not in _UNLOGGED_PATHS:
             write_entry(entry)
@@ -136,11 +156,13 @@ class Gateway:
     async def _route(self, entry: AccessLogEntry) -> None:
         request = entry.request
         self._check_caller(entry)
-        if request.path in _ENDPOINTS:
+        if parse_request := _GENERATIONS.get(request.path):
             _check_method(request, "POST")
-            await self._generation.handle(entry, _ENDPOINTS[request.path])
+            await self._generation.handle(entry, parse_request)
             return
         send_page = self._pages.get(request.path)
+        if request.path.startswith(f"{_OPENAI_MODELS}/"):
+            send_page = self._send_openai_model
         if send_page is None:
             raise APIError(404, "NotFound", _nothing_at(request.path))
         _check_method(request, "GET", "HEAD")
@@ -155,8 +177,17 @@ class Gateway:
             entry.key_name = self._authenticator.authenticate(request.headers)
 
     async def _send_models(self, request: HttpRequest, response: HttpResponse) -> None:
-        models = list_models(self._engine, request.query)
+        models = native_model_list.list_models(self._engine, request.query)
         await response.send_json(200, {"output": models, "request_id": request.request_id})
+
+    async def _send_openai_models(self, request: HttpRequest, response: HttpResponse) -> None:
+        models = openai_model_list.list_models(self._engine, self._created)
+        await response.send_json(200, models)
+
+    async def _send_openai_model(self, request: HttpRequest, response: HttpResponse) -> None:
+        id = request.path.removeprefix(f"{_OPENAI_MODELS}/")
+        model = openai_model_list.describe_model(self._engine, id, self._created)
+        await response.send_json(200, model)
 
     async def _send_root(self, request: HttpRequest, response: HttpResponse) -> None:
         if "text/html" not in request.headers.get("accept", ""):
@@ -175,10 +206,21 @@ class Gateway:
         await response.send_content(200, metrics.CONTENT_TYPE, self.metrics.to_text())
 
 
+def _protocol_at(path: str) -> WireProtocol:
+    return OPENAI if f"{path}/".startswith(f"{OPENAI_BASE_PATH}/") else NATIVE
+
+
 def _nothing_at(path: str) -> str:
+    if path == f"{OPENAI_BASE_PATH}/embeddings":
+        return "This gateway serves language models only: it has no embeddings."
+    if _protocol_at(path) is OPENAI:
+        return (
+            f"Nothing is served at {path:.200}; below {OPENAI_BASE_PATH} there are "
+            "chat/completions and models."
+        )
     message = f"Nothing is served at {path:.200}; the API is below {BASE_PATH}."
     if path.endswith(_OPENAI_PATHS):
-        message += " It is DashScope's native protocol: a client of OpenAI's does not speak it."
+        message += f" The base_url for a client of OpenAI's ends in {OPENAI_BASE_PATH}."
     return message
 
 

@@ -17,11 +17,11 @@ from dashscope_oss.gateway.interface.engine_request import EngineRequest, Record
 from dashscope_oss.gateway.interface.served_models import modernize
 from dashscope_oss.gateway.observability.access_log import AccessLogEntry
 from dashscope_oss.gateway.observability.metrics import Metrics
-from dashscope_oss.gateway.protocol.parse_request import parse_request
+from dashscope_oss.gateway.protocol.wire_protocol import ParseRequest
 from dashscope_oss.gateway.security.usage_limits import UsageLimits
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.json_body import read_json_object
-from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
+from dashscope_oss.registry.model_info import ModelInfo
 from dashscope_oss.tokens import estimates
 
 
@@ -53,19 +53,21 @@ class GenerationHandler:
         self._modern = modern
         self._on_request = on_request
 
-    async def handle(self, entry: AccessLogEntry, endpoint: ServiceEndpoint) -> None:
+    async def handle(self, entry: AccessLogEntry, parse_request: ParseRequest) -> None:
         """Answer one call.
 
         Args:
             entry: holds the request and its response; what becomes known is noted in it.
-            endpoint: where the call arrived.
+            parse_request: reads the body.
 
         Raises:
             APIError: if the call is refused, or the engine fails.
         """
         http_request = entry.request
         body = await self._read_body(http_request)
-        entry.response.errors_as_events = http_request.wants_stream
+        entry.response.errors_as_events = (
+            entry.response.protocol.refuses_in_events and http_request.wants_stream
+        )
         if self._on_request is not None:
             self._on_request(_recorded(http_request, body))
         if http_request.headers.get("x-dashscope-async"):
@@ -74,11 +76,11 @@ class GenerationHandler:
             )
         request = parse_request(
             body,
-            endpoint=endpoint,
             stream=http_request.wants_stream,
             request_id=http_request.request_id,
             find_model=partial(self._find_model, entry),
         )
+        entry.stream = request.stream
         self._admit(entry)
         entry.response.served_by = self._engine.weights_name(request.model_info)
         await self._generate(entry, request)
@@ -98,9 +100,8 @@ class GenerationHandler:
         if model_info is None:
             return None
         entry.model = model_info.id
-        return self._usage_limits.with_input_limit(
-            modernize(model_info) if self._modern else model_info
-        )
+        modern = self._modern or not entry.response.protocol.keeps_habits
+        return self._usage_limits.with_input_limit(modernize(model_info) if modern else model_info)
 
     def _admit(self, entry: AccessLogEntry) -> None:
         try:

@@ -23,7 +23,7 @@ from dashscope_oss import (
 from dashscope_oss.errors import DashScopeError
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.parse_request import parse_request
+from dashscope_oss.gateway.protocol.native.parse_request import parse_request
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.request import Request

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dashscope_oss.gateway.protocol import parse_request
+from dashscope_oss.gateway.protocol.native import parse_request
 from dashscope_oss.protocol import response
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.streaming import sse

@@ -7,6 +7,9 @@ judged behind the front: then a plain call gets the true status and JSON, and a 
 200 and one ``event:error``, whose comment holds the true status. Captures of the service show
 this: its 401 lacks ``x-dashscope-call-gateway``, which the 400 of a plain call and the error event
 of a stream carry.
+
+A stream of OpenAI's protocol that is refused gets the true status and JSON from both; only an error
+in the middle of one is an event.
 """
 
 from __future__ import annotations
@@ -24,11 +27,7 @@ from dashscope_oss.gateway.http.coalesce import coalesce
 from dashscope_oss.gateway.http.request import HttpRequest
 from dashscope_oss.gateway.interface.api_error import AnswerBrokenOff, APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.response_encoder import (
-    ResponseEncoder,
-    encode_error_event,
-    encode_reply,
-)
+from dashscope_oss.gateway.protocol.wire_protocol import NATIVE, WireProtocol
 from dashscope_oss.messages import Delta, Usage
 from dashscope_oss.protocol.response import INCREMENTAL_HEADER, SERVED_BY_HEADER
 
@@ -50,7 +49,13 @@ def _retry_after(error: APIError) -> Headers:
 class HttpResponse:
     """The answer to one HTTP request.
 
+    Args:
+        request: the request.
+        send: ASGI's.
+        protocol: how the answer is written.
+
     Attributes:
+        protocol: how the answer is written.
         errors_as_events: whether an error is sent as an event; see the module.
         served_by: the weights that answer, for a header; ``None`` leaves it out.
         status: the true status, also where HTTP says 200; ``None`` before the answer begins.
@@ -60,7 +65,8 @@ class HttpResponse:
         is_complete: whether the last byte was given to the server.
     """
 
-    def __init__(self, request: HttpRequest, send: Send) -> None:
+    def __init__(self, request: HttpRequest, send: Send, protocol: WireProtocol = NATIVE) -> None:
+        self.protocol = protocol
         self._request_id = request.request_id
         self._send = send
         self._events = 0
@@ -96,25 +102,25 @@ class HttpResponse:
             pieces.append(delta)
         if not pieces or not pieces[-1].last:
             raise AnswerBrokenOff
-        await self.send_content(200, _JSON, encode_reply(request, pieces))
+        await self.send_content(200, _JSON, self.protocol.encode_reply(request, pieces))
 
     async def send_stream(
         self, request: EngineRequest, deltas: AsyncGenerator[Delta, None]
     ) -> None:
         """Send an event for each piece that the engine generates.
 
-        The head is sent with the first of them; it says whether events hold pieces or all the
-        text so far.
+        The head is sent with the first of them; the native one says whether events hold pieces or
+        all the text so far.
 
         Raises:
             AnswerBrokenOff: if the engine stops without a last piece.
         """
-        encoder = ResponseEncoder(request)
+        encoder = self.protocol.encode_stream(request)
         async with aclosing(coalesce(deltas)) as bursts:
             async for burst in bursts:
                 self._record(burst)
                 if not self._events:
-                    await self._send_stream_head(incremental=request.incremental)
+                    await self._send_stream_head(request)
                 self._events += len(burst)
                 is_last = burst[-1].last
                 await self._send_body(b"".join(map(encoder.event, burst)), more=not is_last)
@@ -125,14 +131,14 @@ class HttpResponse:
     async def send_error(self, error: APIError) -> None:
         """Send an error, in the form that the module describes."""
         if self.status is None and not self.errors_as_events:
-            content = to_json({**error.body, "request_id": self._request_id})
+            content = self.protocol.encode_error(error, self._request_id)
             await self.send_content(error.status, _JSON, content, _retry_after(error))
         else:
             if self.status is None:
                 headers = (*_STREAM_HEADERS, *_retry_after(error))
                 await self._send_head(200, _EVENT_STREAM, headers)
             self._events += 1
-            event = encode_error_event(error, self._request_id, self._events)
+            event = self.protocol.encode_error_event(error, self._request_id, self._events)
             await self._send_body(event, more=False)
         self.status, self.code = error.status, error.code
 
@@ -148,9 +154,12 @@ class HttpResponse:
             if delta.usage is not None:
                 self.usage = delta.usage
 
-    async def _send_stream_head(self, *, incremental: bool) -> None:
-        header = (INCREMENTAL_HEADER.encode(), b"true" if incremental else b"false")
-        await self._send_head(200, _EVENT_STREAM, (*_STREAM_HEADERS, header))
+    async def _send_stream_head(self, request: EngineRequest) -> None:
+        headers: Headers = _STREAM_HEADERS
+        if self.protocol.names_increments:
+            value = b"true" if request.incremental else b"false"
+            headers = (*headers, (INCREMENTAL_HEADER.encode(), value))
+        await self._send_head(200, _EVENT_STREAM, headers)
 
     async def _send_head(self, status: int, content_type: bytes, headers: Headers) -> None:
         self.status = status

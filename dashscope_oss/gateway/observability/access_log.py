@@ -26,6 +26,7 @@ class AccessLogEntry:
     Attributes:
         request: the request.
         response: its answer.
+        stream: whether the caller wants events.
         key_name: the name of the caller's key; "" if the gateway asks for none.
         model: the requested model, once it is known that it is served.
         upstream: who answers, if the engine has several upstreams.
@@ -35,6 +36,7 @@ class AccessLogEntry:
 
     request: HttpRequest
     response: HttpResponse
+    stream: bool = False
     key_name: str = ""
     model: str = ""
     upstream: str = ""
@@ -96,7 +98,7 @@ def format_entry(entry: AccessLogEntry) -> str:
         "method": request.method,
         "path": request.path[:_MAX_CHARACTERS],
         "model": entry.model or None,
-        "stream": request.wants_stream if entry.model else None,
+        "stream": entry.stream if entry.model else None,
         "status": entry.status,
         "code": response.code or None,
         "seconds": _rounded(entry.seconds),

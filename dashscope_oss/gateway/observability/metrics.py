@@ -108,7 +108,7 @@ class Metrics:
     def request_ended(self, entry: AccessLogEntry) -> None:
         """Count a request for an answer, whatever became of it."""
         name = self._series_name(entry.model)
-        stream = "true" if entry.request.wants_stream else "false"
+        stream = "true" if entry.stream else "false"
         self._requests(name, str(entry.status), stream).inc()
         self._seconds(name, stream).observe(entry.seconds)
         if entry.first_piece_seconds is not None:

@@ -13,8 +13,8 @@ from dashscope_oss.gateway.http.response import HttpResponse
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.interface.served_models import modernize
-from dashscope_oss.gateway.protocol.echo import echo_around
-from dashscope_oss.gateway.protocol.parse_request import parse_request
+from dashscope_oss.gateway.protocol.native.echo import echo_around
+from dashscope_oss.gateway.protocol.native.parse_request import parse_request
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
 from dashscope_oss.registry.lookup import known_model

@@ -14,8 +14,8 @@ from dashscope_oss import (
     find_model,
 )
 from dashscope_oss.gateway import Answer, APIError, EngineRequest
-from dashscope_oss.gateway.protocol.parse_request import parse_request
-from dashscope_oss.gateway.protocol.response_encoder import ResponseEncoder
+from dashscope_oss.gateway.protocol.native.parse_request import parse_request
+from dashscope_oss.gateway.protocol.native.response_encoder import ResponseEncoder
 from dashscope_oss.messages import Delta
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.streaming.deltas import join_deltas

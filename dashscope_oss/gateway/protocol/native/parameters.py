@@ -5,12 +5,14 @@ Unknown names pass, as the service lets them; an engine takes only those that it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.protocol.tools import function_name
 from dashscope_oss.protocol.validation import RANGES, wants_json
+
+TOOL_CHOICES = ("none", "auto")
 
 _MAX_INTEGER = 2**31 - 1
 _FLOATS = ("temperature", "top_p")
@@ -29,7 +31,6 @@ _POSITIVE_INTEGERS = {
 _TOP_LOGPROBS = "Input should be an integer of at least 0: parameters.top_logprobs"
 _NOT_STREAMED = "parameter incremental_output only support stream call"
 _RESPONSE_FORMATS = ("text", "json_object", "json_schema")
-_BAD_TOOL_CHOICE = 'tool_choice is one of the strings that should be ["none", "auto"]'
 _JSON_NOT_MENTIONED = (
     "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
     "'json_object'."
@@ -39,8 +40,12 @@ _STREAM_ONLY = (
 )
 
 
-def check_parameters(request: EngineRequest) -> None:
+def check_parameters(request: EngineRequest, *, tool_choices: Sequence[str] = TOOL_CHOICES) -> None:
     """Check what the service checks, and raise its own errors.
+
+    Args:
+        request: the request.
+        tool_choices: the words that ``tool_choice`` may be.
 
     Raises:
         APIError: if it would refuse a parameter; the text names the parameter.
@@ -48,7 +53,7 @@ def check_parameters(request: EngineRequest) -> None:
     _check_ranges(request.parameters)
     _check_types(request.parameters)
     _check_supported(request.parameters)
-    _check_tools(request)
+    _check_tools(request, tool_choices)
     _check_response_format(request)
     _check_output(request)
     if request.parameters.get("enable_thinking") is not None:
@@ -92,7 +97,7 @@ def _check_supported(parameters: Mapping[str, object]) -> None:
         raise InvalidParameter("This gateway gives one answer a call: Range of n should be [1, 1]")
 
 
-def _check_tools(request: EngineRequest) -> None:
+def _check_tools(request: EngineRequest, tool_choices: Sequence[str]) -> None:
     tools, choice = request.parameters.get("tools", []), request.parameters.get("tool_choice")
     if not isinstance(tools, list):
         raise InvalidParameter("Input should be a valid list: parameters.tools")
@@ -102,8 +107,9 @@ def _check_tools(request: EngineRequest) -> None:
         raise InvalidParameter(
             'Input should be {"type": "function", "function": {"name": str}}: parameters.tools'
         )
-    if choice not in (None, "auto", "none") and function_name(choice) is None:
-        raise InvalidParameter(_BAD_TOOL_CHOICE)
+    if choice not in (None, *tool_choices) and function_name(choice) is None:
+        words = ", ".join(f'"{word}"' for word in tool_choices)
+        raise InvalidParameter(f"tool_choice is one of the strings that should be [{words}]")
 
 
 def _check_response_format(request: EngineRequest) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.parse_request import parse_request
-from dashscope_oss.gateway.protocol.response_encoder import ResponseEncoder, encode_reply
+from dashscope_oss.gateway.protocol.native.parse_request import parse_request
+from dashscope_oss.gateway.protocol.native.response_encoder import ResponseEncoder, encode_reply
 from dashscope_oss.messages import Delta, ToolCall, Usage
 from dashscope_oss.registry import lookup
 

@@ -7,14 +7,19 @@ parts that are JSON already, and what does not change is written once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pydantic_core import to_json
 
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.body_writer import GENERATING, NO_FINDS, BodyWriter, Finds
-from dashscope_oss.gateway.protocol.echo import echo_around
+from dashscope_oss.gateway.protocol.native.body_writer import (
+    GENERATING,
+    NO_FINDS,
+    BodyWriter,
+    Finds,
+)
+from dashscope_oss.gateway.protocol.native.call_numbers import CallNumbers
+from dashscope_oss.gateway.protocol.native.echo import echo_around
 from dashscope_oss.messages import Delta, Json, ToolCall
 from dashscope_oss.protocol.streaming.deltas import (
     join_deltas,
@@ -40,6 +45,11 @@ def encode_reply(request: EngineRequest, deltas: Sequence[Delta]) -> bytes:
     )
 
 
+def encode_error(error: APIError, request_id: str) -> bytes:
+    """Return the body of an error."""
+    return to_json({**error.body, "request_id": request_id})
+
+
 def encode_error_event(error: APIError, request_id: str, number: int) -> bytes:
     """Return the event of an error: the stream's first, or one in its middle.
 
@@ -48,8 +58,7 @@ def encode_error_event(error: APIError, request_id: str, number: int) -> bytes:
         request_id: identifies the call.
         number: the event's own, counted from 1.
     """
-    body = to_json({**error.body, "request_id": request_id})
-    return _ERROR_EVENT % (number, error.status, body)
+    return _ERROR_EVENT % (number, error.status, encode_error(error, request_id))
 
 
 class ResponseEncoder:
@@ -64,7 +73,7 @@ class ResponseEncoder:
         self._reasoning = ""
         self._tool_calls: tuple[ToolCall, ...] = ()
         self._logprobs: Json | None = None
-        self._numbered_calls = 0
+        self._call_numbers = CallNumbers()
 
     def event(self, delta: Delta) -> bytes:
         """Return the event for the next piece."""
@@ -75,7 +84,7 @@ class ResponseEncoder:
         if self._before or delta.last:
             text = self._with_echo(delta)
         if tool_calls:
-            tool_calls = tuple(map(self._numbered, tool_calls))
+            tool_calls = tuple(map(self._call_numbers.numbered, tool_calls))
         if not self._incremental:
             text = self._text = self._text + text
             reasoning = self._reasoning = self._reasoning + reasoning
@@ -95,10 +104,3 @@ class ResponseEncoder:
         if delta.last and delta.finish_reason == "stop":
             text += self._after
         return text
-
-    def _numbered(self, call: ToolCall) -> ToolCall:
-        """Return ``call`` with an index; where it has none, the next one of the whole answer."""
-        if call.index is not None:
-            return call
-        self._numbered_calls += 1
-        return replace(call, index=self._numbered_calls - 1)

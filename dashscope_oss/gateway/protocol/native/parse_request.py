@@ -10,8 +10,8 @@ from pydantic_core import from_json
 from dashscope_oss.errors import ContextLengthError
 from dashscope_oss.gateway.interface.api_error import APIError, InvalidParameter, UnreadableBody
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
-from dashscope_oss.gateway.protocol.parameters import check_parameters
-from dashscope_oss.gateway.protocol.parse_input import parse_input, wrong_length
+from dashscope_oss.gateway.protocol.native.parameters import check_parameters
+from dashscope_oss.gateway.protocol.native.parse_input import parse_input, wrong_length
 from dashscope_oss.registry.model_info import ModelInfo, ServiceEndpoint
 from dashscope_oss.tokens.input_length import check_least_length
 
@@ -40,8 +40,10 @@ def parse_request(
     Raises:
         APIError: for whatever the service refuses.
     """
-    data = _parse_object(body)
-    model_info = _find_model(data, find_model)
+    data = parse_object(body)
+    model_info = served_model(requested_model(data), find_model)
+    if model_info is None:
+        raise APIError(404, "ModelNotFound", _NOT_SERVED)
     if model_info.status == "unknown":
         model_info = replace(model_info, endpoint=endpoint)  # nobody knows which one takes it
     if model_info.endpoint != endpoint:
@@ -57,11 +59,16 @@ def parse_request(
         request_id=request_id,
     )
     check_parameters(request)
-    _check_input_length(request)
+    check_input_length(request)
     return request
 
 
-def _parse_object(body: bytes) -> dict[str, object]:
+def parse_object(body: bytes) -> dict[str, object]:
+    """Return the object that a body holds.
+
+    Raises:
+        UnreadableBody: if it is no JSON, or no object.
+    """
     try:
         value: object = from_json(body, allow_inf_nan=False)
     except ValueError:
@@ -71,18 +78,23 @@ def _parse_object(body: bytes) -> dict[str, object]:
     return value
 
 
-def _find_model(
-    data: Mapping[str, object], find_model: Callable[[str], ModelInfo | None]
-) -> ModelInfo:
+def requested_model(data: Mapping[str, object]) -> str:
+    """Return the id of the model that a body asks for.
+
+    Raises:
+        APIError: if it names none.
+    """
     model = data.get("model")
     if not isinstance(model, str) or not model:
         raise APIError(
             400, "BadRequest.EmptyModel", 'Required parameter "model" missing from request.'
         )
-    model_info = find_model(model) if len(model) <= _MAX_MODEL_ID else None
-    if model_info is None:
-        raise APIError(404, "ModelNotFound", _NOT_SERVED)
-    return model_info
+    return model
+
+
+def served_model(id: str, find_model: Callable[[str], ModelInfo | None]) -> ModelInfo | None:
+    """Return how a model is served; ``None`` if it is not, or if no model has so long an id."""
+    return find_model(id) if len(id) <= _MAX_MODEL_ID else None
 
 
 def _read_object(value: object, name: str) -> dict[str, object]:
@@ -95,7 +107,12 @@ def _read_object(value: object, name: str) -> dict[str, object]:
     return value
 
 
-def _check_input_length(request: EngineRequest) -> None:
+def check_input_length(request: EngineRequest) -> None:
+    """Check that the input is not surely too long.
+
+    Raises:
+        InvalidParameter: if it is.
+    """
     if request.model_info.doubt(request.model_info.input_limit_field):
         return  # the engine knows its window
     try:

@@ -8,7 +8,7 @@ from typing import TypeAlias, get_args
 
 from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.gateway.interface.api_error import InvalidParameter
-from dashscope_oss.gateway.protocol.parse_content import parse_content
+from dashscope_oss.gateway.protocol.native.parse_content import parse_content
 from dashscope_oss.messages import ROLES, Message, ToolCall
 from dashscope_oss.protocol.validation import with_sendable_media
 from dashscope_oss.registry.model_info import Modality, ModelInfo

@@ -1,0 +1,54 @@
+"""Errors in OpenAI's form, with the codes that the service's own second door has for them.
+
+``{"error": {"message", "type", "param", "code"}, "request_id"}``: so the service answers a wrong
+key (401 ``invalid_api_key``), an unknown model (404 ``model_not_found``), a wrong parameter or a
+too long input (400 ``invalid_parameter_error``) and too many calls (429 ``limit_requests``), as
+public bug reports show, QwenPaw's no. 6255 among them. Codes of which no report is known stay the
+native ones. Where the service puts ``data:`` before a refused stream's JSON, which OpenAI's clients
+cannot read, this gateway sends mere JSON.
+"""
+
+from __future__ import annotations
+
+from pydantic_core import to_json
+
+from dashscope_oss.gateway.interface.api_error import APIError
+
+_CODES = {
+    "InvalidApiKey": "invalid_api_key",
+    "InvalidParameter": "invalid_parameter_error",
+    "ModelNotFound": "model_not_found",
+    "Throttling.RateQuota": "limit_requests",
+    "Throttling.AllocationQuota": "insufficient_quota",
+    "InternalError": "internal_error",
+}
+_MESSAGES = {"InvalidApiKey": "Incorrect API key provided."}
+_TOO_MANY_REQUESTS = 429
+
+
+def model_not_found(model: str) -> APIError:
+    """Return the error for a model that is not served."""
+    return APIError(
+        404,
+        "ModelNotFound",
+        f"The model `{model:.100}` does not exist or you do not have access to it. "
+        "GET /compatible-mode/v1/models lists what this gateway serves.",
+    )
+
+
+def encode_error(error: APIError, request_id: str) -> bytes:
+    """Return the body of an error."""
+    code = _CODES.get(error.code, error.code)
+    is_callers_fault = error.status < 500 and error.status != _TOO_MANY_REQUESTS
+    fields = {
+        "message": _MESSAGES.get(error.code, error.message),
+        "type": "invalid_request_error" if is_callers_fault else code,
+        "param": None,
+        "code": code,
+    }
+    return to_json({"error": fields, "request_id": request_id})
+
+
+def encode_error_event(error: APIError, request_id: str) -> bytes:
+    """Return the event that ends a stream with an error."""
+    return b"data: %b\n\n" % encode_error(error, request_id)
