@@ -77,6 +77,7 @@ def field(block: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - as the 
     return extras.get(name) if value is None and isinstance(extras, Mapping) else value
 
 
+_HAS_SCHEME = re.compile(r"(data|https?|oss):", re.IGNORECASE)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=_\s-]+")
 
 
@@ -94,11 +95,12 @@ def _value(block: Mapping[str, Any]) -> tuple[object, object]:
 def _data_source(data: object) -> object:
     """Return data as a ``data:`` URL, or the bytes of the file.
 
-    The base64 may be bytes, as b64encode returns it, or a ``data:`` URL already. The stated type
-    is not passed on: the core looks at the file itself.
+    The base64 may be bytes, as b64encode returns it, or a ``data:`` URL already; the service's
+    pages also write an address there. The stated type is not passed on: the core looks at the file
+    itself.
     """
     if isinstance(data, bytes) and _BASE64.fullmatch(data):
         data = data.decode("ascii")
-    if not isinstance(data, str) or data[:5].lower() == "data:":
+    if not isinstance(data, str) or _HAS_SCHEME.match(data):
         return data
     return f"data:;base64,{data}"

@@ -40,6 +40,7 @@ def image(**fields):
         (image(url="https://example.com/my cat.png"), "https://example.com/my%20cat.png"),
         ({"type": "file", "mime_type": "image/png", "base64": base64_of(PNG)}, PNG_URL),
         ({"type": "media", "mime_type": "image/png", "data": base64_of(JPEG)}, JPEG_URL),
+        (image(data=URL), URL),
     ],
 )
 def test_an_image_is_read_however_it_is_packed(block, source):

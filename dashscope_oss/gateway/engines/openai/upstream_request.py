@@ -188,10 +188,11 @@ def _tools(request: EngineRequest, upstream: Upstream) -> dict[str, object]:
     tools, choice = request.parameters.get("tools"), request.parameters.get("tool_choice")
     if not isinstance(tools, list) or not tools:
         return {}
+    must_call = isinstance(choice, Mapping) or choice == "required"
+    if must_call and upstream.dialect.forced_tool is None:
+        _unsupported("tool_choice (a call that must be made)", upstream)
     if not isinstance(choice, Mapping) or upstream.dialect.forced_tool == "named":
         return {"tools": tools, **({} if choice is None else {"tool_choice": choice})}
-    if upstream.dialect.forced_tool is None:
-        _unsupported("tool_choice (a function)", upstream)
     chosen = [tool for tool in tools if function_name(tool) == function_name(choice)]
     if not chosen:
         raise InvalidParameter("tool_choice names a function that is not among the tools.")

@@ -183,6 +183,17 @@ async def test_a_named_tool_that_cannot_be_forced_is_refused(kind, tools):
     assert (error.status, "tool_choice" in error.message) == (400, True)
 
 
+async def test_a_call_of_any_tool_can_be_required():
+    """Of callers of OpenAI's protocol; Ollama would ignore it."""
+    request = engine_request("glm-5", tools=TOOLS, tool_choice="required")
+
+    body = await sent_body(request, kind="vllm")
+    error = await generate_error(FakeUpstream(), request, kind="ollama")
+
+    assert (body["tools"], body["tool_choice"]) == (TOOLS, "required")
+    assert (error.status, "tool_choice" in error.message) == (400, True)
+
+
 async def test_a_number_that_no_double_holds_is_refused_before_it_is_sent():
     """JSON can write one, and in a schema nothing has looked at it."""
     server = FakeUpstream()

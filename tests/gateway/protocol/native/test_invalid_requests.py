@@ -372,12 +372,12 @@ def test_the_front_answers_with_the_true_status_even_for_a_stream(case, status, 
     assert text in response.json()["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/compatible-mode/v1/models"])
-def test_a_client_of_openais_protocol_is_told_that_it_is_one(url, path):
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions", "/v1/models"])
+def test_a_client_of_openais_is_told_its_base_url(url, path):
     """People point what they have at any server of language models."""
     message = httpx.get(url.removesuffix("/api/v1") + path).json()["message"]
 
-    assert message.endswith("a client of OpenAI's does not speak it.")
+    assert message.endswith("The base_url for a client of OpenAI's ends in /compatible-mode/v1.")
 
 
 @pytest.mark.parametrize("headers", [{}, SSE])
