@@ -26,7 +26,7 @@ from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
 from dashscope_oss.protocol.streaming.tool_calls import NO_ARGUMENTS
 from dashscope_oss.protocol.structured_output import read_loose_object
-from dashscope_oss.protocol.tools import read_tool_call, write_tool_calls
+from dashscope_oss.protocol.tools import read_tool_call
 
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
@@ -71,26 +71,26 @@ def with_first_call(response: ChatResponse, model: str, *, whole: bool = True) -
     Some models make several calls though ``parallel_tool_calls`` is off.
 
     Args:
-        response: what the model said.
+        response: what the model said, as ``chat_response`` made it: the message lists its calls.
         model: id for the warning.
         whole: whether that is all of it; only then is there a warning.
     """
     message = response.message
-    calls = tool_calls_of(message)
+    calls = message.additional_kwargs.get("tool_calls", ())
     if len(calls) < 2:
         return response
     if whole:
-        others = ", ".join(call.name for call in calls[1:])
+        first_name, *others = (call["function"]["name"] for call in calls)
         warn(
             f"{model}: the model called {len(calls)} tools at once; only its call of "
-            f"{calls[0].name} is taken, not that of {others}. Set allow_parallel_tool_calls=True "
-            "to take all",
+            f"{first_name} is taken, not that of {', '.join(others)}. Set "
+            "allow_parallel_tool_calls=True to take all",
             DashScopeWarning,
         )
     first = next((block for block in message.blocks if block.block_type == "tool_call"), None)
     blocks = [b for b in message.blocks if b is first or b.block_type != "tool_call"]
-    listed = {"tool_calls": write_tool_calls(calls[:1])}
-    one = {"blocks": blocks, "additional_kwargs": {**message.additional_kwargs, **listed}}
+    listed = {**message.additional_kwargs, "tool_calls": calls[:1]}
+    one = {"blocks": blocks, "additional_kwargs": listed}
     return response.model_copy(update={"message": message.model_copy(update=one)})
 
 

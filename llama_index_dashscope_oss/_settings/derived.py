@@ -101,5 +101,10 @@ class ConfiguredLLM(LLMSettings):
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any setting
         field = fields_by_name(type(self)).get(name, name)
+        before = self.__dict__.get(field)
         super().__setattr__(field, value)
-        self._follow([field])
+        try:
+            self._follow([field])
+        except Exception:  # a refused setting must not count in the next call
+            super().__setattr__(field, before)
+            raise

@@ -106,9 +106,11 @@ class LoadBalancer:
             try:
                 async with aclosing(route.engine.generate(request)) as deltas:
                     async for delta in deltas:
-                        yield delta if started else route.sign(delta, request)
-                        started = True
-                route.failed_at = None
+                        if started:
+                            yield delta
+                        else:
+                            started, route.failed_at = True, None
+                            yield route.sign(delta, request)
                 return
             except APIError as error:
                 route.record(error)
@@ -143,6 +145,11 @@ class _Route:
         """Whether it has failed so lately that others are asked first."""
         return self.failed_at is not None and time.monotonic() - self.failed_at < REST_SECONDS
 
+    def begin_trial(self) -> None:
+        """If it failed, let it rest anew: it gets no other request until it has answered this."""
+        if self.failed_at is not None:
+            self.failed_at = time.monotonic()
+
     def record(self, error: APIError) -> None:
         """Keep the time of a failure of the server; one that is only busy can be asked again."""
         if is_servers_fault(error) and error.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -157,11 +164,15 @@ class _Route:
 def _by_load(routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes to try, best first; idle upstreams share requests by their weights."""
     healthy = [route for route in routes if not route.engine.is_down] or list(routes)
-    for route in healthy:
+    # One that rests earns no credit: it would get every request afterwards.
+    ready = [route for route in healthy if not route.rests] or healthy
+    for route in ready:
         route.credit += route.weight
-    healthy.sort(key=lambda route: (route.rests, route.load, -route.credit))
-    healthy[0].credit -= sum(route.weight for route in healthy)
-    return healthy
+    ready.sort(key=lambda route: (route.load, -route.credit))
+    ready[0].credit -= sum(route.weight for route in ready)
+    ready[0].begin_trial()
+    resting = (route for route in healthy if route not in ready)
+    return [*ready, *sorted(resting, key=lambda route: route.load)]
 
 
 def _may_succeed_elsewhere(error: APIError) -> bool:

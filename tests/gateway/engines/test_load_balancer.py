@@ -1,8 +1,11 @@
 """Several upstreams: shares, failover before the first piece, and never after it."""
 
+import asyncio
 import contextlib
 import threading
+from contextlib import aclosing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -166,6 +169,47 @@ async def test_an_upstream_that_has_just_failed_is_asked_last(monkeypatch):
         assert await answer(balancer) == "well again"
         monkeypatch.undo()
         assert await answer(balancer) == "well again"
+
+
+async def test_an_upstream_that_rested_gets_its_share_and_no_more(monkeypatch):
+    """The requests of its rest are not made up for: that would be all of the next ones."""
+    ill, good = FakeUpstream(failed(500, {"error": "no memory"})), answering("good")
+    async with started(backend("ill", ill), backend("good", good)) as balancer:
+        assert [await answer(balancer) for _ in range(9)] == ["good"] * 9
+        monkeypatch.setattr(load_balancer, "REST_SECONDS", 0.0)
+        ill.answers = [streamed(*short_answer("well"))]
+        texts = [await answer(balancer) for _ in range(8)]
+
+    assert (texts.count("well"), texts.count("good")) == (4, 4)
+
+
+async def test_one_request_tries_an_upstream_that_has_rested(monkeypatch):
+    """If it still hangs, only that one waits."""
+    now = 0.0
+    monkeypatch.setattr(load_balancer, "time", SimpleNamespace(monotonic=lambda: now))
+    asked = threading.Event()
+
+    def hang(_):
+        asked.set()
+        return 200, SSE, b"", threading.Event()
+
+    ill = FakeUpstream(failed(500, {"error": "no memory"}), hang)
+    good = FakeUpstream((200, SSE, events(chunk(content="good"), done=False), threading.Event()))
+    backends = [backend("ill", ill, weight=9.0), backend("good", good)]
+    async with started(*backends) as balancer, contextlib.AsyncExitStack() as calls:
+
+        async def first_piece():
+            deltas = await calls.enter_async_context(aclosing(balancer.generate(REQUEST)))
+            return (await anext(deltas)).text
+
+        assert await first_piece() == "good"
+        now += load_balancer.REST_SECONDS
+        trial = asyncio.create_task(first_piece())
+        assert await asyncio.to_thread(asked.wait, WAIT)
+        assert [await first_piece() for _ in range(3)] == ["good"] * 3
+        assert len(ill.calls) == 2
+        trial.cancel()
+        await asyncio.wait([trial])
 
 
 @pytest.mark.parametrize("status", [429, 400])

@@ -82,6 +82,15 @@ def test_a_setting_among_the_parameters_is_refused(make, kwargs):
     assert not make.requests
 
 
+def test_a_setting_that_is_refused_later_is_left_as_it_was(make):
+    llm = make(CHAT, additional_kwargs={"a": 1})
+    with pytest.raises(ConfigurationError, match="api_key is no parameter"):
+        llm.additional_kwargs = {"api_key": KEY}
+    llm.complete("hi")
+    assert make.body["parameters"]["a"] == 1
+    assert "api_key" not in make.body["parameters"]
+
+
 def test_an_unknown_setting_is_refused():
     """A slip of the pen is not swallowed."""
     with pytest.raises(
