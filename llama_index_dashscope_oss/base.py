@@ -32,6 +32,7 @@ from llama_index_dashscope_oss._convert.tool_calls import (
     awith_first_calls,
     is_whole,
     selections,
+    tool_form,
     with_first_call,
     with_first_calls,
 )
@@ -199,7 +200,7 @@ class DashScopeOSS(ReActLLM, StructuredLLM):
         arguments = {"messages": with_user_message(chat_history, user_msg), **kwargs}
         if not tools:
             return arguments
-        forms = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        forms = [tool_form(tool) for tool in tools]
         wanted = "required" if tool_choice is None and tool_required else tool_choice
         choice = service_tool_choice(wanted, forms, self.model)
         options = {

@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, ValueError | ImportError) else 1
     except OSError as error:  # a full disk, say
         _discard_output()
-        what = error.filename or "the output"
-        print(f"dashscope-oss: cannot write {what}: {error.strerror}", file=sys.stderr)
+        what = f"cannot use {error.filename}" if error.filename else "cannot write the output"
+        print(f"dashscope-oss: {what}: {error.strerror or error}", file=sys.stderr)
         return 1
     return status or 0
 
@@ -78,7 +78,8 @@ def _prepare_stdout() -> None:
 
 
 def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:

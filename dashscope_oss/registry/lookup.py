@@ -17,6 +17,7 @@ from dashscope_oss.registry.model_info import Modality, ModelInfo
 __all__ = [
     "ModelInfo",
     "all_models",
+    "check_id",
     "find_model",
     "known_model",
     "model_that_searches",
@@ -42,11 +43,20 @@ def find_model(id: str) -> ModelInfo:
     Raises:
         ConfigurationError: if ``id`` is empty or not text.
     """
+    check_id(id)
+    return known_model(id.strip()) or _unknown(id.strip())
+
+
+def check_id(id: object) -> None:
+    """Raise for what cannot be a model's id.
+
+    Raises:
+        ConfigurationError: if ``id`` is empty or not text.
+    """
     if not isinstance(id, str) or not id.strip():
         raise ConfigurationError(
             f"model must be a model's id, not {id!r:.100}; `dashscope-oss models` lists the ids"
         )
-    return known_model(id.strip()) or _unknown(id.strip())
 
 
 def no_model_named() -> ConfigurationError:

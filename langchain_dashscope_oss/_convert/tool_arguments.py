@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from langchain_core.utils.json import parse_partial_json
@@ -10,6 +11,9 @@ from langchain_core.utils.json import parse_partial_json
 # Tried in this order: a bracket that closes nothing, within a string or behind one, after an
 # escape or not.
 _BREAKERS = ("", "]", "}", '"]', '"}', ' "]', ' "}')
+
+_SPECIAL = re.compile(r'\\.?|["\x00-\x1f]', re.DOTALL)
+"""What may not stand for itself: a quote, a control character, a backslash and what it escapes."""
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
@@ -37,22 +41,24 @@ class StrictStrings:
 
     def __init__(self) -> None:
         self._in_string = False
-        self._after_backslash = False
+        self._ended_in_backslash = False
 
     def push(self, piece: str) -> str:
         """Return the next piece as strict JSON has it."""
-        return "".join(map(self._escaped, piece))
+        if self._ended_in_backslash and piece:
+            self._ended_in_backslash = False
+            return piece[0] + self.push(piece[1:])
+        return _SPECIAL.sub(self._in_strict_json, piece)
 
-    def _escaped(self, character: str) -> str:
-        if self._after_backslash:
-            self._after_backslash = False
-        elif character == '"':
+    def _in_strict_json(self, match: re.Match[str]) -> str:
+        special = match[0]
+        if special == '"':
             self._in_string = not self._in_string
-        elif self._in_string and character == "\\":
-            self._after_backslash = True
-        elif self._in_string and character < " ":
-            return json.dumps(character)[1:-1]
-        return character
+        elif special == "\\":
+            self._ended_in_backslash = True
+        elif self._in_string and special < " ":
+            return json.dumps(special)[1:-1]
+        return special
 
 
 def closing_mark(text: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from dashscope_oss.errors import ConfigurationError, did_you_mean, similar_names
+from dashscope_oss.registry.lookup import check_id
 from langchain_dashscope_oss._settings.fields import Settings
-from langchain_dashscope_oss._settings.names import by_field_name
+from langchain_dashscope_oss._settings.names import by_field_name, refuse_settings
 
 
 def checked_changes(cls: type[BaseModel], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,17 +33,27 @@ def checked_changes(cls: type[BaseModel], changes: Mapping[str, Any]) -> dict[st
                 f"{cls.__name__} has no setting {name}.{meant} Other parameters of the service go "
                 "into model_kwargs"
             )
-    return {name: checked_value(name, value) for name, value in by_field.items()}
+    return {name: checked_value(cls, name, value) for name, value in by_field.items()}
 
 
-def checked_value(name: str, value: object) -> object:
+def checked_value(cls: type[BaseModel], name: str, value: object) -> object:
     """Return ``value`` as the field ``name`` keeps it: a key hidden, a number as a number.
 
     Raises:
-        ConfigurationError: for a wrong type or range; it never shows the value.
+        ConfigurationError: for a wrong type or range, for a model without a name, and for settings
+            and keys among ``model_kwargs``; it never shows the value.
     """
     if name not in Settings.model_fields:
         return value
+    checked = _validated(name, value)
+    if name == "model":
+        check_id(checked)
+    if name == "model_kwargs":
+        refuse_settings(cls, by_field_name(cls, checked))
+    return checked
+
+
+def _validated(name: str, value: object) -> Any:  # noqa: ANN401 - of the field's type
     try:
         return _validator(name).validate_python(value)
     except ValidationError as error:

@@ -79,7 +79,7 @@ class Lifecycle(Settings):
     def __setattr__(self, name: str, value: object) -> None:
         field = fields_by_alias(type(self)).get(name, name)
         with raising_langchain_errors():
-            checked = checked_value(field, value)
+            checked = checked_value(type(self), field, value)
         super().__setattr__(field, checked)
         forget_cached(self, _CACHES if field in CONNECTION_SETTINGS else _COMPUTED)
 

@@ -42,10 +42,6 @@ _NO_CHANGE = {
 """What foreign arguments ask for that is always so."""
 
 
-_PARAMETERS_WITHOUT_FIELD = tuple(name for name in PARAMETERS if name not in OPTION_NAMES)
-"""Parameters that the service knows, and that nothing but ``model_kwargs`` sets."""
-
-
 def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor by field; others go to ``model_kwargs``.
 
@@ -56,11 +52,11 @@ def constructor_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) ->
             under two names, for settings and keys among ``model_kwargs``, and without a model.
     """
     by_field = by_field_name(cls, arguments)
-    extra_body = by_field.pop("extra_body", None) or {}
+    extra_body = _taken_extra_body(by_field)
     _refuse_foreign_arguments(cls, by_field, _FOREIGN_SETTINGS)
     unknown = {name: by_field.pop(name) for name in list(by_field) if name not in cls.model_fields}
     refuse_settings(cls, unknown)
-    if doubtful := [name for name in unknown if name not in _PARAMETERS_WITHOUT_FIELD]:
+    if doubtful := [name for name in unknown if name not in PARAMETERS]:
         warn(
             f"{cls.__name__} has no setting {', '.join(doubtful)}; it is sent to the service as a "
             "parameter. Check the spelling, or pass it in model_kwargs if you mean that.",
@@ -79,13 +75,13 @@ def call_arguments(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[s
     """Return the arguments of a call by field, those of ``extra_body`` among them.
 
     Raises:
-        ConfigurationError: for what other integrations take and this one cannot, and for one
-            setting under two names.
+        ConfigurationError: for what other integrations take and this one cannot, for one setting
+            under two names, and for an ``extra_body`` that is no dict.
     """
     by_field = by_field_name(cls, arguments)
-    extra_body = by_field.pop("extra_body", None) or {}
     _refuse_foreign_arguments(cls, by_field, _FOREIGN_ARGUMENTS)
-    return {**by_field, **extra_body}
+    extra_body = _taken_extra_body(by_field)
+    return {**by_field, **by_field_name(cls, extra_body)} if extra_body else by_field
 
 
 def by_field_name(cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +124,14 @@ def fields_by_alias(cls: type[BaseModel]) -> dict[str, str]:
         for name, field in cls.model_fields.items()
         if isinstance(field.validation_alias, str)
     }
+
+
+def _taken_extra_body(arguments: dict[str, Any]) -> Mapping[str, Any]:
+    """Take ``extra_body`` out of the arguments, and return what it holds."""
+    extra_body = arguments.pop("extra_body", None) or {}
+    if not isinstance(extra_body, Mapping):
+        raise ConfigurationError("extra_body must be a dict of parameters")
+    return extra_body
 
 
 def _refuse_foreign_arguments(

@@ -45,7 +45,7 @@ def in_json(arguments: Mapping[str, Any], *, strict: bool | None = None) -> dict
     """Return the arguments of a call with the classes and functions among them as JSON."""
     json_arguments = dict(arguments)
     wanted = arguments.get("response_format")
-    if wanted is not None and not isinstance(wanted, Mapping):
+    if callable(wanted):
         json_arguments["response_format"] = response_format(wanted, strict=strict)
     if tools := arguments.get("tools"):
         json_arguments["tools"] = [

@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     ChatResponseGen,
 )
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
 from dashscope_oss import (
@@ -25,8 +26,18 @@ from dashscope_oss.errors import shortened, warn
 from dashscope_oss.protocol.conversation import write_arguments
 from dashscope_oss.protocol.conversation.content_blocks import block_call, unlisted_calls
 from dashscope_oss.protocol.streaming.tool_calls import NO_ARGUMENTS
-from dashscope_oss.protocol.structured_output import read_loose_object
+from dashscope_oss.protocol.structured_output import read_loose_object, with_root_written_out
 from dashscope_oss.protocol.tools import read_tool_call
+
+
+def tool_form(tool: BaseTool) -> dict[str, Any]:
+    """Return a tool in the form that the service takes, which is OpenAI's."""
+    form = tool.metadata.to_openai_tool(skip_length_check=True)
+    arguments = tool.metadata.fn_schema
+    if arguments is not None and "type" not in form["function"]["parameters"]:
+        # LlamaIndex drops the reference that is all that stands at the root.
+        form["function"]["parameters"] = with_root_written_out(arguments.model_json_schema())
+    return form
 
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:

@@ -20,6 +20,7 @@ from dashscope_oss.errors import shortened
 from dashscope_oss.protocol import structured_output
 from dashscope_oss.protocol.structured_output import REPAIR_REFUSALS, why_unreadable
 from dashscope_oss.protocol.tools import forced
+from llama_index_dashscope_oss._convert.tool_calls import tool_form
 
 PartialObject: TypeAlias = BaseModel | FlexibleModel
 """The object as far as it has come; the last of a stream is whole."""
@@ -122,7 +123,7 @@ def ask_by_tool(
     kwargs: dict[str, Any],
 ) -> ObjectQuestion[Model]:
     """Return the question whose answer must be the call of a tool."""
-    tool = get_function_tool(output_cls).metadata.to_openai_tool(skip_length_check=True)
+    tool = tool_form(get_function_tool(output_cls))
     choice = forced(tool["function"]["name"])
     kept = {name: value for name, value in kwargs.items() if name not in _OF_PROGRAMS}
     arguments = {**kept, "tools": [tool], "tool_choice": choice}

@@ -104,6 +104,27 @@ def test_a_full_disk_is_told_in_one_line(arguments):
     assert (process.returncode, process.stderr) == (1, complaint)
 
 
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (PermissionError(13, "Permission denied", "rows.csv"), "cannot use rows.csv: Permission"),
+        (OSError("odd"), "cannot write the output: odd"),
+    ],
+)
+def test_what_the_system_refuses_is_told_in_one_line_without_stdout_too(
+    command, monkeypatch, error, complaint
+):
+    def refuse(_):
+        raise error
+
+    monkeypatch.setattr("dashscope_oss.cli.models.run", refuse)
+    monkeypatch.setattr(sys, "stdout", None)
+    status, _, err = command("models")
+
+    assert status == 1
+    assert err.startswith(f"dashscope-oss: {complaint}")
+
+
 def test_a_closed_stdout_is_no_failure():
     """Some supervisors start their programs without one."""
     code = "import sys; from dashscope_oss.cli import main\nsys.stdout = None\n"

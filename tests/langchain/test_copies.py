@@ -89,3 +89,26 @@ def test_a_setting_that_is_changed_is_checked_as_the_constructor_does(cls, subte
             assert getattr(llm, name) == getattr(offline(cls), name)
     llm.temperature = "0.5"
     assert llm.temperature == 0.5
+
+
+NO_PARAMETER = r"is a setting|looks like a secret"
+
+
+@CLASSES
+def test_settings_and_keys_are_no_parameters_that_are_set_later(cls):
+    for parameters in ({"max_retries": 5}, {"api_base": NOWHERE}, {"other_api_key": KEY}):
+        llm = offline(cls)
+        with pytest.raises(ConfigurationError, match=NO_PARAMETER):
+            llm.model_kwargs = parameters
+        with pytest.raises(ConfigurationError, match=NO_PARAMETER):
+            llm.model_copy(update={"model_kwargs": parameters})
+        assert llm.model_kwargs == {}
+
+
+@CLASSES
+def test_an_object_keeps_its_model_when_it_is_given_none(cls):
+    llm = offline(cls)
+    model = llm.model
+    with pytest.raises(ConfigurationError, match="model must be a model's id"):
+        llm.model = " "
+    assert llm.model == model

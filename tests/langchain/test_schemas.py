@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from dashscope_oss import find_model
 from dashscope_oss.gateway import Answer
+from langchain_dashscope_oss.errors import InvalidRequestError
 
 from .calling import THINKER, weather
 
@@ -78,3 +79,9 @@ def test_a_class_or_a_tool_that_is_bound_goes_as_json(chat):
     assert names == ["weather", "weather"]
     llm.bind(response_format={"type": "text"}).invoke("Hi")
     assert sent_by(engine)["parameters"]["response_format"] == {"type": "text"}
+
+
+def test_a_response_format_that_is_no_form_is_refused_in_the_services_words(chat):
+    llm, _ = chat(Answer(TEXT), model=THINKER)
+    with pytest.raises(InvalidRequestError, match=r"valid dictionary: parameters\.response_format"):
+        llm.invoke("Hi", response_format="json_object")

@@ -118,6 +118,16 @@ def test_extra_body_is_another_name_of_model_kwargs_for_object_and_call(cls, mad
     assert llm.model_kwargs == {"a": 1, "c": 3}
 
 
+@CLASSES
+def test_what_extra_body_holds_in_a_call_is_checked_as_its_other_arguments_are(cls):
+    for extra_body, reason in [
+        ({"api_base": NOWHERE}, "base_url is a setting"),
+        ("a", "extra_body must be a dict"),
+    ]:
+        with pytest.raises(ConfigurationError, match=reason):
+            offline(cls).invoke("Hi", extra_body=extra_body)
+
+
 def test_langchains_stream_switch_is_not_sent(chat):
     llm, engine = chat(HELLO)
     llm.invoke("Hi", stream=False)
@@ -239,8 +249,8 @@ def test_an_unknown_argument_is_sent_with_a_warning_at_the_callers_line():
 
 @CLASSES
 def test_a_parameter_that_is_no_setting_is_sent_without_a_warning(cls):
-    llm = offline(cls, logprobs=True, top_logprobs=2)
-    assert llm.model_kwargs == {"logprobs": True, "top_logprobs": 2}
+    parameters = {"logprobs": True, "top_logprobs": 2, "response_format": {"type": "text"}}
+    assert offline(cls, **parameters).model_kwargs == parameters
 
 
 @CLASSES

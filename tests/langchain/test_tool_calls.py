@@ -190,6 +190,18 @@ async def test_a_call_that_was_cut_off_is_no_call_by_every_path(chat, arguments)
         assert broken["args"] == arguments
 
 
+def test_arguments_with_line_breaks_become_strict_json_however_they_are_cut_up(subtests):
+    text = '{"a\\\\":\n"b\n\\"c\\\\\t", "d": "\\n"}'
+    for size in range(1, len(text)):
+        with subtests.test(size=size):
+            converter = ChunkConverter(THINKER)
+            pieces = [text[start : start + size] for start in range(0, len(text), size)]
+            calls = [ToolCall("", "", piece, index=0) for piece in pieces]
+            chunks = [converter.push(Delta(tool_calls=(call,))).message for call in calls]
+            written = "".join(chunk.tool_call_chunks[0]["args"] for chunk in chunks)
+            assert json.loads(written) == json.loads(text, strict=False)
+
+
 async def test_a_call_that_was_cut_off_is_an_invalid_block_of_content_by_every_path(chat):
     """And holds what came; a call beside it is whole."""
     cut = ToolCall("c2", "remove", CUT_OFF[0], index=1)

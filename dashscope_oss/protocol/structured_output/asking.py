@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 from dashscope_oss.errors import ContextLengthError, UnsupportedInputError
 from dashscope_oss.messages import Json
+from dashscope_oss.protocol.structured_output.schemas import with_root_written_out
 from dashscope_oss.registry.model_info import ModelInfo
 
 Method: TypeAlias = Literal["tool", "json_schema", "json_object", "words"]
@@ -84,14 +85,17 @@ def response_format(
         return {"type": "json_object"}
     optional = {"description": description, "strict": strict}
     stated = {key: value for key, value in optional.items() if value is not None}
-    return {"type": "json_schema", "json_schema": {"name": name, **stated, "schema": schema}}
+    whole = with_root_written_out(schema)
+    return {"type": "json_schema", "json_schema": {"name": name, **stated, "schema": whole}}
 
 
 def instructions(schema: Json | None) -> str:
     """Return the words that ask for an object of ``schema``; of ``None``, for any object."""
     if schema is None:
         return _ANY_OBJECT
-    return _INSTRUCTIONS.format(schema=json.dumps(schema, ensure_ascii=False))
+    return _INSTRUCTIONS.format(
+        schema=json.dumps(with_root_written_out(schema), ensure_ascii=False)
+    )
 
 
 def why_unreadable(reason: str, finish_reason: object) -> str:

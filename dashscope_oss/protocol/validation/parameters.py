@@ -63,12 +63,8 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
     if not _can_be_sent(model_info, name, value):
         verb = "is" if isinstance(value, float) else "holds"
         refuse(model_info, f"{name} {verb} {value!s:.100}; give finite numbers")
-    if is_key_name(name):
-        refuse(model_info, f"{name} {NEVER_A_PARAMETER}; leave it out and set api_key")
-    if advice := _OF_OPENAIS_CLIENT.get(name):
-        refuse(model_info, f"{name} is for OpenAI's client, not for the service; {advice}")
-    if name not in PARAMETERS and (intended := probably_intended(name, PARAMETERS)):
-        refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
+    if name not in PARAMETERS:
+        _check_unknown_name(model_info, name)
     if name == "stop" and (value == "" or (isinstance(value, list | tuple) and "" in value)):
         refuse(
             model_info, "stop holds an empty text, which ends every answer at once; leave it out"
@@ -78,6 +74,16 @@ def _check_parameter(model_info: ModelInfo, name: str, value: object) -> None:
     accepts, text = RANGES.get(name, (None, ""))
     if accepts is not None and not accepts(value):
         refuse(model_info, f"{name} is {value!r:.100}. {text}")
+
+
+def _check_unknown_name(model_info: ModelInfo, name: str) -> None:
+    """Refuse a name that cannot be a parameter which the service has and this package lacks."""
+    if is_key_name(name):
+        refuse(model_info, f"{name} {NEVER_A_PARAMETER}; leave it out and set api_key")
+    if advice := _OF_OPENAIS_CLIENT.get(name):
+        refuse(model_info, f"{name} is for OpenAI's client, not for the service; {advice}")
+    if intended := probably_intended(name, PARAMETERS):
+        refuse(model_info, f"there is no parameter {name!r}; did you mean {intended!r}?")
 
 
 def _can_be_sent(model_info: ModelInfo, name: str, value: object) -> bool:

@@ -138,6 +138,26 @@ def test_a_model_with_tools_is_made_to_call_one(make, predict):
     assert "Count well." in str(sent["input"])
 
 
+class Family(BaseModel):
+    """A person with children."""
+
+    name: str
+    children: list["Family"] = []
+
+
+def test_a_class_that_holds_itself_is_described_whole(make):
+    """LlamaIndex leaves out what its schema refers to at the root."""
+    arguments = '{"name": "Ada", "children": [{"name": "Byron"}]}'
+    answer = Answer(tool_calls=(ToolCall(id="1", name="Family", arguments=arguments, index=0),))
+    llm = make(WITH_TOOLS, answer)
+    whole = Family(name="Ada", children=[Family(name="Byron")])
+    assert llm.structured_predict(Family, PROMPT, what="two") == whole
+    (tool,) = make.body["parameters"]["tools"]
+    schema = Family.model_json_schema()
+    described = {**schema["$defs"]["Family"], "$defs": schema["$defs"]}
+    assert tool["function"]["parameters"] == described
+
+
 def test_a_model_that_thinks_is_asked_in_words(make, predict):
     """While it thinks, the service forces neither tool nor format."""
     for llm in (

@@ -1,8 +1,10 @@
 """An object as the answer: the way it is asked for, the words, and the object in a text."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from pydantic import BaseModel
 
 from dashscope_oss import find_model
 from dashscope_oss.protocol.structured_output import (
@@ -105,3 +107,22 @@ def test_the_words_of_a_repair_hold_the_reason_and_not_too_much_of_it():
     words = repair("name is missing" + "x" * 10_000)
     assert "cannot be used: name is missing" in words
     assert len(words) < 700
+
+
+class Family(BaseModel):
+    name: str
+    children: list["Family"] = []
+
+
+def test_a_class_that_holds_itself_has_its_properties_at_the_root():
+    """There pydantic writes a reference only, which not every server follows."""
+    schema = Family.model_json_schema()
+    assert "properties" not in schema
+    asked = response_format(schema)["json_schema"]["schema"]
+    assert asked == {**schema["$defs"]["Family"], "$defs": schema["$defs"]}
+    assert json.dumps(asked) in instructions(schema)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, {"$ref": "#/x"}, {"$ref": "#/x", "$defs": {"y": {}}}])
+def test_a_schema_without_a_reference_to_follow_stays_as_it_is(schema):
+    assert response_format(schema)["json_schema"]["schema"] == schema
