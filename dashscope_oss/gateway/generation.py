@@ -100,8 +100,9 @@ class GenerationHandler:
         if model_info is None:
             return None
         entry.model = model_info.id
-        modern = self._modern or not entry.response.protocol.keeps_habits
-        return self._usage_limits.with_input_limit(modernize(model_info) if modern else model_info)
+        return self._usage_limits.with_input_limit(
+            modernize(model_info) if self._modern else model_info
+        )
 
     def _admit(self, entry: AccessLogEntry) -> None:
         try:

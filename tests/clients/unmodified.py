@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dashscope_oss.gateway import Answer, Gateway, ScriptedEngine, serve_in_thread
+from dashscope_oss.gateway import Answer, Fault, Gateway, ScriptedEngine, serve_in_thread
 from dashscope_oss.messages import ToolCall, Usage
 
 HERE = Path(__file__).parent
@@ -28,6 +28,8 @@ CLIENTS = {
     "SDK 1.14": ("vendor_sdk.py", "sdk-1.14"),
     "ChatTongyi": ("chat_tongyi.py", "tongyi"),
     "LlamaIndex": ("llama_index_llm.py", "llama-index"),
+    "OpenAI 3": ("openai_sdk.py", "openai-3"),
+    "OpenAI 2": ("openai_sdk.py", "openai-2"),
 }
 ZIYA = f"<s><human> :你好\n<bot> : {TEXT}</s>"
 SDK = {
@@ -41,6 +43,21 @@ SDK = {
     "refused": [400, "InvalidParameter", RANGE],
     "refused_stream": [[True, "InvalidParameter", RANGE]],
     "wrong_key": [[401, "InvalidApiKey"]],
+}
+OPENAI = {
+    "sync": [TEXT, 9],
+    "prompt": TEXT,
+    "stream": [True, TEXT, "stop", 9],
+    "tools": [CALL, "tool_calls"],
+    "streamed_tools": CALL,
+    "thinking": [THOUGHT, TEXT],
+    "refused": ["BadRequestError", 400, "invalid_parameter_error", RANGE],
+    "refused_stream": ["BadRequestError", 400, "invalid_parameter_error", RANGE],
+    "wrong_key": ["AuthenticationError", 401, "invalid_api_key"],
+    "unknown_model": ["NotFoundError", 404, "model_not_found"],
+    "broken_off": ["piece 1 ", "Model is unavailable"],
+    "models": ["llama2-7b-chat-v2", "Zhipu"],
+    "asynchronous": [TEXT, TEXT],
 }
 EXPECTED = {
     "SDK 2": {**SDK, "asynchronous": [TEXT, TEXT], "models": [200, "llama2-7b-chat-v2"]},
@@ -61,11 +78,15 @@ EXPECTED = {
         "asynchronous": [TEXT, TEXT],
         "tools": [["add", {"a": 1, "b": 2}]],
     },
+    "OpenAI 3": OPENAI,
+    "OpenAI 2": OPENAI,
 }
 
 
 def answer(request):
     usage = Usage(input_tokens=7, output_tokens=9, total_tokens=16)
+    if request.parameters.get("seed") == 503:
+        return Fault(503, "ModelUnavailable", "Model is unavailable", after=1)
     if request.parameters.get("tools"):
         return Answer(tool_calls=(ToolCall("call_1", CALL["name"], CALL["arguments"]),))
     reasoning = THOUGHT if request.parameters.get("enable_thinking") else ""

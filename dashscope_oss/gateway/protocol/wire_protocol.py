@@ -60,7 +60,6 @@ class WireProtocol:
             text so far.
         refuses_in_events: whether a stream that is refused gets HTTP 200 and an event, rather
             than the error's own status.
-        keeps_habits: whether early models repeat their prompts and report no usage, as they did.
     """
 
     encode_reply: Callable[[EngineRequest, Sequence[Delta]], bytes]
@@ -69,7 +68,6 @@ class WireProtocol:
     encode_error_event: Callable[[APIError, str, int], bytes]
     names_increments: bool
     refuses_in_events: bool
-    keeps_habits: bool
 
 
 NATIVE = WireProtocol(
@@ -79,7 +77,6 @@ NATIVE = WireProtocol(
     encode_error_event=native.encode_error_event,
     names_increments=True,
     refuses_in_events=True,
-    keeps_habits=True,
 )
 OPENAI = WireProtocol(
     encode_reply=completion.encode_reply,
@@ -88,5 +85,4 @@ OPENAI = WireProtocol(
     encode_error_event=lambda error, request_id, _: errors.encode_error_event(error, request_id),
     names_increments=False,
     refuses_in_events=False,
-    keeps_habits=False,
 )

@@ -33,7 +33,7 @@ def media_part(block: Mapping[str, Any], model: str) -> MediaPart | None:
         UnsupportedInputError: for a block without address or data.
     """
     block_type = block.get("type") or next(filter(_KINDS.get, block), "")
-    kind = _KINDS.get(block_type) or _kind_of_file(block)
+    kind = (isinstance(block_type, str) and _KINDS.get(block_type)) or _kind_of_file(block)
     if kind is None:
         return None
     value, detail = _value(block)

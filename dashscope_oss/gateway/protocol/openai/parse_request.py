@@ -21,7 +21,6 @@ from dashscope_oss.gateway.protocol.openai.parse_messages import native_message
 from dashscope_oss.messages import Message
 from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import forced, function_name
-from dashscope_oss.protocol.validation import check_turns
 from dashscope_oss.registry.model_info import ModelInfo
 
 _NOT_PARAMETERS = frozenset(
@@ -99,9 +98,7 @@ def _written_prompt(model_info: ModelInfo, messages: tuple[Message, ...]) -> str
             "write messages with; call it by the native protocol."
         )
     try:
-        turns = adapt_conversation(model_info, messages)
-        check_turns(model_info, turns)
-        return model_info.template.render(turns)
+        return model_info.template.render(adapt_conversation(model_info, messages))
     except UnsupportedInputError as error:
         raise InvalidParameter(error.message) from None
 

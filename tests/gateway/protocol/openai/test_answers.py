@@ -85,6 +85,7 @@ def test_a_stream_counts_tokens_where_that_is_asked(gateway):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_usage_that_nobody_counted_is_not_made_up(gateway, stream):
+    """An answer without a reason for its end has ended by itself."""
     engine = gateway(Answer("never"))
 
     async def uncounted(request):
@@ -94,8 +95,10 @@ def test_usage_that_nobody_counted_is_not_made_up(gateway, stream):
     response = ask(engine.base_url, stream=stream, **USAGE_ASKED)
 
     if stream:
-        assert [chunk["usage"] for chunk in chunks(response)] == [None]
+        [chunk] = chunks(response)
+        assert (chunk["usage"], chunk["choices"][0]["finish_reason"]) == (None, "stop")
     else:
+        assert choice(response)["finish_reason"] == "stop"
         assert response.json()["usage"] is None
 
 
@@ -110,6 +113,17 @@ def test_counts_of_single_kinds_of_tokens_stand_in_details(gateway):
         "prompt_tokens_details": {"cached_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
+
+
+def test_usage_of_an_earlier_piece_is_not_lost(gateway):
+    engine = gateway(Answer("never"))
+
+    async def early(request):
+        yield Delta(text="hello", usage=USAGE)
+        yield Delta(last=True)
+
+    engine.generate = early
+    assert chunks(ask(engine.base_url, stream=True, **USAGE_ASKED))[-1]["usage"] == COUNTS
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -29,7 +29,8 @@ def url():
 
 
 def call(url, **more):
-    return ask(url, headers={"Authorization": "Bearer sk-right"}, **more)
+    headers = {"Authorization": "Bearer sk-right", "Accept": "text/event-stream"}
+    return ask(url, headers=headers, **more)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -45,7 +46,7 @@ def call(url, **more):
     ids=["model", "long name", "parameter", "length"],
 )  # fmt: skip
 def test_a_refusal_has_its_own_status_even_of_a_stream(url, more, status, code, message, stream):
-    """OpenAI's clients look at the status first."""
+    """OpenAI's clients look at the status first, whatever they accept."""
     refused = error_of(call(url, stream=stream, **more))
 
     assert refused[:3] == (status, INVALID, code)

@@ -178,6 +178,7 @@ def test_a_choice_of_tools(tools, choice, asked):
         ({"messages": [{"role": "tool", "content": "1", "tool_call_id": "x"}]}, "be a response"),
         ({"messages": user("hi")}, "a message of a certain modal"),
         ({"messages": user({"type": "file", "file": {}}), "model": SEES}, "of a certain modal"),
+        ({"messages": user({"type": ["file"]}), "model": SEES}, "of a certain modal"),
         ({"messages": user({"type": "image_url", "image_url": {}}), "model": SEES}, "no address"),
         ({"messages": user({"type": "image_url", "image_url": {"url": URL}})}, "must be a string"),
         ({"stream": "yes"}, "Input should be a valid boolean: stream"),
