@@ -116,7 +116,7 @@ $(VENV)/bench/.made: pyproject.toml $(wildcard benchmarks/peers*.txt) | $(VENV)/
 # atheris is installed here only, since it has no wheels for every Python and platform.
 fuzz: $(VENV)/.dev ## fuzz decoder, streams, replies and calls; SECONDS=600 for each
 	@$(PY) -m pip install -qq 'atheris>=3,<4'
-	@for target in $(or $(TARGET),decoder stream reply request); do \
+	@for target in $(or $(TARGET),decoder stream reply request completion); do \
 	  echo "=== $$target"; \
 	  $(PY) -m tests.fuzz $$target -max_total_time=$(SECONDS) -verbosity=0 -print_final_stats=1 \
 	    || exit 1; \

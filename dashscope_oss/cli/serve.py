@@ -21,7 +21,8 @@ T = TypeVar("T")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.description = (
-        "Serves DashScope's native protocol in front of a model of yours. The environment variable "
+        "Serves DashScope's native protocol in front of a model of yours, and OpenAI's chat "
+        "completions below /compatible-mode/v1. The environment variable "
         f"{KEY_VARIABLE} holds the key that callers must send; {UPSTREAM_KEY_VARIABLE} the key "
         "for the server of --upstream."
     )

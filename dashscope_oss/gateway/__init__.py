@@ -1,4 +1,6 @@
-"""The gateway: a server that speaks DashScope's native protocol in front of an engine of yours.
+"""The gateway: a server that speaks DashScope's protocols in front of an engine of yours.
+
+Its native one is below ``/api/v1``, OpenAI's chat completions are below ``/compatible-mode/v1``.
 
 It needs the extra ``gateway`` (``pip install "dashscope-oss[gateway]"``); the embedded engine
 needs ``local``. What users of it need can be imported from here:

@@ -81,6 +81,23 @@ CALLS = [
     for model, given, parameters in _INPUTS
 ]
 
+_PARTS = [
+    {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
+    {"type": "image_url", "image_url": {"url": "https://a/b.png", "detail": "high"}},
+    {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+]
+COMPLETIONS = [
+    {
+        "model": model,
+        "messages": given.get("messages") or [{"role": "developer", "content": given["prompt"]}],
+        **(parameters or {}),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    for model, given, parameters in _INPUTS
+    if isinstance(given, dict) and (parameters is None or isinstance(parameters, dict))
+] + [{"model": "qwen3.6-27b", "messages": [{"role": "user", "content": _PARTS}]}]
+
 
 def _json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False).encode()
@@ -112,6 +129,7 @@ SEEDS = {
     "stream": _headed([*EVENTS, _BODIES[0]]),
     "reply": _headed(_BODIES),
     "request": _headed([_json(call) for call in CALLS]),
+    "completion": _headed([_json(call) for call in COMPLETIONS]),
 }
 """Inputs a target begins with, each with a head in front."""
 
@@ -123,5 +141,5 @@ def _names(data: object) -> set[str]:
 
 
 _MARKS = ["data:", "event:error", "id:", ":HTTP_STATUS/429", "[DONE]", "null", "</s>", "stop", "##"]
-WORDS = sorted({*_names([REPLIES, CALLS]), *_MARKS})
+WORDS = sorted({*_names([REPLIES, CALLS, COMPLETIONS]), *_MARKS})
 """What the fuzzers may write into an input."""

@@ -24,6 +24,7 @@ from dashscope_oss.errors import DashScopeError
 from dashscope_oss.gateway.interface.api_error import APIError
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.protocol.native.parse_request import parse_request
+from dashscope_oss.gateway.protocol.openai import parse_request as openai_request
 from dashscope_oss.messages import Delta, Reply
 from dashscope_oss.protocol.assembler import Assembler, reply_in
 from dashscope_oss.protocol.request import Request
@@ -161,6 +162,17 @@ def check_request(data: bytes) -> None:
         _check_request(request)
 
 
+def check_completion(data: bytes) -> None:
+    """The same for a call in OpenAI's form."""
+    try:
+        request = openai_request.parse_request(data[HEAD:], request_id="r", find_model=known_model)
+    except APIError as refusal:
+        _check_refusal(refusal)
+    else:
+        _check_request(request)
+        assert request.as_message
+
+
 def _check_refusal(refusal: APIError) -> None:
     assert refusal.status in (400, 404)
     assert refusal.code
@@ -194,4 +206,5 @@ TARGETS = {
     "stream": of_any_length(check_stream),
     "reply": of_any_length(check_reply),
     "request": of_any_length(check_request),
+    "completion": of_any_length(check_completion),
 }

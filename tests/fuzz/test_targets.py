@@ -7,6 +7,7 @@ import random
 import pytest
 
 from dashscope_oss.gateway.protocol.native import parse_request
+from dashscope_oss.gateway.protocol.openai import parse_request as openai_request
 from dashscope_oss.protocol import response
 from dashscope_oss.protocol.assembler import Assembler
 from dashscope_oss.protocol.streaming import sse
@@ -35,6 +36,7 @@ BROKEN = {
     "stream": (Assembler, "so_far", lambda self: "other"),
     "reply": (response, "_content", lambda content: content),
     "request": (parse_request, "parse_input", lambda model_info, data: (None, None)),
+    "completion": (openai_request, "parse_input", lambda model_info, data: (None, None)),
 }
 
 
