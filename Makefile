@@ -15,6 +15,7 @@ PY := $(VENV)/bin/python
 CONSTRAINTS := --constraint constraints.txt --build-constraint constraints.txt
 PIP := $(PY) -m pip install -qq --no-compile $(CONSTRAINTS)
 UV := $(PY) -m uv pip install --quiet --python $(PY)
+PIP_DOES_IT := echo "uv failed; pip does it, and takes longer ..."
 BUILD := $(PY) -m build --installer uv --outdir dist --dependency-constraints-txt constraints.txt
 JOBS ?= 4
 SECONDS ?= 600
@@ -51,7 +52,8 @@ ray: $(VENV)/.dev ## batches on a Ray cluster of two small machines, both on thi
 # Each client, with what it pins, is in a folder that comes before .venv on the path.
 clients: $(VENV)/.dev ## other clients of the service, unmodified, against the gateway
 	@set -e; while read -r name packages; do \
-	  $(UV) --no-deps --upgrade --target $(VENV)/clients/$$name $$packages; \
+	  set -- --no-deps --upgrade --target $(VENV)/clients/$$name $$packages; \
+	  $(UV) "$$@" || { $(PIP_DOES_IT); $(PY) -m pip install -qq --no-compile "$$@"; }; \
 	done < tests/clients/versions.txt
 	@$(PY) -m pytest -q tests/clients/unmodified.py $(ARGS)
 
@@ -150,7 +152,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/.made
 DEV := --editable '.[all,aiohttp,ray]' --group dev
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/.made
 	@echo "Installing what development needs into $(VENV) (some 700 MB; a few minutes) ..."
-	@$(UV) $(CONSTRAINTS) $(DEV) || { echo "uv failed; pip does it, and takes longer ..."; $(PIP) $(DEV); }
+	@$(UV) $(CONSTRAINTS) $(DEV) || { $(PIP_DOES_IT); $(PIP) $(DEV); }
 	@$(PIP) --no-deps --requirement tests/langchain/no_dependencies.txt
 	@touch $@ $(VENV)/.demo
 
