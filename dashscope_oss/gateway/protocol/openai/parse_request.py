@@ -70,14 +70,18 @@ def parse_request(
 
 def _wants_stream(data: Mapping[str, object]) -> bool:
     """Return whether the answer is to be streamed, and check the options of a stream."""
-    stream, options = data.get("stream") or False, data.get("stream_options") or {}
-    if not isinstance(stream, bool):
-        raise InvalidParameter("Input should be a valid boolean: stream")
-    if not isinstance(options, Mapping):
+    options = data.get("stream_options")
+    if options is not None and not isinstance(options, Mapping):
         raise InvalidParameter("Input should be a valid dictionary: stream_options")
-    if not isinstance(options.get("include_usage") or False, bool):
-        raise InvalidParameter("Input should be a valid boolean: stream_options.include_usage")
-    return stream
+    _is_on((options or {}).get("include_usage"), "stream_options.include_usage")
+    return _is_on(data.get("stream"), "stream")
+
+
+def _is_on(switch: object, name: str) -> bool:
+    """Return whether a switch is on; without a value it is off."""
+    if switch is not None and not isinstance(switch, bool):
+        raise InvalidParameter(f"Input should be a valid boolean: {name}")
+    return switch is True
 
 
 def _parse_input(model_info: ModelInfo, messages: object) -> Input:

@@ -104,6 +104,9 @@ def test_a_method_that_is_not_served_is_refused(url):
         (Fault(500, "InternalError", "no"), (500, "internal_error", "internal_error")),
         (Fault(503, "ModelUnavailable", "no"), (503, "ModelUnavailable", "ModelUnavailable")),
         (Fault(403, "Model.AccessDenied", "no"), (403, INVALID, "Model.AccessDenied")),
+        (Fault(401, "InvalidApiKey", "It has expired."), (401, INVALID, "invalid_api_key")),
+        (Fault(400, "DataInspectionFailed", "no"), (400, *["data_inspection_failed"] * 2)),
+        (Fault(400, "Arrearage", "no"), (400, "Arrearage", "Arrearage")),
     ],
 )  # fmt: skip
 def test_a_failure_of_the_engine_has_its_own_status(gateway, fault, expected, stream):
