@@ -40,10 +40,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _read_stdin() -> str:
+    if sys.stdin is None:
+        raise ConfigurationError("stdin is closed; give the question as an argument")
     try:
         return sys.stdin.read().strip()
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the question on stdin is not {error.encoding}") from None
+        raise ConfigurationError(
+            f"the question on stdin is not {error.encoding}; convert it, or name its encoding in "
+            "PYTHONIOENCODING"
+        ) from None
 
 
 def _print_text(deltas: Iterable[Delta]) -> Delta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Literal
 
 from langchain_core.messages import AIMessageChunk
@@ -37,7 +38,7 @@ class ChunkConverter:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._calls: dict[int, _CallText] = {}
+        self._calls: defaultdict[int, _CallText] = defaultdict(_CallText)
         self._newest = -1
         self._is_first = True
 
@@ -78,7 +79,7 @@ class ChunkConverter:
     def _call_chunk(self, call: ToolCall) -> ToolCallChunk:
         index = self._index(call)
         self._newest = max(self._newest, index)
-        arguments = self._calls.setdefault(index, _CallText()).push(call.arguments)
+        arguments = self._calls[index].push(call.arguments)
         return tool_call_chunk(
             name=call.name or None, args=arguments, id=call.id or None, index=index
         )

@@ -50,7 +50,16 @@ def test_a_question_in_another_encoding_is_refused(command, monkeypatch):
 
     status, _, complaint = command("ask", "glm-5", "-", "--base-url", "http://127.0.0.1:9/api/v1")
 
-    assert (status, complaint) == (2, "dashscope-oss: the question on stdin is not utf-8.\n")
+    assert status == 2
+    assert complaint.startswith("dashscope-oss: the question on stdin is not utf-8; convert it")
+
+
+def test_a_closed_stdin_holds_no_question(command, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+
+    status, _, complaint = command("ask", "glm-5", "-", "--base-url", "http://127.0.0.1:9/api/v1")
+
+    assert (status, complaint[:31]) == (2, "dashscope-oss: stdin is closed;")
 
 
 def test_the_error_of_an_answer_that_breaks_off_stands_in_its_own_line(command, gateway):
