@@ -14,6 +14,7 @@ from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.gateway.protocol.native.call_numbers import CallNumbers
 from dashscope_oss.gateway.protocol.openai.completion import head, write_usage
 from dashscope_oss.messages import Delta, ToolCall, Usage
+from dashscope_oss.protocol.streaming.tool_calls import new_call_id
 
 _CHUNK = b'data: %b,"choices":[{"index":0,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b}\n\n'
 _USAGE_CHUNK = b'data: %b,"choices":[],"usage":%b}\n\n'
@@ -63,8 +64,11 @@ class ChunkEncoder:
 
 
 def _write_piece(call: ToolCall) -> dict[str, object]:
-    """Return a call, or a piece of one: only the first piece names the function."""
+    """Return a call, or a piece of one: only the first piece names the function.
+
+    It has an id too, even if the engine gives none or gives it later: clients look for it there.
+    """
     if not call.name:
         return {"index": call.index, "function": {"arguments": call.arguments}}
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"index": call.index, "id": call.id, "type": "function", "function": function}
+    id, function = call.id or new_call_id(), {"name": call.name, "arguments": call.arguments}
+    return {"index": call.index, "id": id, "type": "function", "function": function}

@@ -2,7 +2,7 @@
 
 ``{"error": {"message", "type", "param", "code"}, "request_id"}``: so the service answers a wrong
 key (401 ``invalid_api_key``), an unknown model (404 ``model_not_found``), a wrong parameter or a
-too long input (400 ``invalid_parameter_error``), a text that its censorship refuses (400
+too long input (400 ``invalid_parameter_error``), a text that its inspection refuses (400
 ``data_inspection_failed``), an unpaid bill (400 ``Arrearage``) and too many calls (429
 ``limit_requests``), as public bug reports show, QwenPaw's no. 6255, owl's no. 432 and
 TradingAgents-CN's no. 170 among them. Codes of which no report is known stay the native ones.

@@ -175,6 +175,24 @@ def test_calls_of_tools_are_streamed_in_pieces(gateway):
     assert chunks(response)[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+def test_a_call_has_its_id_in_its_first_piece_though_the_engine_gives_it_late(gateway):
+    """Servers leave it out, and get one when the answer ends; clients match results by it."""
+    engine = gateway(Answer("never"))
+
+    async def pieces(request):
+        yield Delta(tool_calls=(ToolCall("", "add", "{}", 0), ToolCall("", "add", "{}", 1)))
+        yield Delta(tool_calls=(ToolCall("c1", index=0), ToolCall("c2", index=1)), last=True)
+
+    engine.generate = pieces
+    response = ask(engine.base_url, model="glm-5", tools=[ADD], stream=True)
+
+    first, second, *later = [call for delta in deltas(response) for call in delta["tool_calls"]]
+    assert first["id"].startswith("call_")
+    assert second["id"].startswith("call_")
+    assert first["id"] != second["id"]
+    assert not any("id" in call for call in later)
+
+
 def test_calls_that_the_engine_does_not_number_are_numbered(gateway):
     engine = gateway(Answer(tool_calls=CALLS))
 
