@@ -8,14 +8,20 @@ from dashscope_oss.messages import ToolCall
 
 
 class CallNumbers:
-    """Numbers the calls of one answer, in the order in which they come."""
+    """Numbers the calls of one answer from 0, in the order in which they come.
+
+    Some servers count from 1; OpenAI's SDK fails if a number is left out.
+    """
 
     def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
         self._next = 0
 
     def numbered(self, call: ToolCall) -> ToolCall:
-        """Return ``call`` with an index; where it has none, the next one of the whole answer."""
+        """Return a call, or a piece of one, with its number; without an index it is a new call."""
+        number = self._next if call.index is None else self._numbers.get(call.index, self._next)
+        if number == self._next:
+            self._next += 1
         if call.index is not None:
-            return call
-        self._next += 1
-        return replace(call, index=self._next - 1)
+            self._numbers[call.index] = number
+        return call if number == call.index else replace(call, index=number)

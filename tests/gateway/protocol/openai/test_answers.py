@@ -202,6 +202,21 @@ def test_calls_that_the_engine_does_not_number_are_numbered(gateway):
     assert [call["index"] for call in calls] == [0, 1]
 
 
+def test_calls_that_the_engine_counts_from_1_are_counted_from_0(gateway):
+    """OpenAI's SDK puts each into a list at its number, and fails at one beyond the end."""
+    engine = gateway(Answer("never"))
+
+    async def pieces(request):
+        yield Delta(tool_calls=(ToolCall("c1", "add", "{", 1), ToolCall(arguments="}", index=1)))
+        yield Delta(tool_calls=(ToolCall("c2", "add", "{}", 2),), last=True)
+
+    engine.generate = pieces
+    response = ask(engine.base_url, model="glm-5", tools=[ADD], stream=True)
+
+    calls = [call for delta in deltas(response) for call in delta["tool_calls"]]
+    assert [call["index"] for call in calls] == [0, 0, 1]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_log_probabilities_stand_beside_the_message(gateway, stream):
     engine = gateway(Answer("a", logprobs=LOGPROBS))
