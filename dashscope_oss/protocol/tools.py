@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pydantic_core import to_json
 
 from dashscope_oss.errors import DashScopeWarning, UnsupportedInputError, warn
-from dashscope_oss.messages import Json, ToolCall
+from dashscope_oss.messages import Json, Reply, ToolCall
 from dashscope_oss.protocol.json_body import text_or_empty
 
 _ANY = ("any", "required", True)
@@ -28,6 +28,16 @@ def write_tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, object]]:
         }
         for call in calls
     ]
+
+
+def write_answer(answer: Reply) -> dict[str, object]:
+    """Return the message of an answer, with its calls of tools, in OpenAI's form."""
+    message: dict[str, object] = {"role": "assistant", "content": answer.text}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    if answer.tool_calls:
+        message["tool_calls"] = write_tool_calls(answer.tool_calls)
+    return message
 
 
 def read_tool_call(

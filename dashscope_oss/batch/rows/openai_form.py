@@ -12,14 +12,12 @@ from dashscope_oss.errors import UnsupportedInputError
 from dashscope_oss.messages import Json, Options, Reply, Usage
 from dashscope_oss.protocol import tools
 from dashscope_oss.protocol.request import Request, chat_request
+from dashscope_oss.protocol.validation import NOT_PARAMETERS
 from dashscope_oss.registry.lookup import find_model
 from dashscope_oss.registry.model_info import ModelInfo
 
 _CHAT = "/chat/completions"
-_NOT_PARAMETERS = frozenset(
-    ("model", "messages", "stream", "stream_options", "user", "metadata", "store", "service_tier")
-)
-"""What says who answers what, and to whom; not how."""
+_NOT_PARAMETERS = {*NOT_PARAMETERS, "stream_options"}
 
 
 def is_openai_form(values: Json) -> bool:
@@ -122,14 +120,9 @@ def _line(
 
 
 def _completion(number: int, model: object, reply: Reply) -> dict[str, object]:
-    message: dict[str, object] = {"role": "assistant", "content": reply.text}
-    if reply.reasoning:
-        message["reasoning_content"] = reply.reasoning
-    if reply.tool_calls:
-        message["tool_calls"] = tools.write_tool_calls(reply.tool_calls)
     choice = {
         "index": 0,
-        "message": message,
+        "message": tools.write_answer(reply),
         "finish_reason": reply.finish_reason,
         "logprobs": reply.logprobs,
     }

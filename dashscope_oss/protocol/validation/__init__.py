@@ -24,6 +24,7 @@ from dashscope_oss.protocol.validation.media import (
 )
 from dashscope_oss.protocol.validation.parameters import (
     NEVER_A_PARAMETER,
+    NOT_PARAMETERS,
     PARAMETERS,
     RANGES,
     check_parameters,
@@ -34,6 +35,7 @@ from dashscope_oss.protocol.validation.refusal import refuse
 
 __all__ = [
     "NEVER_A_PARAMETER",
+    "NOT_PARAMETERS",
     "PARAMETERS",
     "PART_OPTIONS",
     "RANGES",

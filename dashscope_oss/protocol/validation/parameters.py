@@ -206,6 +206,8 @@ PARAMETERS = (
     "frequency_penalty",
 )
 """Names of parameters; one that is almost one of these is taken for a misspelling."""
+NOT_PARAMETERS = ("model", "messages", "stream", "user", "metadata", "store", "service_tier")
+"""Fields of OpenAI's chat completions that say who answers what, and to whom; not how."""
 _OF_OPENAIS_CLIENT = {
     "extra_body": "pass what it holds as parameters",
     "extra_headers": "set default_headers",

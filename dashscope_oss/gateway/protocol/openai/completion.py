@@ -10,20 +10,15 @@ from pydantic_core import to_json
 from dashscope_oss.gateway.interface.engine_request import EngineRequest
 from dashscope_oss.messages import Delta, Usage
 from dashscope_oss.protocol.streaming.deltas import join_deltas
-from dashscope_oss.protocol.tools import write_tool_calls
+from dashscope_oss.protocol.tools import write_answer
 
 
 def encode_reply(request: EngineRequest, deltas: Sequence[Delta]) -> bytes:
     """Return the body of an answer that is not streamed; it has at least one piece."""
     answer = join_deltas(deltas)
-    message: dict[str, object] = {"role": "assistant", "content": answer.text}
-    if answer.reasoning:
-        message["reasoning_content"] = answer.reasoning
-    if answer.tool_calls:
-        message["tool_calls"] = write_tool_calls(answer.tool_calls)
     choice = {
         "index": 0,
-        "message": message,
+        "message": write_answer(answer),
         "logprobs": answer.logprobs,
         "finish_reason": answer.finish_reason or "stop",
     }

@@ -21,12 +21,11 @@ from dashscope_oss.gateway.protocol.openai.parse_messages import native_message
 from dashscope_oss.messages import Message
 from dashscope_oss.protocol.conversation import adapt_conversation
 from dashscope_oss.protocol.tools import forced, function_name
+from dashscope_oss.protocol.validation import NOT_PARAMETERS
 from dashscope_oss.registry.model_info import ModelInfo
 
-_NOT_PARAMETERS = frozenset(
-    ("model", "messages", "stream", "user", "metadata", "store", "service_tier", "result_format")
-)
-"""What says who answers what, and to whom; not how."""
+_NOT_TAKEN = {*NOT_PARAMETERS, "result_format", "incremental_output"}
+"""Fields of a body that are no parameters; the last two follow from the protocol."""
 _OLD_TOOLS = ("functions", "function_call")
 
 
@@ -113,11 +112,8 @@ def _parameters(data: Mapping[str, object], *, stream: bool) -> dict[str, object
         if data.get(name) is not None:
             raise InvalidParameter(f"{name} is not supported: use tools and tool_choice.")
     parameters = {
-        name: value
-        for name, value in data.items()
-        if value is not None and name not in _NOT_PARAMETERS
+        name: value for name, value in data.items() if value is not None and name not in _NOT_TAKEN
     }
-    parameters.pop("incremental_output", None)
     if stream:
         parameters["incremental_output"] = True  # chunks hold new text only
     if parameters.get("tool_choice") == "required":
