@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,11 +198,14 @@ def heading(text: str) -> None:
 
 
 def print_answer(model: str, question: str, pieces: Iterator[str]) -> None:
-    """Print a question, and its answer as it comes."""
+    """Print a question, its answer as it comes, and below it what the answer warns of."""
     print(f"\n[{model}] {question}\n  ", end="", flush=True)
-    for piece in pieces:
-        print(piece.replace("\n", "\n  "), end="", flush=True)
+    with warnings.catch_warnings(record=True) as caught:
+        for piece in pieces:
+            print(piece.replace("\n", "\n  "), end="", flush=True)
     print()
+    for warning in caught:
+        print(f"  Warning: {warning.message}")
 
 
 def print_table(usages: list[Usage]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_a_small_model_on_this_machine_answers_the_demo(demo, small_model, monke
     assert len(answered(output)) == 3
     assert {framework for _, framework, _ in counted(output)} == {"LangChain", "LlamaIndex"}
     assert {weights for *_, weights in counted(output)} == {"smollm2-135m-instruct"}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_of_the_demo_stands_below_its_answer(demo, capsys):
+    def pieces():
+        yield "half of "
+        warnings.warn("it is cut off", stacklevel=1)
+        yield "it"
+
+    demo.print_answer("m", "Why?", pieces())
+
+    assert capsys.readouterr().out == "\n[m] Why?\n  half of it\n  Warning: it is cut off\n"
 
 
 def test_the_demo_takes_a_model_file_of_yours(demo, small_model, tmp_path, monkeypatch, capsys):
